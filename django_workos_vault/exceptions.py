@@ -1,0 +1,93 @@
+"""Every error of the package, in one tree.
+
+::
+
+    VaultError                       the service: it could not, or would not, do what was asked
+      VaultUnavailable               network, timeout, 5xx, or an answer that is not Vault's
+      VaultRateLimited               429; ``retry_after`` in seconds, or None
+      VaultAuthenticationError       401
+      VaultPermissionDenied          403
+      VaultRequestError              400, 422, or refused before it was sent
+      VaultNotFound                  404
+      VaultConflict                  409
+    EnvelopeError                    a stored cell: it cannot be opened
+      MalformedEnvelope              not an envelope, or cut short
+      UnknownFormat                  an envelope of a version or suite this release does not know
+      WrongKey                       the data key given is not the one that sealed it
+      TamperedEnvelope               sealed with this key, but changed afterwards
+      WrongBinding                   intact, but sealed for another field or another row
+    InvalidVaultConfiguration        settings (also Django's ImproperlyConfigured)
+    DecryptionForbidden              opening was switched off by ``decryption_forbidden()``
+
+An outage and tampering never look alike. No message carries a plaintext, a key or an API key.
+"""
+
+from django.core.exceptions import ImproperlyConfigured
+
+
+class VaultError(Exception):
+    """The Vault service could not, or would not, do what was asked."""
+
+
+class VaultUnavailable(VaultError):
+    """Vault cannot be reached, timed out, answered 5xx, or answered something that is not Vault's."""
+
+
+class VaultRateLimited(VaultError):
+    """Vault answered 429 until the deadline. ``retry_after`` is in seconds, or None when not told."""
+
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class VaultAuthenticationError(VaultError):
+    """Vault does not accept the API key (401)."""
+
+
+class VaultPermissionDenied(VaultError):
+    """The API key may not do this, or the key's owner has withdrawn it (403)."""
+
+
+class VaultRequestError(VaultError):
+    """The request is invalid (400, 422), or was refused here before it was sent."""
+
+
+class VaultNotFound(VaultError):
+    """Vault holds no such object (404)."""
+
+
+class VaultConflict(VaultError):
+    """The name is taken, or the object changed since the version that was expected (409)."""
+
+
+class EnvelopeError(Exception):
+    """A stored cell cannot be opened. The stored bytes are left as they are."""
+
+
+class MalformedEnvelope(EnvelopeError):
+    """The bytes are not an envelope, or were cut short."""
+
+
+class UnknownFormat(EnvelopeError):
+    """The envelope's version, suite or flags are not known to this release."""
+
+
+class WrongKey(EnvelopeError):
+    """The data key is not the one that the envelope commits to."""
+
+
+class TamperedEnvelope(EnvelopeError):
+    """The envelope commits to this key but fails authentication: it was changed after sealing."""
+
+
+class WrongBinding(EnvelopeError):
+    """The envelope was sealed for another field, or for another row."""
+
+
+class InvalidVaultConfiguration(ImproperlyConfigured):
+    """A vault's settings, or a field's key context, are wrong. Raised before any request."""
+
+
+class DecryptionForbidden(Exception):
+    """Opening a cell was asked for where ``decryption_forbidden()`` is in force."""

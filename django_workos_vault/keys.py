@@ -1,0 +1,86 @@
+"""Data keys: what a vault hands out (``DataKey``), and what seals and opens with one (``LoadedKey``)."""
+
+from dataclasses import dataclass, field
+from typing import Never
+
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+DATA_KEY_BYTES = 32
+COMMITMENT_BYTES = 32
+COMMITMENT_INFO = b"django_workos_vault/1/commitment"
+
+
+class _NeverPickled:
+    """Key material stays in this process's memory: neither pickle nor copy may take it along."""
+
+    __slots__ = ()
+
+    def __reduce_ex__(self, protocol: object) -> Never:
+        raise TypeError(f"{type(self).__name__} holds key material and is never pickled or copied")
+
+
+@dataclass(frozen=True, slots=True)
+class DataKey(_NeverPickled):
+    """A data key as a vault returned it.
+
+    ``id`` is Vault's name for the key; ``plaintext`` is 32 bytes, kept in a ``bytearray`` so that
+    :meth:`wipe` can overwrite it; ``wrapped`` is Vault's ``encrypted_keys`` blob, raw bytes;
+    ``context`` is the key context it is wrapped under, or None where the answer does not tell
+    (decrypt). The plaintext never appears in the repr.
+    """
+
+    id: str
+    plaintext: bytearray = field(repr=False, compare=False)
+    wrapped: bytes = field(repr=False)
+    context: dict[str, str] | None = None
+
+    def __post_init__(self) -> None:
+        if len(self.plaintext) != DATA_KEY_BYTES:
+            raise ValueError(f"a data key has {DATA_KEY_BYTES} bytes, not {len(self.plaintext)}")
+
+    def wipe(self) -> None:
+        """Overwrite the plaintext with zeros, as well as Python allows."""
+        self.plaintext[:] = bytes(len(self.plaintext))
+
+
+class LoadedKey(_NeverPickled):
+    """A data key ready for use: AES-256-GCM and the key's commitment, without the key bytes.
+
+    Takes over ``data_key`` and wipes it: from here on the key lives only inside the cipher object,
+    which the cryptography library clears when its last user lets go.
+    """
+
+    __slots__ = ("aead", "commitment", "headers", "id", "wrapped")
+
+    def __init__(self, data_key: DataKey) -> None:
+        self.id = data_key.id
+        self.wrapped = data_key.wrapped
+        self.commitment = derive(data_key.plaintext, COMMITMENT_INFO)
+        self.aead = AESGCM(data_key.plaintext if _AEAD_COPIES_ITS_KEY else bytes(data_key.plaintext))
+        #: per (label, flags): the envelope's first bytes and the associated data, the same for every
+        #: unbound cell sealed with this key. Filled by ``cipher``.
+        self.headers: dict[tuple[bytes, int], tuple[bytes, bytes]] = {}
+        data_key.wipe()
+
+    def __repr__(self) -> str:
+        return f"<LoadedKey {self.id}>"
+
+
+def derive(key: bytes | bytearray, info: bytes) -> bytes:
+    """Return 32 bytes derived from ``key`` for the purpose ``info`` (HKDF-SHA256, RFC 5869, no salt)."""
+    return HKDF(algorithm=SHA256(), length=32, salt=None, info=info).derive(key)
+
+
+def _aead_copies_its_key() -> bool:
+    # With some OpenSSL versions the cryptography library keeps a reference to the buffer instead of
+    # a copy; wiping it would then silently change the key.
+    key = bytearray(b"\x01" * DATA_KEY_BYTES)
+    aead = AESGCM(key)
+    before = aead.encrypt(bytes(12), b"", None)
+    key[:] = bytes(DATA_KEY_BYTES)
+    return aead.encrypt(bytes(12), b"", None) == before
+
+
+_AEAD_COPIES_ITS_KEY = _aead_copies_its_key()
