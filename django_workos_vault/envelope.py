@@ -121,7 +121,9 @@ def parse(cell: bytes) -> Envelope:
     after_binding = start + _AFTER_COMMITMENT + (BINDING_BYTES if flags & BOUND else 0)
     length, reference_at = decode_leb128(cell, after_binding)
     if length > MAX_KEY_REFERENCE_BYTES:
-        raise MalformedEnvelope(f"the key reference claims {length} bytes, more than {MAX_KEY_REFERENCE_BYTES}")
+        raise MalformedEnvelope(
+            f"the key reference claims {length} bytes, more than {MAX_KEY_REFERENCE_BYTES}"
+        )
     if (length == 0) != bool(flags & REFERENCE):
         raise MalformedEnvelope("the envelope's flags and its key reference contradict each other")
     body_at = reference_at + length

@@ -1,0 +1,62 @@
+"""What is true of the repository as a whole, whatever the code does."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+from django.core.management import call_command
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+
+# Written in two halves so that this file does not find itself.
+NEVER_IN_A_FILE = {
+    "a package registry's host": re.compile(rb"py" rb"pi\.org|python" rb"hosted\.org|npm" rb"js\.(org|com)"),
+    "a path of somebody's machine": re.compile(rb"(?<![\w.~])/(ho" rb"me|Us" rb"ers|ro" rb"ot|wo" rb"rk)/\w"),
+    "an API key that is no test key": re.compile(rb"sk_(?!te" rb"st_)\w{16,}"),
+}
+
+
+def repository_files() -> list[Path]:
+    """Every file that git tracks or would offer to add; in an unpacked archive, every file of the source."""
+    listing = subprocess.run(
+        ["git", "-c", "safe.directory=*", "ls-files", "-co", "--exclude-standard", "-z"],
+        cwd=CHECKOUT,
+        capture_output=True,
+        check=False,
+    )
+    if listing.returncode == 0:
+        paths = [CHECKOUT / name for name in listing.stdout.decode().split("\0") if name]
+    else:
+        folders = ("django_workos_vault", "docs", "example_project", "tests", ".ci")
+        paths = [path for folder in folders for path in (CHECKOUT / folder).rglob("*")]
+    return [path for path in paths if path.is_file() and path.suffix not in {".pyc", ".sqlite3"}]
+
+
+@pytest.mark.parametrize("what", NEVER_IN_A_FILE)
+def test_no_file_holds(what: str) -> None:
+    """No file of the repository names a machine, a package registry, or a key that could be real."""
+    found = [
+        f"{path.relative_to(CHECKOUT)}:{number}"  # the place alone: a key would be printed otherwise
+        for path in repository_files()
+        for number, line in enumerate(path.read_bytes().splitlines(), start=1)
+        if NEVER_IN_A_FILE[what].search(line)
+    ]
+    assert not found, f"{what} stands in the repository"
+
+
+def test_the_search_sees_this_file() -> None:
+    """The search above looks at real files: this one is among them."""
+    assert Path(__file__).resolve() in repository_files()
+
+
+@pytest.mark.django_db
+def test_models_and_migrations_agree() -> None:
+    """``makemigrations --check`` has nothing to add for the package and the example project."""
+    call_command("makemigrations", "django_workos_vault", "clinic", check=True, dry_run=True, verbosity=0)
+
+
+@pytest.mark.django_db(databases=["default", "other"])
+def test_the_system_check_has_nothing_to_say() -> None:
+    """The settings of the test run and every model in it pass Django's checks, warnings included."""
+    call_command("check", fail_level="WARNING")
