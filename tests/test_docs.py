@@ -1,0 +1,95 @@
+"""The README and the pages under docs/ are true because their code blocks are run, in order, page by page.
+
+A ``python`` block is executed in the page's own namespace, with a database: a page can declare a model (its
+table is made, and dropped at the end), save a row and ``assert`` what comes back. A ``python`` block that
+assigns ``WORKOS_VAULTS`` stands for settings.py: with a test API key in the environment, what it assigns
+must pass the system checks; then the test run's own vault is back in force. In a ``sh`` block, every line
+runs ``manage.py`` and must parse with that command's own parser, and the cheap commands are run as well; a
+line that begins with ``python3.11 -m venv`` is one of the README's two first commands, which ``.ci/run``
+runs. Blocks in other languages (``text``, ``json``, ...) are for reading only; one without is an error.
+"""
+
+import re
+import shlex
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.apps import apps
+from django.contrib import admin
+from django.core import checks
+from django.core.management import call_command, get_commands, load_command_class
+from django.db import connection
+from django.test import override_settings
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+PAGES = [CHECKOUT / "README.md", *sorted((CHECKOUT / "docs").rglob("*.md"))]
+BLOCK = re.compile(r"^( *)```(.*)\n((?:.*\n)*?)\1```$", re.MULTILINE)
+CHEAP_COMMANDS = {"check", "makemigrations", "vault_check"}
+FIRST_COMMANDS = "python3.11 -m venv "
+
+
+@pytest.fixture
+def namespace(monkeypatch: pytest.MonkeyPatch, transactional_db: None) -> Iterator[dict[str, Any]]:
+    """A page's globals, those of a module of ``tests.app``; models it declares are forgotten afterwards."""
+    monkeypatch.setenv("WORKOS_API_KEY", "sk_test_documentation")
+    known = set(apps.get_models())
+    yield {"__name__": "tests.app.page"}
+    declared = [model for model in apps.get_models() if model not in known]
+    for model in reversed(declared):
+        if admin.site.is_registered(model):
+            admin.site.unregister(model)
+        with connection.schema_editor() as editor:
+            editor.delete_model(model)
+        del apps.all_models[model._meta.app_label][model._meta.model_name]
+    apps.clear_cache()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(CHECKOUT)) for page in PAGES])
+def test_page(page: Path, namespace: dict[str, Any]) -> None:
+    """Every block of the page runs."""
+    text = page.read_text()
+    for match in BLOCK.finditer(text):
+        _, language, block = match.groups()
+        lines_before = text.count("\n", 0, match.start(3))
+        assert language, f"{page.name}:{lines_before}: say which language the block is in"
+        block = textwrap.dedent(block)
+        if language == "sh":
+            for line in block.splitlines():
+                run_shell_line(line)
+        elif language == "python":
+            # Compiled under the page's own name and line numbers, so that a traceback points into the page.
+            code = compile("\n" * lines_before + block, page, "exec")
+            if re.search(r"^WORKOS_VAULTS\b", block, re.MULTILINE):
+                run_settings(code)
+            else:
+                run_python(code, namespace)
+
+
+def run_python(code: Any, namespace: dict[str, Any]) -> None:
+    known = set(apps.get_models())
+    exec(code, namespace)
+    with connection.schema_editor() as editor:
+        for model in apps.get_models():
+            if model not in known:
+                editor.create_model(model)
+
+
+def run_settings(code: Any) -> None:
+    settings: dict[str, Any] = {}
+    exec(code, settings)
+    with override_settings(WORKOS_VAULTS=settings["WORKOS_VAULTS"]):
+        assert checks.run_checks() == []
+
+
+def run_shell_line(line: str) -> None:
+    if line.startswith(FIRST_COMMANDS) or not shlex.split(line, comments=True):
+        return
+    _, found, command = line.partition("manage.py ")
+    assert found, f"not a manage.py command: {line}"
+    name, *arguments = shlex.split(command, comments=True)
+    load_command_class(get_commands()[name], name).create_parser("manage.py", name).parse_args(arguments)
+    if name in CHEAP_COMMANDS:
+        call_command(name, *arguments)
