@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 DATA_KEY_BYTES = 32
 COMMITMENT_BYTES = 32
 COMMITMENT_INFO = b"django_workos_vault/1/commitment"
+DERIVATION_INFO = b"django_workos_vault/1/derivation"
 
 
 class _NeverPickled:
@@ -52,13 +53,16 @@ class LoadedKey(_NeverPickled):
     which the cryptography library clears when its last user lets go.
     """
 
-    __slots__ = ("aead", "commitment", "headers", "id", "wrapped")
+    __slots__ = ("_derivation_key", "aead", "commitment", "expires_at", "headers", "id", "wrapped")
 
     def __init__(self, data_key: DataKey) -> None:
         self.id = data_key.id
         self.wrapped = data_key.wrapped
         self.commitment = derive(data_key.plaintext, COMMITMENT_INFO)
+        self._derivation_key = derive(data_key.plaintext, DERIVATION_INFO)
         self.aead = AESGCM(data_key.plaintext if _AEAD_COPIES_ITS_KEY else bytes(data_key.plaintext))
+        #: on the key ring's clock, in seconds; set when the ring takes the key in
+        self.expires_at = 0.0
         #: per (label, flags): the envelope's first bytes and the associated data, the same for every
         #: unbound cell sealed with this key. Filled by ``cipher``.
         self.headers: dict[tuple[bytes, int], tuple[bytes, bytes]] = {}
@@ -66,6 +70,10 @@ class LoadedKey(_NeverPickled):
 
     def __repr__(self) -> str:
         return f"<LoadedKey {self.id}>"
+
+    def derive(self, info: bytes) -> bytes:
+        """Return 32 bytes that only a holder of this data key can compute, for the purpose ``info``."""
+        return derive(self._derivation_key, info)
 
 
 def derive(key: bytes | bytearray, info: bytes) -> bytes:

@@ -1,0 +1,125 @@
+"""The only reader of ``django.conf.settings``: ``WORKOS_VAULTS``, taken apart and validated."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+
+from django_workos_vault.backends.base import VaultBackend
+from django_workos_vault.context import KeyContext
+from django_workos_vault.exceptions import InvalidVaultConfiguration
+from django_workos_vault.keyring import DataKeyPolicy
+
+SETTING = "WORKOS_VAULTS"
+_VAULT_OPTIONS = frozenset({"BACKEND", "KEY_CONTEXT", "DATA_KEYS", "OPTIONS"})
+_ENVELOPES = ("inline", "reference")
+
+
+@dataclass(frozen=True, slots=True)
+class VaultSettings:
+    """One entry of ``WORKOS_VAULTS``. ``options`` may hold an API key and stays out of the repr."""
+
+    alias: str
+    backend: str
+    key_context: KeyContext | None
+    policy: DataKeyPolicy
+    options: Mapping[str, Any]
+
+    def __repr__(self) -> str:
+        return f"<VaultSettings {self.alias!r} {self.backend}>"
+
+
+def vault_aliases() -> list[str]:
+    """Return the configured aliases. Raises InvalidVaultConfiguration when the setting is no mapping."""
+    return list(_all_vaults())
+
+
+def vault_settings(alias: str) -> VaultSettings:
+    """Return the validated settings of one vault.
+
+    Raises InvalidVaultConfiguration that names the alias and the option at fault.
+    """
+    vaults = _all_vaults()
+    if alias not in vaults:
+        raise InvalidVaultConfiguration(
+            f"{SETTING} has no vault {alias!r}. Configured: {', '.join(sorted(vaults)) or 'none'}."
+        )
+    where = f"{SETTING}[{alias!r}]"
+    given = vaults[alias]
+    if not isinstance(given, Mapping):
+        raise InvalidVaultConfiguration(f"{where} must be a dict, not {type(given).__name__}.")
+    _refuse_unknown(where, given, _VAULT_OPTIONS)
+    backend = given.get("BACKEND")
+    if not isinstance(backend, str) or not backend:
+        raise InvalidVaultConfiguration(f"{where}['BACKEND'] must be the dotted path of a backend class.")
+    options = given.get("OPTIONS", {})
+    if not isinstance(options, Mapping):
+        raise InvalidVaultConfiguration(f"{where}['OPTIONS'] must be a dict, not {type(options).__name__}.")
+    return VaultSettings(
+        alias=alias,
+        backend=backend,
+        key_context=_key_context(where, given),
+        policy=_policy(where, given.get("DATA_KEYS", {})),
+        options=options,
+    )
+
+
+def make_backend(vault: VaultSettings, backend_class: type[VaultBackend]) -> VaultBackend:
+    """Construct ``backend_class`` from the vault's OPTIONS, naming alias and option in every error."""
+    where = f"{SETTING}[{vault.alias!r}]['OPTIONS']"
+    try:
+        return backend_class(**vault.options)
+    except InvalidVaultConfiguration as exc:
+        raise InvalidVaultConfiguration(f"{where}: {exc}") from None
+    except TypeError as exc:
+        # The message names the argument, never its value; the traceback would carry the API key.
+        raise InvalidVaultConfiguration(f"{where}: {exc}") from None
+
+
+def _all_vaults() -> Mapping[str, Any]:
+    vaults = getattr(settings, SETTING, None)
+    if not isinstance(vaults, Mapping):
+        raise InvalidVaultConfiguration(f"{SETTING} must be a dict of vaults; see the README's settings section.")
+    return vaults
+
+
+def _refuse_unknown(where: str, given: Mapping[str, Any], known: frozenset[str]) -> None:
+    unknown = sorted(set(given) - known)
+    if unknown:
+        raise InvalidVaultConfiguration(
+            f"{where} has an unknown option {unknown[0]!r}. Known: {', '.join(sorted(known))}."
+        )
+
+
+def _key_context(where: str, given: Mapping[str, Any]) -> KeyContext | None:
+    if given.get("KEY_CONTEXT") is None:
+        return None
+    try:
+        return KeyContext(given["KEY_CONTEXT"])
+    except InvalidVaultConfiguration as exc:
+        raise InvalidVaultConfiguration(f"{where}['KEY_CONTEXT']: {exc}") from None
+
+
+def _policy(where: str, given: object) -> DataKeyPolicy:
+    where = f"{where}['DATA_KEYS']"
+    if not isinstance(given, Mapping):
+        raise InvalidVaultConfiguration(f"{where} must be a dict, not {type(given).__name__}.")
+    defaults = DataKeyPolicy()
+    _refuse_unknown(where, given, frozenset(f.name for f in fields(DataKeyPolicy)))
+    for name, value in given.items():
+        wanted = type(getattr(defaults, name))
+        if type(value) is not wanted:
+            raise InvalidVaultConfiguration(
+                f"{where}[{name!r}] must be {wanted.__name__}, not {type(value).__name__}."
+            )
+        if isinstance(value, timedelta) and value <= timedelta(0) or isinstance(value, int) and value < 1:
+            raise InvalidVaultConfiguration(f"{where}[{name!r}] must be positive.")
+    if given.get("max_messages", 1) > 2**32:
+        raise InvalidVaultConfiguration(
+            f"{where}['max_messages'] may be at most 2**32: NIST SP 800-38D, section 8.3, for random nonces."
+        )
+    if given.get("envelope", "inline") not in _ENVELOPES:
+        raise InvalidVaultConfiguration(f"{where}['envelope'] must be one of {', '.join(_ENVELOPES)}.")
+    return DataKeyPolicy(**given)

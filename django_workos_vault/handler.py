@@ -1,0 +1,104 @@
+"""``vaults["default"]``: alias to configured vault, one per process.
+
+Vaults are kept as Django keeps file storages: shared by all threads and tasks, so that key caches and
+connection pools are. (``BaseConnectionHandler`` keeps one object per thread and task.)
+"""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from threading import Lock
+from typing import Any
+
+from django.core.signals import setting_changed
+from django.utils.module_loading import import_string
+
+from django_workos_vault import conf
+from django_workos_vault.backends.base import VaultBackend
+from django_workos_vault.cipher import Cipher
+from django_workos_vault.exceptions import InvalidVaultConfiguration
+from django_workos_vault.keyring import KeyRing
+from django_workos_vault.registry import DatabaseRegistry
+
+
+class Vault:
+    """One configured vault: its backend (the API calls) and its key ring (the data keys in use)."""
+
+    def __init__(self, settings: conf.VaultSettings) -> None:
+        self.alias = settings.alias
+        self.key_context = settings.key_context
+        self.policy = settings.policy
+        self.backend = _backend(settings)
+        self.keyring = KeyRing(
+            vault=settings.alias,
+            backend=self.backend,
+            registry=DatabaseRegistry(settings.alias),
+            policy=settings.policy,
+        )
+        self._ciphers: dict[tuple[str, tuple[str, ...]], Cipher] = {}
+
+    def __repr__(self) -> str:
+        return f"<Vault {self.alias!r} {type(self.backend).__name__}>"
+
+    def cipher(self, label: str, previous_labels: tuple[str, ...] = ()) -> Cipher:
+        """Return the cipher for the cells of one label, the same object each time."""
+        try:
+            return self._ciphers[label, previous_labels]
+        except KeyError:
+            return self._ciphers.setdefault(
+                (label, previous_labels), Cipher(self.keyring, label, previous_labels)
+            )
+
+    def decryption_forbidden(self) -> AbstractContextManager[None]:
+        """Make every opening in this thread or task raise DecryptionForbidden. Also a decorator."""
+        return self.keyring.decryption_forbidden()
+
+
+class VaultHandler:
+    """The configured vaults, made when first asked for."""
+
+    def __init__(self) -> None:
+        self._vaults: dict[str, Vault] = {}
+        self._lock = Lock()
+
+    def __getitem__(self, alias: str) -> Vault:
+        """Return the vault ``alias``. Raises InvalidVaultConfiguration when it is unknown or misconfigured."""
+        try:
+            return self._vaults[alias]
+        except KeyError:
+            with self._lock:
+                if alias not in self._vaults:
+                    self._vaults[alias] = Vault(conf.vault_settings(alias))
+                return self._vaults[alias]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(conf.vault_aliases())
+
+    def reset(self) -> None:
+        """Drop every vault with its keys and connections. The next use reads the settings again."""
+        with self._lock:
+            for vault in self._vaults.values():
+                vault.keyring.forget()
+                vault.backend.close()
+            self._vaults.clear()
+
+
+def _backend(settings: conf.VaultSettings) -> VaultBackend:
+    where = f"{conf.SETTING}[{settings.alias!r}]['BACKEND']"
+    try:
+        backend_class = import_string(settings.backend)
+    except ImportError as exc:
+        raise InvalidVaultConfiguration(f"{where}: {exc}") from exc
+    if not (isinstance(backend_class, type) and issubclass(backend_class, VaultBackend)):
+        raise InvalidVaultConfiguration(f"{where}: {settings.backend} is not a vault backend class.")
+    return conf.make_backend(settings, backend_class)
+
+
+vaults = VaultHandler()
+
+
+def _reset_on_setting_change(*, setting: str, **kwargs: Any) -> None:
+    if setting == conf.SETTING:
+        vaults.reset()
+
+
+setting_changed.connect(_reset_on_setting_change)
