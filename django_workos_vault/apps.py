@@ -9,4 +9,4 @@ class WorkOSVaultConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from django_workos_vault import checks, signals  # noqa: F401, PLC0415
+        from django_workos_vault import checks, signals  # noqa: F401

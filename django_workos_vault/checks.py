@@ -54,7 +54,7 @@ def _ordering_names(ordering: Iterable[Any]) -> Iterable[str]:
     for item in ordering:
         expression = item.expression if isinstance(item, OrderBy) else item
         if isinstance(expression, F):
-            yield expression.name
+            yield str(expression.name)  # type: ignore[attr-defined]
         elif isinstance(expression, str):
             yield expression.removeprefix("-")
 

@@ -68,7 +68,7 @@ class Cipher:
         """Return the plaintext of ``cell``.
 
         ``binding`` is what :meth:`seal` was given. Raises an EnvelopeError that says what is wrong with the
-        cell, a VaultError when its key cannot be unwrapped, DecryptionForbidden where opening is switched off.
+        cell, a VaultError when its key cannot be unwrapped, DecryptionForbidden where opening is off.
         """
         self.keyring.check_opening_allowed()
         parsed = envelope.parse(cell)

@@ -81,7 +81,9 @@ def make_backend(vault: VaultSettings, backend_class: type[VaultBackend]) -> Vau
 def _all_vaults() -> Mapping[str, Any]:
     vaults = getattr(settings, SETTING, None)
     if not isinstance(vaults, Mapping):
-        raise InvalidVaultConfiguration(f"{SETTING} must be a dict of vaults; see the README's settings section.")
+        raise InvalidVaultConfiguration(
+            f"{SETTING} must be a dict of vaults; see the README's settings section."
+        )
     return vaults
 
 
@@ -114,7 +116,7 @@ def _policy(where: str, given: object) -> DataKeyPolicy:
             raise InvalidVaultConfiguration(
                 f"{where}[{name!r}] must be {wanted.__name__}, not {type(value).__name__}."
             )
-        if isinstance(value, timedelta) and value <= timedelta(0) or isinstance(value, int) and value < 1:
+        if (isinstance(value, timedelta) and value <= timedelta(0)) or (isinstance(value, int) and value < 1):
             raise InvalidVaultConfiguration(f"{where}[{name!r}] must be positive.")
     if given.get("max_messages", 1) > 2**32:
         raise InvalidVaultConfiguration(

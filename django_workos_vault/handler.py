@@ -61,7 +61,7 @@ class VaultHandler:
         self._lock = Lock()
 
     def __getitem__(self, alias: str) -> Vault:
-        """Return the vault ``alias``. Raises InvalidVaultConfiguration when it is unknown or misconfigured."""
+        """Return the vault ``alias``. Raises InvalidVaultConfiguration when it is unknown or wrong."""
         try:
             return self._vaults[alias]
         except KeyError:

@@ -1,1 +1,42 @@
 """Models that the tests write and read."""
+
+from django.db import models
+
+from django_workos_vault.fields import (
+    EncryptedCharField,
+    EncryptedEmailField,
+    EncryptedTextField,
+    FromRow,
+)
+
+
+class Organization(models.Model):
+    name = models.CharField(max_length=100)
+    workos_id = models.CharField(max_length=64, blank=True)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Person(models.Model):
+    """One of each text type, under the vault's own key context."""
+
+    name = models.CharField(max_length=100, default="Ada")
+    ssn = EncryptedCharField(max_length=11, null=True, blank=True, mask="last4")
+    notes = EncryptedTextField(default="nothing yet")
+    email = EncryptedEmailField(blank=True)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Patient(models.Model):
+    """Sealed under the key of the row's organization."""
+
+    organization = models.ForeignKey(Organization, models.CASCADE)
+    ssn = EncryptedCharField(
+        max_length=11, null=True, key_context={"organization_id": FromRow("organization.workos_id")}
+    )
+
+    def __str__(self) -> str:
+        return f"patient {self.pk}"

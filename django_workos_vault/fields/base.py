@@ -1,0 +1,319 @@
+"""What every encrypted field has in common, as a mixin in front of a Django field class."""
+
+import sys
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from django.core import checks
+from django.core.exceptions import FieldError
+from django.core.serializers.python import Serializer as PythonSerializer
+from django.db.models import NOT_PROVIDED, Field, Model
+
+from django_workos_vault.cipher import Cipher
+from django_workos_vault.context import KeyContext
+from django_workos_vault.exceptions import EnvelopeError, InvalidVaultConfiguration, VaultError
+from django_workos_vault.fields.columns import EncryptedCol
+from django_workos_vault.fields.defaults import DefaultOf
+from django_workos_vault.fields.expressions import refuse_expression
+from django_workos_vault.fields.lookups import lookup_class, refusal
+from django_workos_vault.fields.rows import FromRow, resolve_key_context
+from django_workos_vault.fields.sealed import Sealed, SealedAttribute
+from django_workos_vault.fields.serialization import cell_to_text, text_to_cell
+from django_workos_vault.handler import Vault, vaults
+
+if TYPE_CHECKING:
+    _Base = Field[Any, Any]
+else:
+    _Base = object
+
+_READS_FOR_A_FIXTURE = PythonSerializer._value_from_field.__code__  # type: ignore[attr-defined]
+
+
+class EncryptedFieldMixin(_Base):
+    """Seals a Django field's values into one binary column.
+
+    Arguments beyond the Django field's own, all optional:
+
+    ``vault``
+        alias in ``WORKOS_VAULTS``; ``"default"``.
+    ``key_context``
+        map of names to strings or :class:`FromRow`. It *replaces* the vault's ``KEY_CONTEXT``: each item of a
+        context is a key of its own that can unwrap the data key alone, so merging would let the default
+        context's key open what an organization's key should guard.
+    ``mask``
+        how the admin shows the value: a name from ``masks``.
+    ``label``, ``previous_labels``
+        the name that a cell is sealed for (``app_label.Model.field`` unless given), and names it had before a
+        rename.
+    """
+
+    descriptor_class = SealedAttribute
+    if TYPE_CHECKING:
+        _unique: bool
+        db_index: bool
+    non_db_attrs = (
+        *Field.non_db_attrs,
+        "default",
+        "key_context",
+        "label",
+        "mask",
+        "max_length",
+        "previous_labels",
+        "vault",
+    )
+
+    def __init__(
+        self,
+        *args: Any,
+        vault: str = "default",
+        key_context: dict[str, Any] | None = None,
+        mask: str = "full",
+        label: str | None = None,
+        previous_labels: tuple[str, ...] = (),
+        **kwargs: Any,
+    ) -> None:
+        self.vault_alias = vault
+        self.key_context = key_context
+        self.mask = mask
+        self._label = label
+        self.previous_labels = tuple(previous_labels)
+        super().__init__(*args, **kwargs)
+
+    def deconstruct(self) -> Any:
+        name, path, args, kwargs = super().deconstruct()
+        if self.vault_alias != "default":
+            kwargs["vault"] = self.vault_alias
+        if self.key_context is not None:
+            kwargs["key_context"] = self.key_context
+        if self.mask != "full":
+            kwargs["mask"] = self.mask
+        if self._label is not None:
+            kwargs["label"] = self._label
+        if self.previous_labels:
+            kwargs["previous_labels"] = self.previous_labels
+        if "default" in kwargs and not callable(kwargs["default"]) and kwargs["default"] not in (None, ""):
+            kwargs["default"] = DefaultOf(self.model._meta.label, self.name)
+        return name, path, args, kwargs
+
+    # The column
+
+    def get_internal_type(self) -> str:
+        return "BinaryField"
+
+    def db_type(self, connection: Any) -> str:
+        return str(connection.data_types["BinaryField"])
+
+    def cast_db_type(self, connection: Any) -> str:
+        return self.db_type(connection)
+
+    def db_parameters(self, connection: Any) -> Any:
+        return {"type": self.db_type(connection), "check": None}
+
+    def get_col(self, alias: Any, output_field: Any = None) -> Any:
+        if output_field is None or output_field is self:
+            return EncryptedCol(alias, self)
+        return super().get_col(alias, output_field)
+
+    @property
+    def cached_col(self) -> Any:
+        # A column remembers where its cells go in one query, so queries cannot share it.
+        return EncryptedCol(self.model._meta.db_table, self)
+
+    # Labels, contexts and ciphers
+
+    @cached_property
+    def label(self) -> str:
+        """The name that this field's cells are sealed for."""
+        return self._label or f"{self.model._meta.label}.{self.name}"
+
+    @property
+    def vault(self) -> Vault:
+        """The configured vault that keeps this field's keys."""
+        return vaults[self.vault_alias]
+
+    @property
+    def cipher(self) -> Cipher:
+        """What seals and opens this field's cells."""
+        return vaults[self.vault_alias].cipher(self.label, self.previous_labels)
+
+    @cached_property
+    def is_row_aware(self) -> bool:
+        """Whether sealing needs the row: its key context names :class:`FromRow`."""
+        return any(isinstance(item, FromRow) for item in (self.key_context or {}).values())
+
+    @cached_property
+    def _own_context(self) -> KeyContext | None:
+        return KeyContext(self.key_context) if self.key_context is not None else None
+
+    def context_for(self, instance: Model | None) -> KeyContext:
+        """Return the key context for a value of ``instance``, or of no instance at hand.
+
+        Raises FieldError when the context comes from the row and there is none.
+        """
+        if self.is_row_aware:
+            if instance is None:
+                raise FieldError(
+                    f"{self} takes its key from the row, and update() and expressions have none. "
+                    "Load the rows, assign and save()."
+                )
+            return resolve_key_context(self.key_context or {}, instance)
+        context = self._own_context or self.vault.key_context
+        if context is None:
+            raise InvalidVaultConfiguration(
+                f"{self} has no key_context and vault {self.vault_alias!r} has no KEY_CONTEXT. Give one."
+            )
+        return context
+
+    # Values to cells and back
+
+    def encode(self, value: Any) -> bytes:
+        """Return the bytes to seal for a Python value of this field."""
+        return str(value).encode()
+
+    def decode(self, plaintext: bytes) -> Any:
+        """Return the Python value of :meth:`encode`'s bytes."""
+        return plaintext.decode()
+
+    def seal_value(self, value: Any, instance: Model | None = None) -> bytes:
+        """Return ``value`` (anything the Django field takes, not None) as a cell."""
+        return self.cipher.seal(self.encode(self.get_prep_value(value)), self.context_for(instance))
+
+    def open_cell(self, cell: bytes, neighbours: list[bytes] | None = None) -> Any:
+        """Return the Python value of a cell. Raises EnvelopeError or VaultError."""
+        cipher = self.cipher
+        if neighbours is not None:
+            cipher.load_keys(neighbours)
+        return self.decode(cipher.open(cell))
+
+    def from_db_value(self, cell: Any, expression: Any, connection: Any) -> Any:
+        return None if cell is None else self.open_cell(bytes(cell))
+
+    def pre_save(self, model_instance: Model, add: bool) -> Any:
+        held = model_instance.__dict__.get(self.attname)
+        if type(held) is Sealed:
+            return held
+        value = super().pre_save(model_instance, add)
+        if value is None or hasattr(value, "resolve_expression"):
+            return value
+        sealed = Sealed(self.seal_value(value, model_instance), self)
+        model_instance.__dict__[self.attname] = sealed
+        return sealed
+
+    def get_db_prep_save(self, value: Any, connection: Any) -> Any:
+        if hasattr(value, "resolve_expression"):
+            refuse_expression(self, value)
+            return value
+        return self.get_db_prep_value(value, connection)
+
+    def get_db_prep_value(self, value: Any, connection: Any, prepared: bool = False) -> Any:
+        if value is None:
+            return None
+        if type(value) is not Sealed:
+            if value == b"":
+                value = ""  # what the schema editor takes as the default of a blank binary column
+            value = Sealed(self.seal_value(value), self)
+        return connection.Database.Binary(value.cell)
+
+    def get_placeholder(self, value: Any, compiler: Any, connection: Any) -> str:
+        """Guard expressions on their way into the column, up to Django 6.0."""
+        if hasattr(value, "as_sql"):
+            refuse_expression(self, value)
+            return "%s"
+        return str(connection.ops.binary_placeholder_sql(value))
+
+    def get_placeholder_sql(self, value: Any, compiler: Any, connection: Any) -> tuple[str, Any]:
+        """Guard expressions on their way into the column, from Django 6.1."""
+        if hasattr(value, "as_sql"):
+            refuse_expression(self, value)
+        return connection.ops.binary_placeholder_sql(value, compiler)  # type: ignore[no-any-return]
+
+    # Lookups
+
+    def get_lookup(self, lookup_name: str) -> Any:
+        return lookup_class(lookup_name)
+
+    def get_transform(self, lookup_name: str) -> Any:
+        raise refusal(self, lookup_name)
+
+    # Validation, forms, fixtures
+
+    def clean(self, value: Any, model_instance: Model | None) -> Any:
+        """Validate the plaintext. A stored cell is opened for that, and stays the cell it is.
+
+        A stored cell that cannot be opened has nothing to validate: it is kept.
+        """
+        if type(value) is not Sealed:
+            return super().clean(value, model_instance)
+        try:
+            opened = value.open()
+        except (EnvelopeError, VaultError):
+            return value
+        cleaned = super().clean(opened, model_instance)
+        return value if cleaned == opened else cleaned
+
+    def value_from_object(self, obj: Model) -> Any:
+        """Return the plaintext; the cell itself for Django's serializers, and when it cannot be opened."""
+        held = obj.__dict__.get(self.attname)
+        if type(held) is Sealed:
+            if sys._getframe(1).f_code is _READS_FOR_A_FIXTURE:
+                return held
+            try:
+                return held.open()
+            except (EnvelopeError, VaultError):
+                return held
+        return super().value_from_object(obj)
+
+    def save_form_data(self, instance: Model, data: Any) -> None:
+        if type(data) is not Sealed:
+            super().save_form_data(instance, data)
+
+    def value_to_string(self, obj: Model) -> str:
+        """Return the cell as text, for ``dumpdata``: ciphertext, never plaintext."""
+        held = obj.__dict__.get(self.attname)
+        return cell_to_text(
+            held.cell if type(held) is Sealed else self.seal_value(getattr(obj, self.attname), obj)
+        )
+
+    def load_serialized(self, instance: Model) -> None:
+        """Turn a fixture's value on ``instance`` into a cell: its ciphertext, or its plaintext sealed."""
+        value = instance.__dict__.get(self.attname)
+        if value is None or type(value) is Sealed:
+            return
+        cell = text_to_cell(value)
+        instance.__dict__[self.attname] = Sealed(
+            self.seal_value(value, instance) if cell is None else cell, self
+        )
+
+    # System checks
+
+    def check(self, **kwargs: Any) -> list[checks.CheckMessage]:
+        return [*super().check(**kwargs), *self._check_unsupported_options(), *self._check_key_context()]
+
+    def _check_unsupported_options(self) -> list[checks.CheckMessage]:
+        refused = (
+            ("E001", "primary_key", self.primary_key),
+            ("E002", "unique", self._unique and not self.primary_key),
+            ("E003", "db_index", self.db_index and not self._unique),
+            ("E004", "db_default", self.db_default is not NOT_PROVIDED),
+        )
+        return [
+            checks.Error(
+                f"An encrypted field cannot have {option}.",
+                hint="Equal values have different ciphertexts, and the database cannot encrypt. "
+                "See docs/checks.md for what to do instead.",
+                obj=self,
+                id=f"django_workos_vault.{number}",
+            )
+            for number, option, given in refused
+            if given
+        ]
+
+    def _check_key_context(self) -> list[checks.CheckMessage]:
+        try:
+            if self.key_context is None:
+                self.context_for(None)
+            else:
+                KeyContext({n: "row" if isinstance(v, FromRow) else v for n, v in self.key_context.items()})
+        except InvalidVaultConfiguration as exc:
+            return [checks.Error(str(exc), obj=self, id="django_workos_vault.E005")]
+        return []

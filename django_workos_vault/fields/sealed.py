@@ -1,0 +1,107 @@
+"""What an instance holds of a stored cell: ``Sealed`` until somebody reads the attribute."""
+
+import sys
+from collections.abc import Iterator
+from types import CodeType
+from typing import TYPE_CHECKING, Any
+
+from django.db.models import Model
+from django.db.models.query import QuerySet
+from django.db.models.query_utils import DeferredAttribute
+from django.db.models.sql.compiler import SQLInsertCompiler
+
+if TYPE_CHECKING:
+    from django_workos_vault.fields.base import EncryptedFieldMixin
+
+_UNOPENED: Any = object()
+
+#: Cells of one result set whose keys are unwrapped together when the first of them is opened.
+NEIGHBOURS = 1000
+
+
+def _code_of(function: Any) -> Iterator[CodeType]:
+    """Yield the function's code and that of its comprehensions, which up to Python 3.11 have frames."""
+    yield function.__code__
+    yield from (const for const in function.__code__.co_consts if isinstance(const, CodeType))
+
+
+# Django's own code that moves a value from one place to another without looking at it. It gets the cell
+# as it is: refresh_from_db() would otherwise open every cell, and fail on one that cannot be opened;
+# full_clean() would turn a cell nobody touched into an assigned value; loaddata would seal anew.
+_MOVES_VALUES = frozenset(
+    code
+    for function in (
+        Model.refresh_from_db,
+        Model.clean_fields,
+        Model._save_table,  # type: ignore[attr-defined]
+        SQLInsertCompiler.pre_save_val,
+        QuerySet.bulk_update,
+    )
+    for code in _code_of(function)
+)
+
+
+class Sealed:
+    """One stored cell of one instance. Opened at most once; pickled and copied as ciphertext.
+
+    ``neighbours`` are cells of the same result set and column, whose keys are fetched along with this one's.
+    """
+
+    __slots__ = ("_opened", "cell", "field", "neighbours")
+
+    def __init__(
+        self, cell: bytes, field: "EncryptedFieldMixin", neighbours: list[bytes] | None = None
+    ) -> None:
+        self.cell = cell
+        self.field = field
+        self.neighbours = neighbours
+        self._opened = _UNOPENED
+
+    def open(self) -> Any:
+        """Return the value. Raises EnvelopeError or VaultError when the cell cannot be opened."""
+        if self._opened is _UNOPENED:
+            self._opened = self.field.open_cell(self.cell, self.neighbours)
+            self.neighbours = None
+        return self._opened
+
+    def holds(self, value: Any) -> bool:
+        """Whether ``value`` is the very object that this cell was opened to."""
+        return self._opened is value
+
+    def __repr__(self) -> str:
+        return f"<Sealed {self.field}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Sealed, (self.cell, self.field)
+
+    def __copy__(self) -> "Sealed":
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Sealed":
+        return Sealed(self.cell, self.field)
+
+
+class SealedAttribute(DeferredAttribute):
+    """The attribute of an encrypted field: opens on reading, keeps the cell when nothing was assigned.
+
+    It is a data descriptor and keeps its value in the instance's ``__dict__`` under the field's name, where
+    Django looks for it to tell loaded fields from deferred ones.
+    """
+
+    def __get__(self, instance: Model | None, owner: Any = None) -> Any:
+        if instance is None:
+            return self
+        attname = self.field.attname
+        if attname not in instance.__dict__:
+            super().__get__(instance, owner)  # loads a deferred field into __dict__
+        value = instance.__dict__[attname]
+        if type(value) is not Sealed or sys._getframe(1).f_code in _MOVES_VALUES:
+            return value
+        return value.open()
+
+    def __set__(self, instance: Model, value: Any) -> None:
+        attname = self.field.attname
+        held = instance.__dict__.get(attname)
+        if type(held) is Sealed and held.holds(value):
+            return  # row.x = row.x leaves the cell alone
+        instance.__dict__[attname] = value
