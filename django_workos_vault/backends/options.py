@@ -1,0 +1,79 @@
+"""The options of a vault reached over HTTP, each checked before any request.
+
+Every function returns the option's value or raises InvalidVaultConfiguration, which names the option and
+never quotes a credential.
+"""
+
+import ipaddress
+import re
+from urllib.parse import urlsplit
+
+from django_workos_vault.exceptions import InvalidVaultConfiguration
+
+
+def api_key(key: object) -> str:
+    """A WorkOS API key: ``sk_`` and printable ASCII, as it goes into an HTTP header."""
+    if key is None or key == "":
+        raise InvalidVaultConfiguration(
+            "api_key is missing: give the WorkOS API key, for example from the environment."
+        )
+    if not isinstance(key, str):
+        raise InvalidVaultConfiguration(f"api_key must be a string, not {type(key).__name__}.")
+    if not key.startswith("sk_"):
+        raise InvalidVaultConfiguration("api_key does not begin with 'sk_': it is not a WorkOS API key.")
+    if not re.fullmatch(r"sk_[!-~]+", key):
+        raise InvalidVaultConfiguration(
+            "api_key holds a space, a line break or another character no key has."
+        )
+    return key
+
+
+def base_url(url: object) -> str:
+    """An https address, or an http one on loopback, without a trailing slash."""
+    if not isinstance(url, str):
+        raise InvalidVaultConfiguration(f"base_url must be a string, not {type(url).__name__}.")
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        host = None
+    if not host or parts.scheme not in ("http", "https"):
+        raise InvalidVaultConfiguration("base_url must be an address like https://api.workos.com.")
+    if "@" in parts.netloc or parts.query or parts.fragment:
+        raise InvalidVaultConfiguration("base_url takes no user name, query or fragment.")
+    if parts.scheme == "http" and not _is_loopback(host):
+        raise InvalidVaultConfiguration(
+            "base_url must begin with https://: over plain http, allowed on loopback alone, the API key "
+            "and every data key could be read on the way."
+        )
+    return url.rstrip("/")
+
+
+def positive(name: str, seconds: object) -> float:
+    """A number over 0."""
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds < float("inf"):
+        raise InvalidVaultConfiguration(f"{name} must be a number of seconds over 0.")
+    return float(seconds)
+
+
+def count(name: str, number: object) -> int:
+    """An integer over 0."""
+    if isinstance(number, bool) or not isinstance(number, int) or number < 1:
+        raise InvalidVaultConfiguration(f"{name} must be an integer over 0.")
+    return number
+
+
+def share(name: str, part: object) -> float:
+    """A number over 0 and at most 1."""
+    if isinstance(part, bool) or not isinstance(part, int | float) or not 0 < part <= 1:
+        raise InvalidVaultConfiguration(f"{name} must be a number over 0 and at most 1.")
+    return float(part)
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

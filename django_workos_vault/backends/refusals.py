@@ -1,0 +1,120 @@
+"""From an HTTP answer to a result or a typed error, answers that are not Vault's included."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+from django_workos_vault.backends.answers import Fields, Mismatch
+from django_workos_vault.backends.calls import Call
+from django_workos_vault.backends.retries import AttemptFailed, retry_after_seconds
+from django_workos_vault.exceptions import (
+    VaultAuthenticationError,
+    VaultConflict,
+    VaultError,
+    VaultNotFound,
+    VaultPermissionDenied,
+    VaultRateLimited,
+    VaultRequestError,
+    VaultUnavailable,
+)
+
+Result = TypeVar("Result")
+
+LONGEST_QUOTE = 200
+
+_ERRORS: Mapping[int, tuple[type[VaultError], str]] = {
+    401: (
+        VaultAuthenticationError,
+        "Vault does not accept the API key; is it revoked, or of another environment?",
+    ),
+    403: (VaultPermissionDenied, "the API key may not do this, or the key's owner has withdrawn it"),
+    404: (VaultNotFound, "Vault holds nothing by that id or name"),
+    408: (VaultUnavailable, "Vault did not get the whole request in time"),
+    409: (VaultConflict, "the name is taken, or the object changed since the expected version"),
+    429: (VaultRateLimited, "the API key's rate limit is used up"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An HTTP answer, read to its end. Header names are in lower case."""
+
+    status: int
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+
+
+def result(call: Call[Result], answer: Answer) -> Result:
+    """Return what ``call`` reads from ``answer``. Raises AttemptFailed with the error it means instead."""
+    if not 200 <= answer.status < 300:
+        raise _refusal(call, answer)
+    try:
+        return call.read(Fields.parse(answer.body))
+    except Mismatch as mismatch:
+        problem = str(mismatch)
+    # Raised here, outside the handler: the frames of the reader hold the answer, which may be a key.
+    content_type = printable(answer.headers.get("content-type", "none"))
+    raise AttemptFailed(
+        VaultUnavailable(
+            sentence(
+                call,
+                f"{problem} (status {answer.status}, content type {content_type}); "
+                "is that Vault, or a proxy in between?",
+                doubtful=True,
+            )
+        ),
+        carried_out=None,
+    )
+
+
+def sentence(call: Call[Result], what: str, *, doubtful: bool = False) -> str:
+    """Say that ``call`` failed and why; ``doubtful`` when Vault may have carried it out all the same."""
+    doubt = " Vault may have carried it out all the same." if doubtful and not call.repeatable else ""
+    return f"Could not {call.purpose}: {what}.{doubt}"
+
+
+def printable(text: str) -> str:
+    """Return ``text`` fit for a message: one line, bounded, without anything that could be a key."""
+    text = re.sub(r"sk_[!-~]+|[A-Za-z0-9+/=_-]{40,}", "[...]", text)
+    text = "".join(character if character.isprintable() else " " for character in text)
+    return text if len(text) <= LONGEST_QUOTE else f"{text[:LONGEST_QUOTE]}..."
+
+
+def _refusal(call: Call[Result], answer: Answer) -> AttemptFailed:
+    status = answer.status
+    retry_after = retry_after_seconds(answer.headers.get("retry-after"), answer.headers.get("date"))
+    if status < 400:
+        return AttemptFailed(
+            VaultUnavailable(sentence(call, _redirect(answer), doubtful=True)), carried_out=None
+        )
+    kind, what = _ERRORS.get(status, (VaultRequestError, "Vault calls the request invalid"))
+    if status >= 500:
+        kind, what = VaultUnavailable, "Vault, or a proxy in front of it, failed"
+    told = _error_text(answer) if call.quotable else None
+    what = f"{what} (status {status})" + (f". It says: {told}" if told else "")
+    error = kind(sentence(call, what, doubtful=status >= 500))
+    if isinstance(error, VaultRateLimited):
+        error.retry_after = retry_after
+    carried_out = {408: False, 429: False}.get(status, True if status >= 500 else None)
+    return AttemptFailed(error, carried_out=carried_out, retry_after=retry_after)
+
+
+def _redirect(answer: Answer) -> str:
+    try:
+        host = urlsplit(answer.headers.get("location", "")).hostname
+    except ValueError:
+        host = None
+    to = f" to {printable(host)}" if host else ""
+    return (
+        f"the answer is a redirect{to} (status {answer.status}). Redirects are not followed, as the API key "
+        "must not go anywhere else; correct base_url"
+    )
+
+
+def _error_text(answer: Answer) -> str | None:
+    try:
+        return printable(Fields.parse(answer.body).text("error")).rstrip(".")
+    except Mismatch:
+        return None

@@ -1,0 +1,96 @@
+"""When a failed request is sent again: what is safe, how long to wait, and when to give up."""
+
+import re
+import time
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from random import uniform
+from typing import Any, ClassVar
+
+from django_workos_vault.exceptions import VaultError
+
+ATTEMPTS = 8
+FIRST_WAIT = 0.1
+LONGEST_WAIT = 2.0
+JITTER = 0.4
+
+
+class AttemptFailed(Exception):
+    """One attempt failed with ``error``.
+
+    ``carried_out`` is False when Vault cannot have acted on the request, True when it may have, and None
+    when sending it again would fail in the same way. ``retry_after`` is Vault's wish, in seconds.
+    """
+
+    def __init__(
+        self, error: VaultError, *, carried_out: bool | None, retry_after: float | None = None
+    ) -> None:
+        super().__init__(str(error))
+        self.error = error
+        self.carried_out = carried_out
+        self.retry_after = retry_after
+
+
+class Deadline:
+    """The seconds one call has left, for attempts and waits together."""
+
+    def __init__(self, seconds: float) -> None:
+        self._ends_at = time.monotonic() + seconds
+
+    def remaining(self) -> float:
+        return max(0.0, self._ends_at - time.monotonic())
+
+
+class RetryRule:
+    """The backoff hook given to stamina for one call: whether to try again, and after how long.
+
+    The caller keeps ``next_wait`` at stamina's next backoff, so that a wait which would outlast the
+    deadline is not begun.
+    """
+
+    BACKOFF: ClassVar[dict[str, Any]] = {
+        "attempts": ATTEMPTS,
+        "timeout": None,
+        "wait_initial": FIRST_WAIT,
+        "wait_max": LONGEST_WAIT,
+        "wait_jitter": JITTER,
+    }
+
+    def __init__(self, deadline: Deadline, *, repeatable: bool) -> None:
+        self._deadline = deadline
+        self._repeatable = repeatable
+        self.next_wait = FIRST_WAIT
+
+    def __call__(self, error: Exception) -> bool | float:
+        if not isinstance(error, AttemptFailed) or error.carried_out is None:
+            return False
+        if error.carried_out and not self._repeatable:
+            return False
+        if error.retry_after is None:
+            return self.next_wait + JITTER < self._deadline.remaining()
+        # Everybody who was turned away is told the same moment: spread them out behind it.
+        wait = error.retry_after + uniform(0, JITTER)  # noqa: S311 - not a secret
+        return wait if wait < self._deadline.remaining() else False
+
+
+def retry_after_seconds(header: str | None, date: str | None = None) -> float | None:
+    """Return the seconds that a ``Retry-After`` asks for, or None (RFC 9110, section 10.2.3).
+
+    A date is compared with ``date``, the answer's ``Date``, rather than with this machine's clock.
+    """
+    if header is None:
+        return None
+    if re.fullmatch(r"[0-9]{1,9}", header.strip()):
+        return float(header)
+    moment = _http_date(header)
+    if moment is None:
+        return None
+    return max(0.0, (moment - (_http_date(date) or datetime.now(UTC))).total_seconds())
+
+
+def _http_date(text: str | None) -> datetime | None:
+    try:
+        moment = parsedate_to_datetime(text or "")
+    except ValueError:
+        return None
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
