@@ -6,6 +6,8 @@ import pytest
 
 from django_workos_vault.handler import vaults
 
+pytest_plugins = ["django_workos_vault.testing"]
+
 
 @pytest.fixture(autouse=True)
 def _fresh_vaults() -> Iterator[None]:

@@ -72,13 +72,16 @@ class LocalVault(VaultBackend):
     async def arekey_data_key(self, wrapped: bytes, context: Mapping[str, str]) -> DataKey:
         return self.rekey_data_key(wrapped, context)
 
-    def revoke(self, name: str, value: str) -> None:
+    def revoke(self, name: str, value: str) -> str:
         """Withdraw the key of one context item, as an organization does that takes back its own key.
 
         From now on this key neither wraps nor unwraps: a blob that another, unrevoked key wraps too still
         opens, any other raises VaultPermissionDenied. Holds for this instance.
+        Returns the id of the key.
         """
-        self._revoked.add(self._wrapper.kek_id(name, value))
+        kek_id = self._wrapper.kek_id(name, value)
+        self._revoked.add(kek_id)
+        return kek_id
 
     def _wrapped(self, data_key_id: str, plaintext: bytearray, context: dict[str, str]) -> DataKey:
         for name, value in context.items():

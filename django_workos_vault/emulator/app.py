@@ -1,0 +1,98 @@
+"""The WSGI application: authentication, faults, routing, and errors as the API describes them."""
+
+import json
+import re
+from collections.abc import Callable, Collection, Iterable
+from hashlib import sha256
+from hmac import compare_digest
+from typing import TYPE_CHECKING
+
+from django_workos_vault.backends.local import LocalVault
+from django_workos_vault.backends.objects import Actor
+from django_workos_vault.emulator import control, keys
+from django_workos_vault.emulator.call import Call
+from django_workos_vault.emulator.events import EventLog
+from django_workos_vault.emulator.faults import Faults
+from django_workos_vault.emulator.messages import Answer, Refused, Request
+from django_workos_vault.exceptions import (
+    InvalidVaultConfiguration,
+    VaultConflict,
+    VaultError,
+    VaultNotFound,
+)
+
+if TYPE_CHECKING:
+    from wsgiref.types import StartResponse, WSGIEnvironment
+
+Operation = Callable[..., Answer]
+
+_ROUTES: tuple[tuple[re.Pattern[str], dict[str, Operation]], ...] = tuple(
+    (re.compile(path, re.DOTALL), operations)
+    for path, operations in (
+        ("/vault/v1/keys/data-key", {"POST": keys.create_data_key}),
+        ("/vault/v1/keys/decrypt", {"POST": keys.decrypt}),
+        ("/vault/v1/keys/rekey", {"POST": keys.rekey}),
+        ("/_emulator/events", {"GET": control.list_events}),
+        ("/_emulator/faults", {"GET": control.show_faults, "POST": control.change_faults}),
+        ("/_emulator/revoke", {"POST": control.revoke}),
+    )
+)
+
+# A withdrawn key is a 400, too: of 403 the API description knows nothing.
+_STATUSES = {InvalidVaultConfiguration: 422, VaultConflict: 409, VaultNotFound: 404}
+
+
+class Emulator:
+    """Serves the Vault API out of ``vault`` to callers that hold one of ``api_keys``.
+
+    ``events`` is the audit list, ``faults`` what goes wrong.
+    """
+
+    def __init__(self, vault: LocalVault, api_keys: Collection[str], faults: Faults | None = None) -> None:
+        self.vault = vault
+        self.events = EventLog()
+        self.faults = faults or Faults()
+        self._actors = {key.encode(): actor_of(key) for key in api_keys}
+
+    def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        """Answer one request (PEP 3333)."""
+        try:
+            answer = self._answer(Request(environ))
+        except Refused as refusal:
+            answer = Answer(refusal.status, {"error": str(refusal)}, refusal.headers)
+        except (VaultError, InvalidVaultConfiguration) as error:
+            answer = Answer(_STATUSES.get(type(error), 400), {"error": str(error)})
+        body = json.dumps(answer.body).encode()
+        headers = {"Content-Type": "application/json", "Content-Length": str(len(body)), **answer.headers}
+        start_response(answer.status_line, list(headers.items()))
+        return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
+
+    def revoke(self, name: str, value: str) -> None:
+        """Withdraw the key of one context item, as an organization does that takes back its own key."""
+        self.vault.revoke(name, value)
+
+    def _answer(self, request: Request) -> Answer:
+        actor = self._authenticate(request)
+        if not request.path.startswith("/_emulator/"):
+            self.faults.apply(actor.id)
+        for pattern, operations in _ROUTES:
+            if match := pattern.fullmatch(request.path):
+                operation = operations.get(request.method)
+                if operation is None:
+                    allowed = ", ".join(operations)
+                    raise Refused(405, f"This path takes {allowed}.", {"Allow": allowed})
+                call = Call(request, actor, self.vault, self.events, self.faults)
+                return operation(call, **match.groupdict())
+        raise Refused(404, "There is no such path.")
+
+    def _authenticate(self, request: Request) -> Actor:
+        token = request.bearer_token
+        found = [actor for key, actor in self._actors.items() if compare_digest(key, token)]
+        if not found:
+            raise Refused(401, "The API key is missing or wrong.", {"WWW-Authenticate": "Bearer"})
+        return found[0]
+
+
+def actor_of(api_key: str) -> Actor:
+    """Return who acts with ``api_key``: an id that is always the same, but does not give the key away."""
+    return Actor(id=f"key_{sha256(api_key.encode()).hexdigest()[:24]}", name="Emulator API key")

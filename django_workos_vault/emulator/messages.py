@@ -1,0 +1,104 @@
+"""Requests in and answers out: the HTTP side of the emulator, on top of WSGI (PEP 3333)."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from http import HTTPStatus
+from typing import IO, Any
+from urllib.parse import parse_qsl
+
+MAX_BODY_BYTES = 4 * 1024 * 1024
+
+
+class Refused(Exception):
+    """A request that gets the error answer ``{"error": message}``."""
+
+    def __init__(self, status: int, message: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.headers = dict(headers or {})
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One answer: ``body`` goes out as JSON."""
+
+    status: int
+    body: Mapping[str, Any]
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def status_line(self) -> str:
+        """The status with its phrase, as WSGI wants it."""
+        try:
+            return f"{self.status} {HTTPStatus(self.status).phrase}"
+        except ValueError:
+            return f"{self.status} Unknown"
+
+
+class Request:
+    """One request, read from a WSGI environ."""
+
+    def __init__(self, environ: Mapping[str, Any]) -> None:
+        self._environ = environ
+        self.method: str = environ["REQUEST_METHOD"]
+
+    @cached_property
+    def path(self) -> str:
+        """The percent-decoded path."""
+        path: str = self._environ.get("PATH_INFO", "")
+        try:
+            return path.encode("latin-1").decode()
+        except UnicodeError:
+            return path  # httpx.WSGITransport has decoded it already
+
+    @cached_property
+    def query(self) -> dict[str, str]:
+        """The query parameters. Raises Refused (400) when they are not UTF-8."""
+        try:
+            pairs = parse_qsl(self._environ.get("QUERY_STRING", ""), keep_blank_values=True, errors="strict")
+        except ValueError:
+            raise Refused(400, "The query string cannot be read.") from None
+        return dict(pairs)
+
+    @property
+    def bearer_token(self) -> bytes:
+        """The token of the Authorization header, empty when there is none (RFC 6750, section 2.1)."""
+        scheme, _, token = self._environ.get("HTTP_AUTHORIZATION", "").partition(" ")
+        return token.strip().encode() if scheme.lower() == "bearer" else b""
+
+    def json(self) -> dict[str, Any]:
+        """Return the body, a JSON object. Raises Refused (400) for anything else."""
+        content_type = self._environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower()
+        if content_type != "application/json":
+            raise Refused(400, "The body must be sent as application/json.")
+        try:
+            body = json.loads(self._read())
+            # A lone surrogate is legal in JSON's escapes but is no text: it cannot be stored or signed.
+            json.dumps(body, ensure_ascii=False).encode()
+        except (ValueError, RecursionError):
+            raise Refused(400, "The body is not JSON.") from None
+        if not isinstance(body, dict):
+            raise Refused(400, "The body must be a JSON object.")
+        return body
+
+    def _read(self) -> bytes:
+        declared: str = self._environ.get("CONTENT_LENGTH") or ""
+        if not declared.isdecimal():
+            raise Refused(400, "The body must come with a Content-Length.")
+        length = int(declared)
+        if length > MAX_BODY_BYTES:
+            raise Refused(400, f"The body has more than {MAX_BODY_BYTES} bytes.")
+        stream: IO[bytes] = self._environ["wsgi.input"]
+        return stream.read(length)
+
+
+def text(body: Mapping[str, Any], name: str, *, status: int, max_length: int | None = None) -> str:
+    """Return the string ``name`` of ``body``. Raises Refused (``status``), never repeating what was sent."""
+    value = body.get(name)
+    if not isinstance(value, str):
+        raise Refused(status, f"{name} must be given, as a string.")
+    if max_length is not None and not 1 <= len(value) <= max_length:
+        raise Refused(status, f"{name} must have 1 to {max_length} characters.")
+    return value

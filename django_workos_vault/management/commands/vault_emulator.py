@@ -1,0 +1,110 @@
+"""``manage.py vault_emulator``: a local server that WorkOS clients take for the real Vault."""
+
+import os
+import threading
+from argparse import ArgumentTypeError
+from contextlib import suppress
+from ipaddress import ip_address
+from secrets import token_hex
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from django_workos_vault.backends.local import LocalVault
+from django_workos_vault.emulator import Emulator, EmulatorServer, Faults
+from django_workos_vault.emulator.messages import Refused
+
+
+class Command(BaseCommand):
+    """Serves until it is interrupted."""
+
+    help = "Serve the Vault part of the WorkOS API for development and tests. Not for real data."
+    requires_system_checks = []
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1)")
+        parser.add_argument("--port", type=int, default=8200, help="port, 0 for a free one (8200)")
+        parser.add_argument("--allow-remote", action="store_true", help="allow a --host that is not loopback")
+        parser.add_argument(
+            "--api-key",
+            action="append",
+            metavar="sk_test_...",
+            help="key to accept, repeatable (a random one)",
+        )
+        parser.add_argument("--latency", type=float, default=0.0, metavar="SECONDS", help="delay each answer")
+        parser.add_argument(
+            "--fail", type=float, default=0.0, metavar="SHARE", help="0 to 1: requests to fail"
+        )
+        parser.add_argument(
+            "--fail-status", type=int, default=503, metavar="STATUS", help="how to fail (503)"
+        )
+        parser.add_argument("--rate-limit", type=int, metavar="N", help="requests per minute and API key")
+        parser.add_argument(
+            "--revoke",
+            action="append",
+            default=[],
+            type=_context_item,
+            metavar="NAME=VALUE",
+            help="withdraw the key of this context item, repeatable",
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Start, say where, and wait."""
+        if not options["allow_remote"] and not _is_loopback(options["host"]):
+            raise CommandError(
+                f"{options['host']} is not a loopback address. The emulator keeps nothing safe; if others "
+                "must reach it, add --allow-remote."
+            )
+        api_keys = options["api_key"] or [f"sk_test_{token_hex(16)}"]
+        for api_key in api_keys:
+            if not api_key.startswith("sk_") or api_key.startswith("sk_live_"):
+                raise CommandError(
+                    "--api-key takes a made-up key that begins with sk_test_, never a live one."
+                )
+        faults = Faults()
+        try:
+            faults.change({name: options[name] for name in ("latency", "fail", "fail_status", "rate_limit")})
+        except Refused as exc:
+            raise CommandError(str(exc)) from exc
+        app = Emulator(LocalVault(master_key=os.urandom(32)), api_keys, faults)
+        for name, value in options["revoke"]:
+            app.vault.revoke(name, value)
+        try:
+            server = EmulatorServer(app, options["host"], options["port"])
+        except OSError as exc:
+            where = f"{options['host']} port {options['port']}"
+            raise CommandError(f"Cannot listen on {where}: {exc.strerror}.") from exc
+        with server, suppress(KeyboardInterrupt):
+            shown = "..." if options["api_key"] else api_keys[0]
+            self.stdout.write(_STARTED.format(url=server.url, api_key=shown))
+            self.stdout.flush()
+            threading.Event().wait()
+
+
+def _context_item(argument: str) -> tuple[str, str]:
+    name, equals, value = argument.partition("=")
+    if not equals:
+        raise ArgumentTypeError("takes the form name=value")
+    return name, value
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+_STARTED = """\
+Vault emulator on {url}, for development and tests. It is no place for real data.
+Use it with:
+
+WORKOS_VAULTS = {{
+    "default": {{
+        "BACKEND": "django_workos_vault.backends.workos.WorkOSVault",
+        "KEY_CONTEXT": {{"app": "my-app"}},
+        "OPTIONS": {{"base_url": "{url}", "api_key": "{api_key}"}},
+    }},
+}}
+
+Press Ctrl-C to stop."""

@@ -1,0 +1,348 @@
+"""The emulator over HTTP on loopback: the key calls, errors, faults, the audit list, the command."""
+
+import json
+import re
+import socket
+import subprocess
+import sys
+import threading
+import time
+from base64 import b64decode, b64encode
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+
+import httpx
+import pytest
+
+from django_workos_vault.backends.local import LocalVault
+from django_workos_vault.emulator import Emulator, EmulatorServer, run_emulator
+
+CONTEXT = {"organization_id": "org_1"}
+JSON = {"Content-Type": "application/json"}
+
+
+def connect(url, api_key, **options):
+    headers = {"Authorization": f"Bearer {api_key}"}
+    # There is no TLS here, and loading the certificates would take longer than the tests.
+    return httpx.Client(base_url=url, headers=headers, verify=False, **options)
+
+
+@pytest.fixture
+def http(vault_emulator):
+    with connect(vault_emulator.url, vault_emulator.api_key) as client:
+        yield client
+
+
+def create_data_key(http, context=CONTEXT):
+    answer = http.post("/vault/v1/keys/data-key", json={"context": context})
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def refused(answer, status):
+    """Whether the answer is ``status`` with the error body of the API description, and nothing else."""
+    assert answer.status_code == status, answer.text
+    assert answer.headers["Content-Type"] == "application/json"
+    assert list(answer.json()) == ["error"]
+    assert isinstance(answer.json()["error"], str)
+    return True
+
+
+def test_create_decrypt_and_rekey(http):
+    """The three key calls answer with the published shapes, and hand back the same key."""
+    created = create_data_key(http)
+    assert set(created) == {"id", "data_key", "encrypted_keys", "context"}
+    assert len(b64decode(created["data_key"])) == 32
+    assert len(b64decode(created["encrypted_keys"])) == 206
+    assert created["context"] == CONTEXT
+
+    opened = http.post("/vault/v1/keys/decrypt", json={"keys": created["encrypted_keys"]})
+    assert opened.status_code == 200
+    assert opened.json() == {"id": created["id"], "data_key": created["data_key"]}
+
+    body = {"encrypted_keys": created["encrypted_keys"], "context": {"app": "clinic"}}
+    moved = http.post("/vault/v1/keys/rekey", json=body).json()
+    assert (moved["id"], moved["data_key"]) == (created["id"], created["data_key"])
+    assert moved["context"] == {"app": "clinic"}
+    assert moved["encrypted_keys"] != created["encrypted_keys"]
+
+
+@pytest.mark.parametrize("header", [None, "", "Bearer", "Bearer sk_test_wrong", "Basic c2s6", "Bearer ü"])
+def test_a_caller_without_the_api_key_gets_401(vault_emulator, http, header):
+    """No key, a wrong one, another scheme: the same answer on every path, the emulator's own too."""
+    del http.headers["Authorization"]
+    headers = {} if header is None else {"Authorization": header.encode()}
+    for path in ("/vault/v1/keys/data-key", "/_emulator/events", "/nowhere"):
+        assert refused(http.post(path, headers=headers), 401)
+    assert vault_emulator.events == []
+
+
+@pytest.mark.parametrize(
+    "context",
+    [
+        None,
+        [],
+        "org_1",
+        {},
+        {"a": 1},
+        {"a": None},
+        {"a": {}},
+        {"a": ""},
+        {"a": "x" * 501},
+        {f"a{index}": "x" for index in range(11)},
+    ],
+)
+def test_a_context_that_the_contract_forbids_is_422(http, context):
+    """Ten items, strings, 500 characters: for creating and for rekeying."""
+    keys = create_data_key(http)["encrypted_keys"]
+    assert refused(http.post("/vault/v1/keys/data-key", json={"context": context}), 422)
+    assert refused(http.post("/vault/v1/keys/rekey", json={"context": context, "encrypted_keys": keys}), 422)
+
+
+def test_the_limits_themselves_are_allowed(http):
+    """Ten items of 500 characters, none of them ASCII, work."""
+    context = {f"ü{index}": "ß" * 500 for index in range(10)}
+    assert create_data_key(http, context)["context"] == context
+
+
+@pytest.mark.parametrize("keys", [None, 7, "", "!", "é", "AAAA", b64encode(b"WOS.EKM.v1\x00").decode()])
+def test_keys_that_are_no_wrapped_key_are_400(http, keys):
+    """Whatever is wrong with the blob, decrypt has this one error."""
+    assert refused(http.post("/vault/v1/keys/decrypt", json={"keys": keys}), 400)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"{", b"[]", b"null", b"\xff", b'{"context": {"a": "\\ud800"}}', b"[" * 100_000, b"9" * 5000],
+)
+def test_a_body_that_is_no_json_object_is_400(http, body):
+    """Malformed, not an object, not UTF-8, too deep: never a 500."""
+    for path in ("data-key", "decrypt", "rekey"):
+        assert refused(http.post(f"/vault/v1/keys/{path}", content=body, headers=JSON), 400)
+
+
+def test_another_content_type_is_400(http):
+    """A form is not taken for JSON."""
+    assert refused(http.post("/vault/v1/keys/data-key", data={"context": "x"}), 400)
+
+
+def test_a_body_that_is_too_large_is_400_and_the_connection_goes_on(http):
+    """The rest of the body is not taken for the next request."""
+    assert refused(http.post("/vault/v1/keys/data-key", content=b"x" * 5_000_000, headers=JSON), 400)
+    create_data_key(http)
+
+
+def test_a_body_without_a_length_is_400(http):
+    """A chunked body is refused in words."""
+    assert refused(http.post("/vault/v1/keys/data-key", content=iter([b"{}"]), headers=JSON), 400)
+
+
+def test_unknown_paths_and_methods(http):
+    """404 for a path that is not there, 405 with the right method for one that is."""
+    assert refused(http.get("/vault/v1/keys"), 404)
+    assert refused(http.get("/vault/v1/keys/%FF"), 404)
+    wrong_method = http.get("/vault/v1/keys/decrypt")
+    assert refused(wrong_method, 405)
+    assert wrong_method.headers["Allow"] == "POST"
+    assert http.head("/vault/v1/keys/decrypt").status_code == 405
+    assert refused(http.request("BREW", "/vault/v1/keys/decrypt"), 405)
+
+
+def test_garbage_instead_of_http_is_answered_and_forgotten(vault_emulator, http):
+    """A line that is not HTTP gets a 400 with an error body; the server lives on."""
+    with socket.create_connection(httpx.URL(vault_emulator.url).netloc.decode().split(":")) as connection:
+        connection.sendall(b"sesame open now please\r\n\r\n")
+        answer = connection.makefile("rb").read()
+    assert b'{"error": ' in answer
+    create_data_key(http)
+
+
+def test_one_connection_carries_many_requests(vault_emulator, http):
+    """Keep-alive: the emulator does not hang up after an answer."""
+    for _ in range(5):
+        create_data_key(http)
+    connections = http._transport._pool.connections
+    assert len(connections) == 1
+
+
+def test_a_withdrawn_key_opens_nothing_unless_another_item_wraps_too(vault_emulator, http):
+    """What an application meets when an organization takes its key back, inside the contract: 400."""
+    alone = create_data_key(http)
+    together = create_data_key(http, {**CONTEXT, "app": "clinic"})
+    vault_emulator.revoke("organization_id", "org_1")
+    answer = http.post("/vault/v1/keys/decrypt", json={"keys": alone["encrypted_keys"]})
+    assert refused(answer, 400)
+    assert "revoked" in answer.json()["error"]
+    assert refused(http.post("/vault/v1/keys/data-key", json={"context": CONTEXT}), 400)
+    assert http.post("/vault/v1/keys/decrypt", json={"keys": together["encrypted_keys"]}).status_code == 200
+    assert create_data_key(http, {"organization_id": "org_2"})
+
+
+def test_a_key_can_be_withdrawn_over_http(http):
+    """A test in another language revokes with a POST of its own."""
+    keys = create_data_key(http)["encrypted_keys"]
+    assert http.post("/_emulator/revoke", json={"context": CONTEXT}).status_code == 200
+    assert refused(http.post("/vault/v1/keys/decrypt", json={"keys": keys}), 400)
+    assert refused(http.post("/_emulator/revoke", json={"context": {"a": 1}}), 422)
+
+
+def test_the_audit_list_says_which_key_and_who(vault_emulator, http):
+    """Created, decrypted, rekeyed: each is one event that names the key id and the caller, no secret."""
+    created = create_data_key(http)
+    http.post("/vault/v1/keys/decrypt", json={"keys": created["encrypted_keys"]})
+    http.post("/vault/v1/keys/decrypt", json={"keys": "AAAA"})
+    http.post("/vault/v1/keys/rekey", json={"encrypted_keys": created["encrypted_keys"], "context": CONTEXT})
+    events = http.get("/_emulator/events").json()["data"]
+    assert events == vault_emulator.events
+    assert [event["event"] for event in events] == [
+        "vault.dek.read",
+        "vault.dek.decrypted",
+        "vault.dek.rekeyed",
+    ]
+    assert events[0]["data"]["key_ids"] == [created["id"]]
+    assert events[0]["data"]["key_context"] == CONTEXT
+    assert events[1]["data"]["key_id"] == created["id"]
+    assert len({event["data"]["actor_id"] for event in events}) == 1
+    written = json.dumps(events)
+    assert created["data_key"] not in written
+    assert vault_emulator.api_key not in written
+    assert vault_emulator.api_key not in repr(vault_emulator)
+
+
+def test_two_api_keys_are_two_actors():
+    """The audit list tells them apart."""
+    app = Emulator(LocalVault(master_key=bytes(32)), ["sk_test_one", "sk_test_two"])
+    for key in ("sk_test_one", "sk_test_two"):
+        headers = {"Authorization": f"Bearer {key}"}
+        with httpx.Client(
+            transport=httpx.WSGITransport(app), base_url="http://vault", headers=headers
+        ) as http:
+            create_data_key(http)
+    assert len({event["data"]["actor_id"] for event in app.events.all()}) == 2
+
+
+def test_the_next_requests_fail(vault_emulator, http):
+    """``fail_next`` fails as many requests as it says, with the status and header that it is told."""
+    vault_emulator.faults.fail_next = 2
+    vault_emulator.faults.retry_after = "1"
+    for _ in range(2):
+        answer = http.post("/vault/v1/keys/data-key", json={"context": CONTEXT})
+        assert refused(answer, 503)
+        assert answer.headers["Retry-After"] == "1"
+    create_data_key(http)
+
+
+def test_a_share_of_the_requests_fails(http):
+    """``fail`` is a share, evenly spread, and can be set over HTTP; reading the events never fails."""
+    assert http.post("/_emulator/faults", json={"fail": 0.25, "fail_status": 500}).status_code == 200
+    statuses = [http.post("/vault/v1/keys/data-key", json={"context": CONTEXT}).status_code for _ in range(8)]
+    assert statuses == [200, 200, 200, 500] * 2
+    http.post("/_emulator/faults", json={"fail": 1})
+    assert refused(http.post("/vault/v1/keys/data-key", json={"context": CONTEXT}), 500)
+    assert http.get("/_emulator/events").status_code == 200
+    assert http.get("/_emulator/faults").json()["fail"] == 1
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"fail": 2}, {"fail": "all"}, {"latency": -1}, {"fail_status": 200}, {"speed": 1}, {"_due": 1}],
+)
+def test_a_fault_setting_that_does_not_exist_is_422(http, settings):
+    """Names and values are checked, and nothing is changed."""
+    before = http.get("/_emulator/faults").json()
+    assert refused(http.post("/_emulator/faults", json={"fail_next": 1, **settings}), 422)
+    assert http.get("/_emulator/faults").json() == before
+
+
+def test_the_rate_limit(vault_emulator, http):
+    """Requests over the limit get 429 and are told how many seconds to wait."""
+    vault_emulator.faults.rate_limit = 2
+    create_data_key(http)
+    create_data_key(http)
+    answer = http.post("/vault/v1/keys/data-key", json={"context": CONTEXT})
+    assert refused(answer, 429)
+    assert 1 <= int(answer.headers["Retry-After"]) <= 60
+
+
+def test_latency_delays_an_answer_but_not_the_others(vault_emulator, http):
+    """Slow requests wait side by side."""
+    vault_emulator.faults.latency = 0.1
+    started = time.monotonic()
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: create_data_key(http), range(8)))
+    assert 0.1 <= time.monotonic() - started < 0.7
+
+
+def test_starting_is_quick_and_stopping_leaves_nothing_behind():
+    """An emulator is ready within 50 ms; afterwards its port is closed and its threads are gone."""
+    before = threading.active_count()
+    started = time.monotonic()
+    with run_emulator() as emulator:
+        ready = time.monotonic() - started
+        http = connect(emulator.url, emulator.api_key)
+        create_data_key(http)
+        assert threading.active_count() > before
+    assert ready < 0.05
+    assert threading.active_count() == before
+    with closing(http), pytest.raises(httpx.ConnectError):
+        create_data_key(http)
+
+
+def test_it_serves_on_ipv6_too():
+    """The URL of an IPv6 address carries brackets."""
+    app = Emulator(LocalVault(master_key=bytes(32)), ["sk_test_one"])
+    try:
+        server = EmulatorServer(app, "::1")
+    except OSError:
+        pytest.skip("this machine has no IPv6 loopback")
+    with server, connect(server.url, "sk_test_one") as http:
+        create_data_key(http)
+
+
+class TestCommand:
+    """``manage.py vault_emulator``."""
+
+    @staticmethod
+    def run(*arguments):
+        return subprocess.Popen(
+            [sys.executable, "-m", "django", "vault_emulator", "--settings", "tests.settings", *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def test_it_serves_and_says_how_to_use_it(self):
+        """The output has the URL, a random API key, and settings that are Python."""
+        with self.run("--port", "0", "--revoke", "organization_id=org_1") as process:
+            try:
+                lines = [process.stdout.readline()]
+                while "Ctrl-C" not in lines[-1]:
+                    lines.append(process.stdout.readline())
+                output = "".join(lines)
+                snippet = {}
+                exec(output[output.index("WORKOS_VAULTS") : output.index("Press")], snippet)
+                options = snippet["WORKOS_VAULTS"]["default"]["OPTIONS"]
+                with connect(options["base_url"], options["api_key"]) as http:
+                    create_data_key(http, {"organization_id": "org_2"})
+                    assert refused(http.post("/vault/v1/keys/data-key", json={"context": CONTEXT}), 400)
+            finally:
+                process.terminate()
+        assert re.match(r"Vault emulator on http://127.0.0.1:\d+, .* no place for real data", output)
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            (["--host", "0.0.0.0"], "--allow-remote"),
+            (["--host", "example.com"], "--allow-remote"),
+            (["--api-key", "sesame"], "sk_test_"),
+            (["--api-key", "sk_live_1"], "never a live one"),
+            (["--fail", "7"], "fail"),
+            (["--revoke", "org_1"], "name=value"),
+        ],
+    )
+    def test_it_refuses_what_is_unsafe_or_wrong(self, arguments, message):
+        """Anything but loopback, a live key, nonsense: one line on what to do, and no server."""
+        from django.core.management import CommandError, call_command
+
+        with pytest.raises(CommandError, match=message):
+            call_command("vault_emulator", *arguments)
