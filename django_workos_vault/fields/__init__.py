@@ -2,6 +2,14 @@
 
 from django_workos_vault.fields.defaults import DefaultOf
 from django_workos_vault.fields.rows import FromRow
+from django_workos_vault.fields.sealed import stored_cell
 from django_workos_vault.fields.text import EncryptedCharField, EncryptedEmailField, EncryptedTextField
 
-__all__ = ["DefaultOf", "EncryptedCharField", "EncryptedEmailField", "EncryptedTextField", "FromRow"]
+__all__ = [
+    "DefaultOf",
+    "EncryptedCharField",
+    "EncryptedEmailField",
+    "EncryptedTextField",
+    "FromRow",
+    "stored_cell",
+]

@@ -105,3 +105,14 @@ class SealedAttribute(DeferredAttribute):
         if type(held) is Sealed and held.holds(value):
             return  # row.x = row.x leaves the cell alone
         instance.__dict__[attname] = value
+
+
+def stored_cell(instance: Model, field_name: str) -> bytes:
+    """Return the stored bytes of one encrypted attribute of a loaded or saved instance, unopened.
+
+    Raises ValueError when the attribute is NULL or holds a value that was assigned and not saved yet.
+    """
+    held = instance.__dict__.get(field_name)
+    if type(held) is not Sealed:
+        raise ValueError(f"{instance._meta.label}.{field_name} holds no stored cell.")
+    return held.cell
