@@ -2,6 +2,15 @@
 
 from django.db import models
 
+from django_workos_vault.fields import (
+    EncryptedCharField,
+    EncryptedEmailField,
+    EncryptedTextField,
+    FromRow,
+)
+
+PER_ORGANIZATION = {"organization_id": FromRow("organization.workos_id")}
+
 
 class Organization(models.Model):
     """A customer of the clinic software. Its ``workos_id`` picks the key that seals its patients' data."""
@@ -11,6 +20,25 @@ class Organization(models.Model):
 
     class Meta:
         ordering = ("name",)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Patient(models.Model):
+    """A patient. Who may unwrap the key to the encrypted columns is up to the patient's organization."""
+
+    organization = models.ForeignKey(Organization, models.CASCADE, related_name="patients")
+    name = models.CharField(max_length=100)
+    ssn = EncryptedCharField(
+        "social security number", max_length=11, mask="last4", key_context=PER_ORGANIZATION
+    )
+    email = EncryptedEmailField(blank=True, mask="email", key_context=PER_ORGANIZATION)
+    notes = EncryptedTextField(blank=True, key_context=PER_ORGANIZATION)
+    registered_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ("name", "pk")
 
     def __str__(self) -> str:
         return self.name
