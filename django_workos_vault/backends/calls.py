@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 from urllib.parse import quote
 
 from django_workos_vault.backends import answers
@@ -58,9 +58,9 @@ class Call(Generic[Result]):
 
 @dataclass(frozen=True, slots=True)
 class Carried:
-    """A plaintext on its way into a request: what frames hold instead of the text, as its repr hides it."""
+    """A secret on its way into a request: what frames hold instead of the text, as its repr hides it."""
 
-    text: str = field(repr=False)
+    text: Any = field(repr=False)
 
 
 def create_data_key(context: Mapping[str, str]) -> Call[DataKey]:

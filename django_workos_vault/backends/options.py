@@ -1,31 +1,31 @@
 """The options of a vault reached over HTTP, each checked before any request.
 
-Every function returns the option's value or raises InvalidVaultConfiguration, which names the option and
-never quotes a credential.
+Every function raises InvalidVaultConfiguration when the option is wrong, naming it and never quoting a
+credential.
 """
 
 import ipaddress
 import re
 from urllib.parse import urlsplit
 
+from django_workos_vault.backends.calls import Carried
 from django_workos_vault.exceptions import InvalidVaultConfiguration
 
 
-def api_key(key: object) -> str:
-    """A WorkOS API key: ``sk_`` and printable ASCII, as it goes into an HTTP header."""
-    if key is None or key == "":
+def check_api_key(key: Carried) -> None:
+    """Check that ``key`` is a WorkOS API key: ``sk_`` and printable ASCII, as it goes into an HTTP header."""
+    if key.text is None or key.text == "":
         raise InvalidVaultConfiguration(
             "api_key is missing: give the WorkOS API key, for example from the environment."
         )
-    if not isinstance(key, str):
-        raise InvalidVaultConfiguration(f"api_key must be a string, not {type(key).__name__}.")
-    if not key.startswith("sk_"):
+    if not isinstance(key.text, str):
+        raise InvalidVaultConfiguration(f"api_key must be a string, not {type(key.text).__name__}.")
+    if not key.text.startswith("sk_"):
         raise InvalidVaultConfiguration("api_key does not begin with 'sk_': it is not a WorkOS API key.")
-    if not re.fullmatch(r"sk_[!-~]+", key):
+    if not re.fullmatch(r"sk_[!-~]+", key.text):
         raise InvalidVaultConfiguration(
             "api_key holds a space, a line break or another character no key has."
         )
-    return key
 
 
 def base_url(url: object) -> str:

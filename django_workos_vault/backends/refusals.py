@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from django_workos_vault.backends.answers import Fields, Mismatch
 from django_workos_vault.backends.calls import Call
-from django_workos_vault.backends.retries import AttemptFailed, retry_after_seconds
+from django_workos_vault.backends.retries import AttemptFailed, Deadline, retry_after_seconds
 from django_workos_vault.exceptions import (
     VaultAuthenticationError,
     VaultConflict,
@@ -44,6 +44,27 @@ class Answer:
     status: int
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(repr=False)
+
+
+class TooLong(Exception):
+    """The answer is longer than any answer of Vault's."""
+
+
+@dataclass(slots=True)
+class Body:
+    """An answer's body as it comes in, kept within its length and the call's deadline."""
+
+    longest: int
+    deadline: Deadline
+    collected: bytearray = field(default_factory=bytearray, repr=False)
+
+    def add(self, part: bytes) -> None:
+        """Take the next part. Raises TooLong, or TimeoutError when the deadline has passed."""
+        self.collected += part
+        if len(self.collected) > self.longest:
+            raise TooLong
+        if not self.deadline.remaining():
+            raise TimeoutError
 
 
 def result(call: Call[Result], answer: Answer) -> Result:

@@ -10,7 +10,8 @@ import ssl
 import threading
 import urllib.request
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from hashlib import sha256
 from typing import TypeVar
 from urllib.parse import quote, urlencode
 
@@ -19,9 +20,11 @@ import stamina
 
 from django_workos_vault import __version__
 from django_workos_vault.backends import forks, options, refusals
-from django_workos_vault.backends.calls import Call
+from django_workos_vault.backends.calls import Call, Carried
+from django_workos_vault.backends.causes import caused_by, without_frames
+from django_workos_vault.backends.fleet import FleetLimiter
 from django_workos_vault.backends.limiter import REQUESTS, RateLimiter
-from django_workos_vault.backends.refusals import Answer
+from django_workos_vault.backends.refusals import Answer, Body, TooLong
 from django_workos_vault.backends.remote import RemoteVault
 from django_workos_vault.backends.retries import AttemptFailed, Deadline, RetryRule
 from django_workos_vault.exceptions import VaultUnavailable
@@ -38,9 +41,10 @@ class WorkOSVault(RemoteVault):
     ``timeout`` is in seconds for each step of one attempt (connect, send, each read of the answer),
     ``deadline`` in seconds for the whole call with its retries and waits. ``max_connections`` bounds the
     pool that all threads share, and that of each event loop. ``rate_limit_share`` (over 0, at most 1) is
-    the part of Vault's 6,000 requests per minute that this process may use. ``transport`` takes the
-    network's place in tests (``httpx.WSGITransport``). Raises InvalidVaultConfiguration, naming the
-    option that is wrong.
+    the part of Vault's 6,000 requests per minute that this process may use; with ``rate_limit_store``, a
+    Redis address, it is the part of all processes together that use this key, store and share.
+    ``transport`` takes the network's place in tests (``httpx.WSGITransport``). Raises
+    InvalidVaultConfiguration, naming the option that is wrong.
 
     Retries: a call that may be repeated without harm (keys, reads) is; creating, updating and deleting an
     object only when the request cannot have been carried out. See ``docs/decisions.md``.
@@ -55,12 +59,16 @@ class WorkOSVault(RemoteVault):
         deadline: float = 15.0,
         max_connections: int = 10,
         rate_limit_share: float = 0.5,
+        rate_limit_store: str | None = None,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
-        # httpx.Headers hides this member in its repr.
+        key = Carried(api_key)
+        del api_key  # a traceback shows the locals of this frame
+        options.check_api_key(key)
+        # httpx.Headers hides the key in its repr.
         self._headers = httpx.Headers(
             {
-                "Authorization": f"Bearer {options.api_key(api_key)}",
+                "Authorization": f"Bearer {key.text}",
                 "Accept": "application/json",
                 "Accept-Encoding": "identity",
                 "User-Agent": f"django-workos-vault/{__version__}",
@@ -71,6 +79,8 @@ class WorkOSVault(RemoteVault):
         self._deadline = options.positive("deadline", deadline)
         self._limits = httpx.Limits(max_connections=options.count("max_connections", max_connections))
         self._requests_allowed = max(1, int(REQUESTS * options.share("rate_limit_share", rate_limit_share)))
+        self._store = rate_limit_store
+        self._budget = sha256(f"django_workos_vault {key.text}".encode()).hexdigest()[:16]
         self._transport = transport
         self._begin()
         forks.watch(self)
@@ -82,7 +92,8 @@ class WorkOSVault(RemoteVault):
         """Start with no connections, in a new object or in a forked process."""
         self.requests_made = 0
         self._lock = threading.Lock()
-        self._limiter = RateLimiter(self._requests_allowed)
+        own = RateLimiter(self._requests_allowed)
+        self._limiter = own if self._store is None else FleetLimiter(own, self._store, self._budget)
         self._pools = _Pools(self.base_url, self._limits, self._transport)
 
     def close(self) -> None:
@@ -119,8 +130,8 @@ class WorkOSVault(RemoteVault):
         self._count_request()
         try:
             return self._exchange(call, deadline)
-        except (httpx.HTTPError, _TooLong) as exc:
-            raise self._failed(call, exc) from _without_frames(exc)
+        except (httpx.HTTPError, TimeoutError, TooLong) as exc:
+            raise self._failed(call, exc) from without_frames(exc)
 
     async def _aattempt(self, call: Call[Result], deadline: Deadline) -> Answer:
         await self._limiter.aacquire(deadline)
@@ -128,13 +139,13 @@ class WorkOSVault(RemoteVault):
         try:
             async with asyncio.timeout(deadline.remaining()):
                 return await self._aexchange(call, deadline)
-        except (httpx.HTTPError, TimeoutError, _TooLong) as exc:
-            raise self._failed(call, exc) from _without_frames(exc)
+        except (httpx.HTTPError, TimeoutError, TooLong) as exc:
+            raise self._failed(call, exc) from without_frames(exc)
 
     def _exchange(self, call: Call[Result], deadline: Deadline) -> Answer:
         response = self._pools.for_threads().handle_request(self._request(call, deadline))
         try:
-            body = _Body(call.max_answer, deadline)
+            body = Body(call.max_answer, deadline)
             for part in response.iter_raw():
                 body.add(part)
             return Answer(response.status_code, dict(response.headers), bytes(body.collected))
@@ -145,7 +156,7 @@ class WorkOSVault(RemoteVault):
         transport = await self._pools.for_this_loop()
         response = await transport.handle_async_request(self._request(call, deadline))
         try:
-            body = _Body(call.max_answer, deadline)
+            body = Body(call.max_answer, deadline)
             async for part in response.aiter_raw():
                 body.add(part)
             return Answer(response.status_code, dict(response.headers), bytes(body.collected))
@@ -173,13 +184,13 @@ class WorkOSVault(RemoteVault):
     def _failed(self, call: Call[Result], exc: Exception) -> AttemptFailed:
         """Return what ``exc`` means: the one place where httpx's errors become ours."""
         carried_out: bool | None = not isinstance(exc, _NOT_SENT)
-        if isinstance(exc, _TooLong):
+        if isinstance(exc, TooLong):
             carried_out, what = None, f"the answer is longer than {call.max_answer} bytes"
         elif isinstance(exc, httpx.TimeoutException | TimeoutError):
             what = f"{self.base_url} did not answer in time"
         elif isinstance(exc, httpx.ConnectError):
             what = f"{self.base_url} cannot be reached ({refusals.printable(str(exc))})"
-            if _caused_by(exc, ssl.SSLCertVerificationError):
+            if caused_by(exc, ssl.SSLCertVerificationError):
                 carried_out = None
         elif isinstance(exc, httpx.ProxyError):
             what = "the HTTPS proxy of this environment refused the connection"
@@ -250,7 +261,8 @@ class _Pools:
 
     def _tls_context(self) -> ssl.SSLContext:
         if self._tls is None:
-            self._tls = httpx.create_ssl_context()
+            https = self._base_url.scheme == "https"
+            self._tls = httpx.create_ssl_context() if https else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         return self._tls
 
     def _proxy(self) -> str | None:
@@ -265,41 +277,3 @@ class _LoopPool:
     transport: httpx.AsyncHTTPTransport
     lifetime: AsyncGenerator[None, None]
     watched: bool = False
-
-
-class _TooLong(Exception):
-    """The answer is longer than any answer of Vault's."""
-
-
-@dataclass(slots=True)
-class _Body:
-    """The answer as it comes in, kept within its length and the call's deadline."""
-
-    longest: int
-    deadline: Deadline
-    collected: bytearray = field(default_factory=bytearray, repr=False)
-
-    def add(self, part: bytes) -> None:
-        self.collected += part
-        if len(self.collected) > self.longest:
-            raise _TooLong
-        if not self.deadline.remaining():
-            raise httpx.ReadTimeout("the call's deadline passed while the answer came in")
-
-
-def _without_frames(exc: Exception) -> Exception:
-    """Return ``exc`` and its causes without their frames, whose locals hold the request as sent."""
-    link: BaseException | None = exc
-    while link is not None:
-        link.__traceback__ = None
-        link = link.__cause__ or link.__context__
-    return exc
-
-
-def _caused_by(exc: BaseException, kind: type[BaseException]) -> bool:
-    link: BaseException | None = exc
-    while link is not None:
-        if isinstance(link, kind):
-            return True
-        link = link.__cause__ or link.__context__
-    return False

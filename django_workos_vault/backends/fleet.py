@@ -1,0 +1,119 @@
+"""One rate limit for a whole fleet, counted in a Redis that all its processes share."""
+
+import asyncio
+import logging
+import threading
+import time
+from collections import deque
+from concurrent.futures import Future
+
+from django_workos_vault.backends.limiter import WINDOW, RateLimiter, over_share
+from django_workos_vault.backends.retries import Deadline
+from django_workos_vault.exceptions import InvalidVaultConfiguration
+
+logger = logging.getLogger(__name__)
+
+SHORTEST_WAIT = 0.05
+STORE_TIMEOUT = 1.0
+LEAVE_ALONE = 5.0
+
+
+class FleetLimiter:
+    """Lets at most ``own.limit`` requests of all processes that name the same ``budget`` begin in 60 seconds.
+
+    ``store`` is a Redis address; it may hold a password and appears in no message. Within a process callers
+    take turns in the order in which they came. While the store cannot be reached, the process keeps to
+    ``own``: Vault still refuses what is too much, and an outage of Redis must not be one of decryption.
+    """
+
+    def __init__(self, own: RateLimiter, store: str, budget: str) -> None:
+        if not isinstance(store, str) or not store.startswith(("redis://", "rediss://", "redis+unix://")):
+            raise InvalidVaultConfiguration("rate_limit_store must be an address like redis://host:6379/0.")
+        try:
+            from limits import RateLimitItemPerSecond, errors, storage, strategies
+        except ImportError as exc:
+            raise InvalidVaultConfiguration(
+                "rate_limit_store needs two more libraries: pip install 'django-workos-vault[redis]'."
+            ) from exc
+        redis = storage.RedisStorage(
+            store, wrap_exceptions=True, socket_timeout=STORE_TIMEOUT, socket_connect_timeout=STORE_TIMEOUT
+        )
+        self._strategy = strategies.MovingWindowRateLimiter(redis)
+        self._store_error = errors.StorageError
+        self._item = RateLimitItemPerSecond(own.limit, int(WINDOW), namespace="django_workos_vault")
+        self._own = own
+        self._budget = budget
+        self._line = _Line()
+        self._asked_again_at = 0.0
+
+    def acquire(self, deadline: Deadline) -> None:
+        """Wait for a turn. Raises VaultRateLimited when it would come after ``deadline``."""
+        turn = self._line.join()
+        try:
+            turn.result(deadline.remaining())
+            while wait := self._ask(deadline):
+                time.sleep(wait)
+        except TimeoutError:
+            raise over_share(self._own.limit, WINDOW) from None
+        finally:
+            self._line.leave(turn)
+
+    async def aacquire(self, deadline: Deadline) -> None:
+        """:meth:`acquire` for async code; the store is asked in a thread."""
+        turn = self._line.join()
+        try:
+            await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(turn)), deadline.remaining())
+            while wait := await asyncio.to_thread(self._ask, deadline):
+                await asyncio.sleep(wait)
+        except TimeoutError:
+            raise over_share(self._own.limit, WINDOW) from None
+        finally:
+            self._line.leave(turn)
+
+    def _ask(self, deadline: Deadline) -> float:
+        """Return 0 when a request may begin now, else the seconds after which it is worth asking again."""
+        if time.monotonic() < self._asked_again_at:
+            return self._own_turn(deadline)
+        try:
+            if self._strategy.hit(self._item, self._budget):
+                return 0.0
+            free_at = self._strategy.get_window_stats(self._item, self._budget).reset_time
+        except self._store_error:
+            self._asked_again_at = time.monotonic() + LEAVE_ALONE
+            logger.warning(
+                "The store of the shared rate limit (rate_limit_store) cannot be reached; until it can, "
+                "each process keeps to the whole share by itself."
+            )
+            return self._own_turn(deadline)
+        wait = max(SHORTEST_WAIT, free_at - time.time())
+        if wait > deadline.remaining():
+            raise over_share(self._own.limit, wait)
+        return wait
+
+    def _own_turn(self, deadline: Deadline) -> float:
+        self._own.acquire(deadline)
+        return 0.0
+
+
+class _Line:
+    """A line of waiting callers, threads and tasks alike. The future of whoever is at its head is done."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._waiting: deque[Future[None]] = deque()
+
+    def join(self) -> "Future[None]":
+        turn: Future[None] = Future()
+        with self._lock:
+            self._waiting.append(turn)
+            self._call_head()
+        return turn
+
+    def leave(self, turn: "Future[None]") -> None:
+        with self._lock:
+            self._waiting.remove(turn)
+            self._call_head()
+
+    def _call_head(self) -> None:
+        if self._waiting and not self._waiting[0].done():
+            self._waiting[0].set_result(None)
