@@ -211,7 +211,7 @@ def test_the_audit_list_says_which_key_and_who(vault_emulator, http):
 
 def test_two_api_keys_are_two_actors():
     """The audit list tells them apart."""
-    app = Emulator(LocalVault(master_key=bytes(32)), ["sk_test_one", "sk_test_two"])
+    app = Emulator(LocalVault(master_key=bytes(32), objects_file=":memory:"), ["sk_test_one", "sk_test_two"])
     for key in ("sk_test_one", "sk_test_two"):
         headers = {"Authorization": f"Bearer {key}"}
         with httpx.Client(
@@ -290,7 +290,7 @@ def test_starting_is_quick_and_stopping_leaves_nothing_behind():
 
 def test_it_serves_on_ipv6_too():
     """The URL of an IPv6 address carries brackets."""
-    app = Emulator(LocalVault(master_key=bytes(32)), ["sk_test_one"])
+    app = Emulator(LocalVault(master_key=bytes(32), objects_file=":memory:"), ["sk_test_one"])
     try:
         server = EmulatorServer(app, "::1")
     except OSError:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import warnings
 from base64 import b64encode
 from concurrent.futures import ThreadPoolExecutor
 
@@ -16,6 +17,7 @@ from django_workos_vault.exceptions import (
     InvalidVaultConfiguration,
     VaultPermissionDenied,
     VaultRequestError,
+    VaultUnavailable,
 )
 
 MASTER_KEY = bytes(range(32))
@@ -216,3 +218,61 @@ def test_a_key_file_that_cannot_be_used(tmp_path):
     for path in (damaged, tmp_path, tmp_path / "missing" / "vault.key"):
         with pytest.raises(InvalidVaultConfiguration, match=str(path)):
             LocalVault(key_file=path).create_data_key(ONE_ITEM)
+
+
+def test_objects_and_revocations_survive_in_their_file(tmp_path):
+    """A second vault on the same files goes on where the first one stopped; the values are not readable."""
+    files = {"key_file": tmp_path / "vault.key", "objects_file": tmp_path / "objects.sqlite3"}
+    first = LocalVault(**files)
+    created = first.create_object("a", "a secret value", ONE_ITEM)
+    wrapped = first.create_data_key({"organization_id": "org_2"}).wrapped
+    first.revoke("organization_id", "org_2")
+    first.close()
+    assert first.read_object(created.id).value == "a secret value"
+    first.close()
+    second = LocalVault(**files)
+    assert second.read_object_by_name("a").value == "a secret value"
+    with pytest.raises(VaultPermissionDenied):
+        second.decrypt_data_key(wrapped)
+    second.close()
+    assert files["objects_file"].stat().st_mode & 0o777 == 0o600
+    assert b"secret value" not in files["objects_file"].read_bytes()
+
+
+def test_without_a_file_for_objects_there_are_none(vault):
+    """Objects that would vanish with the process are refused, with the option that keeps them."""
+    with pytest.raises(VaultRequestError, match="objects_file"):
+        vault.create_object("a", "secret", ONE_ITEM)
+
+
+def test_a_file_that_holds_no_objects(tmp_path):
+    """A file that is something else is VaultUnavailable and names the file."""
+    path = tmp_path / "objects.sqlite3"
+    path.write_text("this is a shopping list, not a database")
+    with pytest.raises(VaultUnavailable, match=r"objects\.sqlite3"):
+        LocalVault(master_key=MASTER_KEY, objects_file=path).create_object("a", "secret", ONE_ITEM)
+    with pytest.raises(VaultUnavailable, match=str(tmp_path)):
+        LocalVault(master_key=MASTER_KEY, objects_file=tmp_path).create_object("a", "secret", ONE_ITEM)
+
+
+def test_two_processes_share_the_objects(tmp_path):
+    """Writers in a forked process and in its parent take turns, and neither loses the other's object."""
+    vault = LocalVault(master_key=MASTER_KEY, objects_file=tmp_path / "objects.sqlite3")
+    vault.create_object("before", "secret", ONE_ITEM)
+    with warnings.catch_warnings():
+        # From Python 3.12 on it warns of threads, which other tests may have left behind.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            for index in range(10):
+                vault.create_object(f"child {index}", "secret", ONE_ITEM)
+            status = 0
+        finally:
+            os._exit(status)
+    for index in range(10):
+        vault.create_object(f"parent {index}", "secret", ONE_ITEM)
+    assert os.waitpid(child, 0)[1] == 0
+    assert len(list(vault.iter_objects())) == 21
+    vault.close()

@@ -8,60 +8,71 @@ it, which is why ``check --deploy`` refuses this backend.
 import os
 import threading
 from base64 import b64decode
-from collections.abc import Mapping
-from functools import cached_property
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from functools import partial
 from pathlib import Path
-from uuid import uuid4
 
-from django_workos_vault.backends.base import VaultBackend, validate_key_context
+from django_workos_vault.backends import calls
+from django_workos_vault.backends.base import Order, VaultBackend, validate_key_context
 from django_workos_vault.backends.keyfile import load_or_create_key
-from django_workos_vault.backends.wrapping import MASTER_KEY_BYTES, KeyWrapper
-from django_workos_vault.exceptions import InvalidVaultConfiguration, VaultPermissionDenied
-from django_workos_vault.keys import DATA_KEY_BYTES, DataKey
+from django_workos_vault.backends.localkeys import LocalKeys
+from django_workos_vault.backends.localstate import MEMORY, LocalState
+from django_workos_vault.backends.objects import (
+    Actor,
+    DeletedObject,
+    ObjectMetadata,
+    ObjectSummary,
+    ObjectVersion,
+    ObjectWithoutValue,
+    Page,
+    VaultObject,
+)
+from django_workos_vault.backends.objectstore import ObjectStore
+from django_workos_vault.backends.wrapping import MASTER_KEY_BYTES
+from django_workos_vault.exceptions import InvalidVaultConfiguration, VaultRequestError
+from django_workos_vault.keys import DataKey
+
+_ACTOR = Actor(id="key_local", name="LocalVault")
 
 
 class LocalVault(VaultBackend):
     """Data keys wrapped by keys derived from ``master_key``, or from the one kept in ``key_file``.
 
     ``master_key`` is 32 bytes, raw or as base64 text. ``key_file`` is a path; the file is made on first use,
-    readable by its owner alone. Give exactly one, or InvalidVaultConfiguration is raised.
+    readable by its owner alone. Give exactly one, or InvalidVaultConfiguration is raised. ``objects_file`` is
+    an SQLite file, made on first use, that keeps objects and revocations, or ``":memory:"``; without it there
+    are no objects, and revocations end with the process.
     """
 
     def __init__(
-        self, *, master_key: str | bytes | None = None, key_file: str | os.PathLike[str] | None = None
+        self,
+        *,
+        master_key: str | bytes | None = None,
+        key_file: str | os.PathLike[str] | None = None,
+        objects_file: str | os.PathLike[str] | None = None,
     ) -> None:
-        if (master_key is None) == (key_file is None):
-            raise InvalidVaultConfiguration("LocalVault takes either master_key or key_file.")
-        self._master_key = None if master_key is None else _decode_master_key(master_key)
-        self._key_file = None if key_file is None else Path(key_file)
-        self._revoked: set[str] = set()
+        self._state = LocalState(MEMORY if objects_file is None else objects_file)
+        self.keys = LocalKeys(_master_key_loader(master_key, key_file), self._state)
+        self.objects = None if objects_file is None else ObjectStore(self._state, self.keys)
         self._lock = threading.Lock()
         self.requests_made = 0
-
-    @cached_property
-    def _wrapper(self) -> KeyWrapper:
-        if self._key_file is not None:
-            return KeyWrapper(load_or_create_key(self._key_file))
-        assert self._master_key is not None  # noqa: S101 - one of the two is given
-        return KeyWrapper(self._master_key)
 
     def create_data_key(self, context: Mapping[str, str]) -> DataKey:
         context = validate_key_context(context)
         self._count_request()
-        return self._wrapped(str(uuid4()), bytearray(os.urandom(DATA_KEY_BYTES)), context)
+        return self.keys.create(context)
 
     def decrypt_data_key(self, wrapped: bytes) -> DataKey:
         self._count_request()
-        data_key_id, plaintext = self._wrapper.unwrap(wrapped, self._revoked)
-        return DataKey(id=data_key_id, plaintext=plaintext, wrapped=wrapped)
+        return self.keys.unwrap(wrapped)
 
     def rekey_data_key(self, wrapped: bytes, context: Mapping[str, str]) -> DataKey:
         context = validate_key_context(context)
         self._count_request()
-        data_key_id, plaintext = self._wrapper.unwrap(wrapped, self._revoked)
-        return self._wrapped(data_key_id, plaintext, context)
+        return self.keys.rekey(wrapped, context)
 
-    # Nothing here waits: the async twins answer at once.
+    # These take microseconds, so the async twins answer at once. Those of the object calls use threads.
 
     async def acreate_data_key(self, context: Mapping[str, str]) -> DataKey:
         return self.create_data_key(context)
@@ -72,30 +83,92 @@ class LocalVault(VaultBackend):
     async def arekey_data_key(self, wrapped: bytes, context: Mapping[str, str]) -> DataKey:
         return self.rekey_data_key(wrapped, context)
 
+    # Making the request that would be sent to Vault checks its limits.
+
+    def create_object(self, name: str, value: str, key_context: Mapping[str, str]) -> ObjectMetadata:
+        calls.create_object(name, calls.Carried(value), key_context)
+        return self._counted_objects().create(name, value, key_context, _ACTOR)
+
+    def read_object(self, object_id: str) -> VaultObject:
+        calls.read_object(object_id)
+        return self._counted_objects().read(object_id)
+
+    def read_object_by_name(self, name: str) -> VaultObject:
+        calls.read_object_by_name(name)
+        return self._counted_objects().read_by_name(name)
+
+    def update_object(
+        self, object_id: str, value: str, version_check: str | None = None
+    ) -> ObjectWithoutValue:
+        calls.update_object(object_id, calls.Carried(value), version_check)
+        return self._counted_objects().update(object_id, value, version_check, _ACTOR)
+
+    def delete_object(self, object_id: str, version_check: str | None = None) -> DeletedObject:
+        calls.delete_object(object_id, version_check)
+        return self._counted_objects().delete(object_id, version_check)
+
+    def describe_object(self, object_id: str) -> ObjectWithoutValue:
+        calls.describe_object(object_id)
+        return self._counted_objects().describe(object_id)
+
+    def list_object_versions(self, object_id: str) -> tuple[ObjectVersion, ...]:
+        calls.list_object_versions(object_id)
+        return self._counted_objects().versions(object_id)
+
+    def list_objects(
+        self,
+        *,
+        limit: int | None = None,
+        before: str | None = None,
+        after: str | None = None,
+        order: Order | None = None,
+        search: str | None = None,
+        updated_after: datetime | None = None,
+    ) -> Page[ObjectSummary]:
+        calls.list_objects(limit, before, after, order, search, updated_after)
+        return self._counted_objects().list(
+            limit=limit,
+            before=before,
+            after=after,
+            ascending=order == "asc",
+            search=search,
+            updated_after=updated_after,
+        )
+
     def revoke(self, name: str, value: str) -> str:
         """Withdraw the key of one context item, as an organization does that takes back its own key.
 
         From now on this key neither wraps nor unwraps: a blob that another, unrevoked key wraps too still
-        opens, any other raises VaultPermissionDenied. Holds for this instance.
-        Returns the id of the key.
+        opens, any other raises VaultPermissionDenied. Returns the id of the key.
         """
-        kek_id = self._wrapper.kek_id(name, value)
-        self._revoked.add(kek_id)
-        return kek_id
+        return self.keys.revoke(name, value)
 
-    def _wrapped(self, data_key_id: str, plaintext: bytearray, context: dict[str, str]) -> DataKey:
-        for name, value in context.items():
-            if self._wrapper.kek_id(name, value) in self._revoked:
-                raise VaultPermissionDenied(f"The key of context item {name!r} has been revoked.")
-        blob = self._wrapper.wrap(data_key_id, plaintext, context)
-        return DataKey(id=data_key_id, plaintext=plaintext, wrapped=blob, context=context)
+    def close(self) -> None:
+        self._state.close()
+
+    def _counted_objects(self) -> ObjectStore:
+        if self.objects is None:
+            raise VaultRequestError("This LocalVault keeps no objects: give it the option objects_file.")
+        self._count_request()
+        return self.objects
 
     def _count_request(self) -> None:
         with self._lock:
             self.requests_made += 1
 
 
-def _decode_master_key(master_key: str | bytes) -> bytes:
+def _master_key_loader(
+    master_key: str | bytes | None, key_file: str | os.PathLike[str] | None
+) -> Callable[[], bytes]:
+    if master_key is not None and key_file is None:
+        decoded = _decoded(master_key)
+        return lambda: decoded
+    if key_file is not None and master_key is None:
+        return partial(load_or_create_key, Path(key_file))
+    raise InvalidVaultConfiguration("LocalVault takes either master_key or key_file.")
+
+
+def _decoded(master_key: str | bytes) -> bytes:
     if isinstance(master_key, bytes) and len(master_key) == MASTER_KEY_BYTES:
         return master_key
     try:

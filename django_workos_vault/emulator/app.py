@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from django_workos_vault.backends.local import LocalVault
 from django_workos_vault.backends.objects import Actor
-from django_workos_vault.emulator import control, keys
+from django_workos_vault.emulator import control, keys, objects
 from django_workos_vault.emulator.call import Call
 from django_workos_vault.emulator.events import EventLog
 from django_workos_vault.emulator.faults import Faults
@@ -19,6 +19,7 @@ from django_workos_vault.exceptions import (
     VaultConflict,
     VaultError,
     VaultNotFound,
+    VaultUnavailable,
 )
 
 if TYPE_CHECKING:
@@ -32,6 +33,14 @@ _ROUTES: tuple[tuple[re.Pattern[str], dict[str, Operation]], ...] = tuple(
         ("/vault/v1/keys/data-key", {"POST": keys.create_data_key}),
         ("/vault/v1/keys/decrypt", {"POST": keys.decrypt}),
         ("/vault/v1/keys/rekey", {"POST": keys.rekey}),
+        ("/vault/v1/kv", {"GET": objects.list_objects, "POST": objects.create}),
+        ("/vault/v1/kv/name/(?P<name>.+)", {"GET": objects.read_by_name}),
+        ("/vault/v1/kv/(?P<object_id>[^/]+)/metadata", {"GET": objects.describe}),
+        ("/vault/v1/kv/(?P<object_id>[^/]+)/versions", {"GET": objects.list_versions}),
+        (
+            "/vault/v1/kv/(?P<object_id>[^/]+)",
+            {"GET": objects.read, "PUT": objects.update, "DELETE": objects.delete},
+        ),
         ("/_emulator/events", {"GET": control.list_events}),
         ("/_emulator/faults", {"GET": control.show_faults, "POST": control.change_faults}),
         ("/_emulator/revoke", {"POST": control.revoke}),
@@ -39,17 +48,19 @@ _ROUTES: tuple[tuple[re.Pattern[str], dict[str, Operation]], ...] = tuple(
 )
 
 # A withdrawn key is a 400, too: of 403 the API description knows nothing.
-_STATUSES = {InvalidVaultConfiguration: 422, VaultConflict: 409, VaultNotFound: 404}
+_STATUSES = {InvalidVaultConfiguration: 422, VaultConflict: 409, VaultNotFound: 404, VaultUnavailable: 500}
 
 
 class Emulator:
-    """Serves the Vault API out of ``vault`` to callers that hold one of ``api_keys``.
+    """Serves the Vault API out of ``vault``, which keeps objects, to callers that hold one of ``api_keys``.
 
     ``events`` is the audit list, ``faults`` what goes wrong.
     """
 
     def __init__(self, vault: LocalVault, api_keys: Collection[str], faults: Faults | None = None) -> None:
-        self.vault = vault
+        if vault.objects is None:
+            raise ValueError('the emulator keeps objects: give its LocalVault an objects_file, or ":memory:"')
+        self._keys, self._objects = vault.keys, vault.objects
         self.events = EventLog()
         self.faults = faults or Faults()
         self._actors = {key.encode(): actor_of(key) for key in api_keys}
@@ -69,7 +80,7 @@ class Emulator:
 
     def revoke(self, name: str, value: str) -> None:
         """Withdraw the key of one context item, as an organization does that takes back its own key."""
-        self.vault.revoke(name, value)
+        self._keys.revoke(name, value)
 
     def _answer(self, request: Request) -> Answer:
         actor = self._authenticate(request)
@@ -81,7 +92,7 @@ class Emulator:
                 if operation is None:
                     allowed = ", ".join(operations)
                     raise Refused(405, f"This path takes {allowed}.", {"Allow": allowed})
-                call = Call(request, actor, self.vault, self.events, self.faults)
+                call = Call(request, actor, self._keys, self._objects, self.events, self.faults)
                 return operation(call, **match.groupdict())
         raise Refused(404, "There is no such path.")
 

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from typing import Any
 
-from django_workos_vault.backends.local import LocalVault
+from django_workos_vault.backends.localkeys import LocalKeys
 from django_workos_vault.backends.objects import Actor
+from django_workos_vault.backends.objectstore import ObjectStore
 from django_workos_vault.emulator.events import EventLog
 from django_workos_vault.emulator.faults import Faults
 from django_workos_vault.emulator.messages import Request
@@ -16,7 +17,8 @@ class Call:
 
     request: Request
     actor: Actor
-    vault: LocalVault
+    keys: LocalKeys
+    objects: ObjectStore
     events: EventLog
     faults: Faults
 

@@ -12,14 +12,14 @@ from django_workos_vault.keys import DataKey
 
 def create_data_key(call: Call) -> Answer:
     """``CreateDataKeyRequest`` to ``CreateDataKeyResponse``."""
-    key = call.vault.create_data_key(validate_key_context(call.request.json().get("context")))
+    key = call.keys.create(validate_key_context(call.request.json().get("context")))
     call.record("vault.dek.read", key_ids=[key.id], key_context=key.context)
     return Answer(200, _created(key))
 
 
 def decrypt(call: Call) -> Answer:
     """``DecryptRequest`` to ``DecryptResponse``."""
-    key = call.vault.decrypt_data_key(_blob(text(call.request.json(), "keys", status=400)))
+    key = call.keys.unwrap(_blob(text(call.request.json(), "keys", status=400)))
     call.record("vault.dek.decrypted", key_id=key.id)
     return Answer(200, {"id": key.id, "data_key": _base64(key.plaintext)})
 
@@ -28,7 +28,7 @@ def rekey(call: Call) -> Answer:
     """``RekeyRequest`` to ``CreateDataKeyResponse``."""
     body = call.request.json()
     blob = _blob(text(body, "encrypted_keys", status=422))
-    key = call.vault.rekey_data_key(blob, validate_key_context(body.get("context")))
+    key = call.keys.rekey(blob, validate_key_context(body.get("context")))
     call.record("vault.dek.rekeyed", key_ids=[key.id], key_context=key.context)
     return Answer(200, _created(key))
 

@@ -33,7 +33,7 @@ class RunningEmulator:
 
     def revoke(self, name: str, value: str) -> None:
         """Withdraw the key of one context item, as an organization does that takes back its own key."""
-        self.app.vault.revoke(name, value)
+        self.app.revoke(name, value)
 
 
 @contextmanager
@@ -43,6 +43,6 @@ def run_emulator() -> Iterator[RunningEmulator]:
     ``httpx.WSGITransport(emulator.app)`` reaches the same emulator without a socket.
     """
     api_key = f"sk_test_{token_hex(16)}"
-    app = Emulator(LocalVault(master_key=os.urandom(32)), [api_key])
+    app = Emulator(LocalVault(master_key=os.urandom(32), objects_file=":memory:"), [api_key])
     with EmulatorServer(app) as server:
         yield RunningEmulator(server.url, api_key, app)

@@ -31,6 +31,9 @@ class Command(BaseCommand):
             metavar="sk_test_...",
             help="key to accept, repeatable (a random one)",
         )
+        parser.add_argument(
+            "--state", metavar="FILE", help="keep keys (in FILE.key) and objects between runs (in memory)"
+        )
         parser.add_argument("--latency", type=float, default=0.0, metavar="SECONDS", help="delay each answer")
         parser.add_argument(
             "--fail", type=float, default=0.0, metavar="SHARE", help="0 to 1: requests to fail"
@@ -66,9 +69,9 @@ class Command(BaseCommand):
             faults.change({name: options[name] for name in ("latency", "fail", "fail_status", "rate_limit")})
         except Refused as exc:
             raise CommandError(str(exc)) from exc
-        app = Emulator(LocalVault(master_key=os.urandom(32)), api_keys, faults)
+        app = Emulator(_vault(options["state"]), api_keys, faults)
         for name, value in options["revoke"]:
-            app.vault.revoke(name, value)
+            app.revoke(name, value)
         try:
             server = EmulatorServer(app, options["host"], options["port"])
         except OSError as exc:
@@ -79,6 +82,12 @@ class Command(BaseCommand):
             self.stdout.write(_STARTED.format(url=server.url, api_key=shown))
             self.stdout.flush()
             threading.Event().wait()
+
+
+def _vault(state: str | None) -> LocalVault:
+    if state is None:
+        return LocalVault(master_key=os.urandom(32), objects_file=":memory:")
+    return LocalVault(key_file=f"{state}.key", objects_file=state)
 
 
 def _context_item(argument: str) -> tuple[str, str]:
