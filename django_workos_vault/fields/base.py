@@ -5,7 +5,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from django.core import checks
-from django.core.exceptions import FieldError
+from django.core.exceptions import FieldDoesNotExist, FieldError
 from django.core.serializers.python import Serializer as PythonSerializer
 from django.db.models import NOT_PROVIDED, Field, Model
 
@@ -16,7 +16,16 @@ from django_workos_vault.fields.columns import EncryptedCol
 from django_workos_vault.fields.defaults import DefaultOf
 from django_workos_vault.fields.expressions import refuse_expression
 from django_workos_vault.fields.lookups import lookup_class, refusal
-from django_workos_vault.fields.rows import FromRow, resolve_key_context
+from django_workos_vault.fields.rows import (
+    NOT_LOADED,
+    FromRow,
+    binding,
+    bound_columns,
+    resolve_key_context,
+    row_columns,
+    row_values,
+    unbindable,
+)
 from django_workos_vault.fields.sealed import Sealed, SealedAttribute
 from django_workos_vault.fields.serialization import cell_to_text, text_to_cell
 from django_workos_vault.handler import Vault, vaults
@@ -42,6 +51,9 @@ class EncryptedFieldMixin(_Base):
         context's key open what an organization's key should guard.
     ``mask``
         how the admin shows the value: a name from ``masks``.
+    ``bind_to``
+        names of local columns (or ``"pk"``) that identify the row. A cell copied into another row no longer
+        opens.
     ``label``, ``previous_labels``
         the name that a cell is sealed for (``app_label.Model.field`` unless given), and names it had before a
         rename.
@@ -53,6 +65,7 @@ class EncryptedFieldMixin(_Base):
         db_index: bool
     non_db_attrs = (
         *Field.non_db_attrs,
+        "bind_to",
         "default",
         "key_context",
         "label",
@@ -68,6 +81,7 @@ class EncryptedFieldMixin(_Base):
         vault: str = "default",
         key_context: dict[str, Any] | None = None,
         mask: str = "full",
+        bind_to: tuple[str, ...] = (),
         label: str | None = None,
         previous_labels: tuple[str, ...] = (),
         **kwargs: Any,
@@ -75,6 +89,7 @@ class EncryptedFieldMixin(_Base):
         self.vault_alias = vault
         self.key_context = key_context
         self.mask = mask
+        self.bind_to = tuple(bind_to)
         self._label = label
         self.previous_labels = tuple(previous_labels)
         super().__init__(*args, **kwargs)
@@ -87,6 +102,8 @@ class EncryptedFieldMixin(_Base):
             kwargs["key_context"] = self.key_context
         if self.mask != "full":
             kwargs["mask"] = self.mask
+        if self.bind_to:
+            kwargs["bind_to"] = self.bind_to
         if self._label is not None:
             kwargs["label"] = self._label
         if self.previous_labels:
@@ -138,8 +155,15 @@ class EncryptedFieldMixin(_Base):
 
     @cached_property
     def is_row_aware(self) -> bool:
-        """Whether sealing needs the row: its key context names :class:`FromRow`."""
-        return any(isinstance(item, FromRow) for item in (self.key_context or {}).values())
+        """Whether sealing needs the row: for its key context, or because cells are bound to it."""
+        return bool(self.bind_to) or any(
+            isinstance(item, FromRow) for item in (self.key_context or {}).values()
+        )
+
+    @cached_property
+    def row_columns(self) -> tuple[str, ...]:
+        """Attribute names of the local columns that this field's cells depend on."""
+        return row_columns(self)
 
     @cached_property
     def _own_context(self) -> KeyContext | None:
@@ -153,10 +177,14 @@ class EncryptedFieldMixin(_Base):
         if self.is_row_aware:
             if instance is None:
                 raise FieldError(
-                    f"{self} takes its key from the row, and update() and expressions have none. "
-                    "Load the rows, assign and save()."
+                    f"{self} depends on its row, and there is none in update(), bulk_update() and "
+                    "expressions. Use update() and bulk_update() of EncryptedManager, or save()."
                 )
-            return resolve_key_context(self.key_context or {}, instance)
+            if self.key_context is not None:
+                return resolve_key_context(self.key_context, instance)
+        return self._static_context()
+
+    def _static_context(self) -> KeyContext:
         context = self._own_context or self.vault.key_context
         if context is None:
             raise InvalidVaultConfiguration(
@@ -176,28 +204,63 @@ class EncryptedFieldMixin(_Base):
 
     def seal_value(self, value: Any, instance: Model | None = None) -> bytes:
         """Return ``value`` (anything the Django field takes, not None) as a cell."""
-        return self.cipher.seal(self.encode(self.get_prep_value(value)), self.context_for(instance))
+        context = self.context_for(instance)
+        bound_to = b""
+        if self.bind_to and instance is not None:
+            bound_to = binding(self, self._whole_row(instance))
+        return self.cipher.seal(self.encode(self.get_prep_value(value)), context, binding=bound_to)
 
-    def open_cell(self, cell: bytes, neighbours: list[bytes] | None = None) -> Any:
-        """Return the Python value of a cell. Raises EnvelopeError or VaultError."""
+    def open_cell(
+        self, cell: bytes, neighbours: list[bytes] | None = None, row: tuple[Any, ...] | None = None
+    ) -> Any:
+        """Return the Python value of a cell. Raises EnvelopeError or VaultError.
+
+        ``row`` holds the row's values of :attr:`row_columns`, for a field with ``bind_to``.
+        """
+        bound_to = b""
+        if self.bind_to:
+            if row is None:
+                raise FieldError(
+                    f"{self} is bound to its row, and values(), annotations and expressions have none. "
+                    "Load instances; only() keeps the other columns out."
+                )
+            bound_to = binding(self, row)
         cipher = self.cipher
         if neighbours is not None:
             cipher.load_keys(neighbours)
-        return self.decode(cipher.open(cell))
+        return self.decode(cipher.open(cell, binding=bound_to))
+
+    def complete_row(self, sealed: Sealed, instance: Model) -> None:
+        """Fetch what was deferred of the row that ``sealed`` depends on."""
+        if sealed.row is not None and NOT_LOADED in sealed.row:
+            sealed.row = self._whole_row(instance)
+
+    def _whole_row(self, instance: Model) -> tuple[Any, ...]:
+        return tuple(getattr(instance, name) for name in self.row_columns)
 
     def from_db_value(self, cell: Any, expression: Any, connection: Any) -> Any:
         return None if cell is None else self.open_cell(bytes(cell))
 
     def pre_save(self, model_instance: Model, add: bool) -> Any:
         held = model_instance.__dict__.get(self.attname)
-        if type(held) is Sealed:
+        if type(held) is Sealed and not self.row_changed(held, model_instance):
             return held
         value = super().pre_save(model_instance, add)
         if value is None or hasattr(value, "resolve_expression"):
             return value
-        sealed = Sealed(self.seal_value(value, model_instance), self)
+        sealed = self._sealed(self.seal_value(value, model_instance), model_instance)
         model_instance.__dict__[self.attname] = sealed
         return sealed
+
+    def row_changed(self, held: Sealed, instance: Model) -> bool:
+        """Whether the program moved the row since ``held`` was sealed, so that it must be sealed anew."""
+        if held.row is None:
+            return False
+        now = row_values(self, instance)
+        return any(old != new for old, new in zip(held.row, now, strict=True) if NOT_LOADED not in (old, new))
+
+    def _sealed(self, cell: bytes, instance: Model) -> Sealed:
+        return Sealed(cell, self, None, row_values(self, instance) if self.is_row_aware else None)
 
     def get_db_prep_save(self, value: Any, connection: Any) -> Any:
         if hasattr(value, "resolve_expression"):
@@ -280,14 +343,19 @@ class EncryptedFieldMixin(_Base):
         if value is None or type(value) is Sealed:
             return
         cell = text_to_cell(value)
-        instance.__dict__[self.attname] = Sealed(
-            self.seal_value(value, instance) if cell is None else cell, self
+        instance.__dict__[self.attname] = self._sealed(
+            self.seal_value(value, instance) if cell is None else cell, instance
         )
 
     # System checks
 
     def check(self, **kwargs: Any) -> list[checks.CheckMessage]:
-        return [*super().check(**kwargs), *self._check_unsupported_options(), *self._check_key_context()]
+        return [
+            *super().check(**kwargs),
+            *self._check_unsupported_options(),
+            *self._check_key_context(),
+            *self._check_bind_to(),
+        ]
 
     def _check_unsupported_options(self) -> list[checks.CheckMessage]:
         refused = (
@@ -311,9 +379,26 @@ class EncryptedFieldMixin(_Base):
     def _check_key_context(self) -> list[checks.CheckMessage]:
         try:
             if self.key_context is None:
-                self.context_for(None)
+                self._static_context()
             else:
                 KeyContext({n: "row" if isinstance(v, FromRow) else v for n, v in self.key_context.items()})
         except InvalidVaultConfiguration as exc:
             return [checks.Error(str(exc), obj=self, id="django_workos_vault.E005")]
         return []
+
+    def _check_bind_to(self) -> list[checks.CheckMessage]:
+        try:
+            reasons = {column.name: unbindable(column) for column in bound_columns(self)}
+        except FieldDoesNotExist as exc:
+            reasons = {"bind_to": str(exc)}
+        return [
+            checks.Error(
+                f"Cannot bind to {name}: {reason}.",
+                hint="Bind to a key that the program makes (a UUID primary key), or to columns whose values "
+                "come back from the database as they were written.",
+                obj=self,
+                id="django_workos_vault.E008",
+            )
+            for name, reason in reasons.items()
+            if reason
+        ]

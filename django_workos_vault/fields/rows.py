@@ -1,9 +1,17 @@
-"""Values taken from the row that a cell belongs to."""
+"""What a cell takes from its row: key-context values, and the identity that it is bound to.
 
+The columns that a cell depends on are read when the row is loaded and kept with the cell. So a cell that was
+swapped in the database fails to open, while a cell whose row the program changed is sealed anew on saving.
+"""
+
+import json
+from hashlib import sha256
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-from django.core.exceptions import ObjectDoesNotExist
+from django.core.exceptions import FieldDoesNotExist, ObjectDoesNotExist
+from django.db import models
+from django.db.models.signals import class_prepared, post_init
 from django.utils.deconstruct import deconstructible
 
 from django_workos_vault.context import KeyContext, key_context
@@ -11,6 +19,12 @@ from django_workos_vault.exceptions import InvalidVaultConfiguration
 
 if TYPE_CHECKING:
     from django.db.models import Model
+
+    from django_workos_vault.fields.base import EncryptedFieldMixin
+
+NOT_LOADED: Any = object()
+
+_STABLE = (models.IntegerField, models.CharField, models.UUIDField, models.BooleanField, models.DateField)
 
 
 @deconstructible(path="django_workos_vault.fields.FromRow")
@@ -60,3 +74,73 @@ def resolve_key_context(given: dict[str, Any], instance: "Model") -> KeyContext:
     return key_context(
         *((name, item.value(instance) if isinstance(item, FromRow) else item) for name, item in given.items())
     )
+
+
+def bound_columns(field: "EncryptedFieldMixin") -> "tuple[models.Field[Any, Any], ...]":
+    """Return the local columns named in ``bind_to``. Raises FieldDoesNotExist for a name that is none."""
+    options = field.model._meta
+    return tuple(options.pk if name == "pk" else options.get_field(name) for name in field.bind_to)  # type: ignore[misc]
+
+
+def unbindable(column: "models.Field[Any, Any]") -> str:
+    """Return why cells cannot be bound to ``column``, or an empty string."""
+    target = getattr(column, "target_field", column)
+    if getattr(target, "db_returning", False) and target is column:
+        return "the database assigns its value after the row is written"
+    if hasattr(target, "bind_to"):
+        return "it is encrypted"
+    if not isinstance(target, _STABLE) or isinstance(target, models.DateTimeField):
+        return f"a {type(column).__name__} does not read the same after a round trip through every database"
+    return ""
+
+
+def row_columns(field: "EncryptedFieldMixin") -> tuple[str, ...]:
+    """Return the attribute names of the local columns that the field's cells depend on, bound ones first."""
+    names = [column.attname for column in bound_columns(field)]
+    for item in (field.key_context or {}).values():
+        if isinstance(item, FromRow):
+            try:
+                column = field.model._meta.get_field(item.path.partition(".")[0])
+            except FieldDoesNotExist:
+                continue  # a property: nothing that could be watched
+            names.append(column.attname)  # type: ignore[union-attr]
+    return tuple(dict.fromkeys(names))
+
+
+def row_values(field: "EncryptedFieldMixin", instance: "Model") -> tuple[Any, ...]:
+    """Return what the instance holds in :func:`row_columns` now, ``NOT_LOADED`` for deferred ones."""
+    return tuple(instance.__dict__.get(name, NOT_LOADED) for name in field.row_columns)
+
+
+def binding(field: "EncryptedFieldMixin", row: tuple[Any, ...]) -> bytes:
+    """Return the 16 bytes that stand for a row's identity: the start of SHA-256 of its bound columns."""
+    columns = bound_columns(field)
+    identity = [
+        [column.attname, _canonical(column, value)] for column, value in zip(columns, row, strict=False)
+    ]
+    return sha256(json.dumps(identity, separators=(",", ":")).encode()).digest()[:16]
+
+
+def _canonical(column: "models.Field[Any, Any]", value: Any) -> str | None:
+    # A value reads the same before and after a round trip through the database: "5" and 5 are one key.
+    target = getattr(column, "target_field", column)
+    return None if value is None else str(target.to_python(value))
+
+
+def _remember_rows(*, instance: "Model", **kwargs: Any) -> None:
+    for field in instance._meta.concrete_fields:
+        held = instance.__dict__.get(field.attname)
+        if (
+            held is not None
+            and getattr(held, "row", instance) is None
+            and getattr(field, "row_columns", None)
+        ):
+            held.row = row_values(field, instance)  # type: ignore[arg-type]
+
+
+def _watch_rows(*, sender: "type[Model]", **kwargs: Any) -> None:
+    if any(getattr(field, "is_row_aware", False) for field in sender._meta.local_concrete_fields):
+        post_init.connect(_remember_rows, sender=sender)
+
+
+class_prepared.connect(_watch_rows)

@@ -45,22 +45,29 @@ class Sealed:
     """One stored cell of one instance. Opened at most once; pickled and copied as ciphertext.
 
     ``neighbours`` are cells of the same result set and column, whose keys are fetched along with this one's.
+    ``row`` is what the row held in the columns that the cell depends on (see ``rows``) when it was loaded or
+    sealed; None for a field that depends on none.
     """
 
-    __slots__ = ("_opened", "cell", "field", "neighbours")
+    __slots__ = ("_opened", "cell", "field", "neighbours", "row")
 
     def __init__(
-        self, cell: bytes, field: "EncryptedFieldMixin", neighbours: list[bytes] | None = None
+        self,
+        cell: bytes,
+        field: "EncryptedFieldMixin",
+        neighbours: list[bytes] | None = None,
+        row: tuple[Any, ...] | None = None,
     ) -> None:
         self.cell = cell
         self.field = field
         self.neighbours = neighbours
+        self.row = row
         self._opened = _UNOPENED
 
     def open(self) -> Any:
         """Return the value. Raises EnvelopeError or VaultError when the cell cannot be opened."""
         if self._opened is _UNOPENED:
-            self._opened = self.field.open_cell(self.cell, self.neighbours)
+            self._opened = self.field.open_cell(self.cell, self.neighbours, self.row)
             self.neighbours = None
         return self._opened
 
@@ -72,13 +79,13 @@ class Sealed:
         return f"<Sealed {self.field}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Sealed, (self.cell, self.field)
+        return Sealed, (self.cell, self.field, None, self.row)
 
     def __copy__(self) -> "Sealed":
         return self
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Sealed":
-        return Sealed(self.cell, self.field)
+        return Sealed(self.cell, self.field, None, self.row)
 
 
 class SealedAttribute(DeferredAttribute):
@@ -97,6 +104,8 @@ class SealedAttribute(DeferredAttribute):
         value = instance.__dict__[attname]
         if type(value) is not Sealed or sys._getframe(1).f_code in _MOVES_VALUES:
             return value
+        if value.row is not None:
+            value.field.complete_row(value, instance)
         return value.open()
 
     def __set__(self, instance: Model, value: Any) -> None:

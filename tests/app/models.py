@@ -1,5 +1,7 @@
 """Models that the tests write and read."""
 
+import uuid
+
 from django.db import models
 
 from django_workos_vault.fields import (
@@ -40,3 +42,19 @@ class Patient(models.Model):
 
     def __str__(self) -> str:
         return f"patient {self.pk}"
+
+
+class Device(models.Model):
+    """Bound to its row: by a key that the program makes, and by the organization it belongs to."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4)
+    organization = models.ForeignKey(Organization, models.CASCADE)
+    name = models.CharField(max_length=50, default="pump")
+    pin = EncryptedCharField(
+        max_length=8,
+        bind_to=("pk", "organization"),
+        key_context={"organization_id": FromRow("organization.workos_id")},
+    )
+
+    def __str__(self) -> str:
+        return self.name
