@@ -1,12 +1,13 @@
 """The README and the pages under docs/ are true because their code blocks are run, in order, page by page.
 
-A ``python`` block is executed in the page's own namespace, with a database: a page can declare a model (its
-table is made, and dropped at the end), save a row and ``assert`` what comes back. A ``python`` block that
-assigns ``WORKOS_VAULTS`` stands for settings.py: with a test API key in the environment, what it assigns
-must pass the system checks; then the test run's own vault is back in force. In a ``sh`` block, every line
-runs ``manage.py`` and must parse with that command's own parser, and the cheap commands are run as well; a
-line that begins with ``python3.11 -m venv`` is one of the README's two first commands, which ``.ci/run``
-runs. Blocks in other languages (``text``, ``json``, ...) are for reading only; one without is an error.
+A ``python`` block is executed in the page's own namespace, with a database: a page can declare a model in
+one block, and in the next ones (the table now exists; it is dropped at the end) save a row and ``assert``
+what comes back. A ``python`` block that assigns ``WORKOS_VAULTS`` stands for settings.py: with a test API
+key in the environment, what it assigns must pass the system checks; then the test run's own vault is back
+in force. In a ``sh`` block, every line runs ``manage.py`` and must parse with that command's own parser, and
+the cheap commands are run as well; a line that begins with ``python3.11 -m venv`` is one of the README's
+two first commands, which ``.ci/run`` runs. Blocks in other languages (``text``, ``json``, ...) are for
+reading only; one without is an error.
 """
 
 import re
