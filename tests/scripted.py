@@ -102,7 +102,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    do_GET = do_POST = do_PUT = do_DELETE = _handle  # noqa: N815 - named by http.server
+    do_CONNECT = do_GET = do_POST = do_PUT = do_DELETE = _handle  # noqa: N815 - named by http.server
 
     def log_message(self, *args: object) -> None:
         pass

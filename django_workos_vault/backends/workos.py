@@ -50,6 +50,9 @@ class WorkOSVault(RemoteVault):
     object only when the request cannot have been carried out. See ``docs/decisions.md``.
     """
 
+    #: without a trailing slash; empty until it has been checked, as an error then may show the repr
+    base_url: str = ""
+
     def __init__(
         self,
         *,

@@ -1,0 +1,316 @@
+"""Connections, processes and loops of the HTTP client; its options; and what it never shows."""
+
+import asyncio
+import base64
+import gc
+import json
+import logging
+import os
+import threading
+import traceback
+
+import httpx
+import pytest
+import stamina
+from asgiref.sync import async_to_sync
+
+from django_workos_vault.backends import batch
+from django_workos_vault.backends.workos import WorkOSVault
+from django_workos_vault.exceptions import InvalidVaultConfiguration, VaultError, VaultUnavailable
+from django_workos_vault.keys import DataKey
+from tests.scripted import Reply, hang_up, scripted_server
+
+API_KEY = "sk_test_5ecretApiKey"
+DATA_KEY = base64.b64encode(bytes(range(32))).decode()
+DECRYPTED = {"id": "key_1", "data_key": DATA_KEY}
+
+
+@pytest.fixture
+def server():
+    with scripted_server() as server:
+        server.answer(Reply(DECRYPTED))
+        yield server
+
+
+@pytest.fixture
+def vault(server):
+    vault = WorkOSVault(api_key=API_KEY, base_url=server.url, timeout=2, deadline=5)
+    yield vault
+    vault.close()
+
+
+def connections(server):
+    return len({asked.connection for asked in server.asked})
+
+
+class TestConnections:
+    def test_kept(self, server, vault):
+        """Calls one after the other share a connection; after close() the vault opens another."""
+        for _ in range(3):
+            vault.decrypt_data_key(b"x")
+        assert connections(server) == 1
+        vault.close()
+        vault.decrypt_data_key(b"x")
+        assert connections(server) == 2
+
+    def test_threads(self, server, vault):
+        """Threads share one pool, and every request is counted."""
+        threads = [threading.Thread(target=vault.decrypt_data_key, args=(b"x",)) for _ in range(20)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert vault.requests_made == len(server.asked) == 20
+        assert connections(server) <= 10
+
+    def test_loop_after_loop(self, server, vault):
+        """Each event loop has its own connections and leaves none behind; async_to_sync makes many loops."""
+
+        async def twice():
+            await vault.adecrypt_data_key(b"x")
+            await vault.adecrypt_data_key(b"x")
+
+        for _ in range(2):
+            asyncio.run(twice())
+            async_to_sync(twice)()
+        assert connections(server) == 4
+        assert vault._pools._loops == {}
+        gc.collect()  # an open socket would warn here, and a warning is an error
+
+    def test_loops_at_once(self, server, vault):
+        """Loops in several threads do not share connections."""
+        threads = [
+            threading.Thread(target=lambda: asyncio.run(vault.adecrypt_data_key(b"x"))) for _ in range(4)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert connections(server) == 4
+
+    async def test_cancelled(self, server, vault):
+        """A call that is cancelled gives its connection back."""
+        server.answer(server.silent(), Reply(DECRYPTED))
+        task = asyncio.create_task(vault.adecrypt_data_key(b"x"))
+        while not server.asked:
+            await asyncio.sleep(0.001)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert (await vault.adecrypt_data_key(b"x")).id == "key_1"
+
+    @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+    @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+    def test_fork(self, server, vault):
+        """A forked process uses connections and locks of its own, and the parent keeps its connection."""
+        vault.decrypt_data_key(b"x")
+        with vault._lock:  # as another thread might hold it at that moment
+            child = os.fork()
+            if not child:
+                try:
+                    vault.decrypt_data_key(b"x")
+                    os._exit(0 if vault.requests_made == 1 else 2)
+                finally:
+                    os._exit(1)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        vault.decrypt_data_key(b"x")
+        first, in_child, last = (asked.connection for asked in server.asked)
+        assert first == last != in_child
+
+    def test_proxy_of_the_environment(self, server, vault, monkeypatch):
+        """A proxy is never asked for a plain http address: it would see the API key."""
+        with scripted_server() as proxy:
+            for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "HTTPS_PROXY", "https_proxy"):
+                monkeypatch.setenv(name, proxy.url)
+            vault.decrypt_data_key(b"x")
+            assert proxy.asked == []
+
+    def test_https_proxy_of_the_environment(self, monkeypatch):
+        """An https address is reached through the environment's proxy, which is told the host and no key."""
+        with scripted_server() as proxy:
+            proxy.answer(Reply(act=hang_up))
+            monkeypatch.setenv("https_proxy", proxy.url)
+            monkeypatch.delenv("no_proxy", raising=False)
+            monkeypatch.delenv("NO_PROXY", raising=False)
+            vault = WorkOSVault(api_key=API_KEY, base_url="https://vault.invalid", timeout=1)
+            with stamina.set_testing(True), pytest.raises(VaultUnavailable):
+                vault.decrypt_data_key(b"x")
+            assert [(asked.method, asked.target) for asked in proxy.asked] == [
+                ("CONNECT", "vault.invalid:443")
+            ]
+            assert API_KEY not in str(proxy.asked)
+            vault.close()
+
+
+class TestInProcess:
+    """A transport takes the network's place."""
+
+    def test_wsgi(self):
+        """A WSGI application answers sync and async calls in the same process."""
+
+        def application(environ, start_response):
+            assert environ["HTTP_AUTHORIZATION"] == f"Bearer {API_KEY}"
+            start_response("200 OK", [("Content-Type", "application/json")])
+            return [json.dumps(DECRYPTED).encode()]
+
+        vault = WorkOSVault(
+            api_key=API_KEY, base_url="http://localhost", transport=httpx.WSGITransport(app=application)
+        )
+        assert vault.decrypt_data_key(b"x").id == "key_1"
+        assert asyncio.run(vault.adecrypt_data_key(b"x")).id == "key_1"
+        assert vault.requests_made == 2
+
+
+class TestOptions:
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            ({"api_key": None}, "api_key is missing"),
+            ({"api_key": ""}, "api_key is missing"),
+            ({"api_key": 5}, "api_key must be a string"),
+            ({"api_key": "pk_test_secret"}, "api_key does not begin with 'sk_'"),
+            ({"api_key": "sk_test_secret\n"}, "api_key holds a space, a line break"),
+            ({"base_url": "http://api.workos.com"}, "base_url must begin with https://"),
+            ({"base_url": "http://127.0.0.1.example.com"}, "base_url must begin with https://"),
+            ({"base_url": "https://user:secret@api.workos.com"}, "base_url takes no user name"),
+            ({"base_url": "https://api.workos.com/?secret"}, "base_url takes no user name, query"),
+            ({"base_url": "api.workos.com"}, "base_url must be an address"),
+            ({"base_url": "ftp://api.workos.com"}, "base_url must be an address"),
+            ({"base_url": "https://[::1"}, "base_url must be an address"),
+            ({"base_url": "https://host:port"}, "base_url must be an address"),
+            ({"base_url": None}, "base_url must be a string"),
+            ({"timeout": 0}, "timeout must be a number of seconds over 0"),
+            ({"timeout": "5"}, "timeout must be"),
+            ({"timeout": float("nan")}, "timeout must be"),
+            ({"deadline": -1}, "deadline must be"),
+            ({"max_connections": 0}, "max_connections must be"),
+            ({"max_connections": 2.5}, "max_connections must be"),
+            ({"rate_limit_share": 0}, "rate_limit_share must be"),
+            ({"rate_limit_share": 1.5}, "rate_limit_share must be"),
+        ],
+    )
+    def test_wrong(self, options, message):
+        """A wrong option is an error that names it and quotes no secret, before any request."""
+        with pytest.raises(InvalidVaultConfiguration, match=message) as caught:
+            WorkOSVault(**{"api_key": API_KEY} | options)
+        assert "secret" not in str(caught.value)
+        shown = "\n".join(shown_by(caught.value))
+        assert API_KEY not in shown
+        assert "test_secret" not in shown
+
+    @pytest.mark.parametrize(
+        "url",
+        ["http://localhost:8200", "http://127.0.0.9", "http://[::1]:8200/", "https://eu.example/vault/"],
+    )
+    def test_addresses(self, url):
+        """Plain http is for loopback; a path in front of the API's is kept."""
+        assert WorkOSVault(api_key=API_KEY, base_url=url).base_url == url.rstrip("/")
+
+
+def shown_by(error):
+    """Return the texts of ``error`` and all it was raised from, and the reprs of their frames' locals."""
+    shown = set()
+    while error is not None:
+        shown.add(str(error))
+        for frame, _ in traceback.walk_tb(error.__traceback__):
+            if "/tests/" not in frame.f_code.co_filename:
+                shown.update(repr(value) for value in frame.f_locals.values())
+        error = error.__cause__ or error.__context__
+    return shown
+
+
+class TestSecrets:
+    VALUE = "plaintext 4711"
+
+    @pytest.mark.parametrize(
+        "reply",
+        [
+            Reply(status=500, body={"error": f"{API_KEY} {DATA_KEY}"}),
+            Reply(status=422, body={"error": f"no key {DATA_KEY}"}),
+            Reply({"id": 5, "data_key": DATA_KEY, "value": "plaintext 4711"}),
+            Reply(f"<p>{DATA_KEY} plaintext 4711</p>".encode()),
+            Reply(act=hang_up),
+        ],
+    )
+    @pytest.mark.parametrize("kind", ["sync", "async"])
+    def test_errors(self, server, vault, reply, kind):
+        """No error shows a key or a value: not its text, and not the locals of any frame behind it."""
+        server.answer(reply)
+        calls = {
+            "sync": [
+                lambda: vault.decrypt_data_key(b"x"),
+                lambda: vault.create_object("n", self.VALUE, {"app": "x"}),
+                lambda: vault.update_object("n", self.VALUE),
+                lambda: vault.create_object("", self.VALUE, {"app": "x"}),
+            ],
+            "async": [
+                lambda: asyncio.run(vault.adecrypt_data_key(b"x")),
+                lambda: asyncio.run(vault.acreate_object("n", self.VALUE, {"app": "x"})),
+                lambda: asyncio.run(vault.aupdate_object("n", self.VALUE)),
+                lambda: asyncio.run(vault.acreate_object("n", self.VALUE, {})),
+            ],
+        }
+        for call in calls[kind]:
+            with (
+                stamina.set_testing(True, attempts=2),
+                pytest.raises((VaultError, InvalidVaultConfiguration)) as caught,
+            ):
+                call()
+            shown = "\n".join(shown_by(caught.value))
+            assert API_KEY not in shown
+            assert DATA_KEY not in shown
+            assert self.VALUE not in shown
+
+    def test_reprs(self, vault):
+        """Neither the vault nor what it is made of shows the API key."""
+        assert repr(vault) == f"<WorkOSVault {vault.base_url}>"
+        assert API_KEY not in repr(vars(vault))
+
+    def test_logs(self, server, vault, caplog):
+        """At the most talkative level no log shows a key, a value, or the name of an object."""
+        caplog.set_level(logging.DEBUG, logger="")
+        server.answer(
+            Reply(status=503), Reply({"id": "obj", "name": "jane", "value": self.VALUE}), Reply(DECRYPTED)
+        )
+        with stamina.set_testing(True, attempts=2), pytest.raises(VaultUnavailable):
+            vault.read_object_by_name("jane doe")
+        vault.decrypt_data_key(b"x")
+        with pytest.raises(VaultError):
+            vault.create_object("jane doe", self.VALUE, {"app": "x"})
+        with pytest.raises(VaultError):
+            vault.list_objects(search="jane")
+        assert caplog.records
+        for secret in (API_KEY, DATA_KEY, self.VALUE, "jane"):
+            assert secret not in caplog.text
+
+
+class TestBatch:
+    def test_many(self, server, vault):
+        """Many keys are unwrapped at once, each in its place; a failure is returned in its own."""
+        answers = vault.decrypt_data_keys([b"a", b"", b"c"])
+        assert [type(answer).__name__ for answer in answers] == ["DataKey", "VaultRequestError", "DataKey"]
+        assert [answer.wrapped for answer in (answers[0], answers[2])] == [b"a", b"c"]
+        assert vault.requests_made == 2
+        assert vault.decrypt_data_keys([]) == []
+
+    async def test_many_async(self, server, vault):
+        """Async code gets the same."""
+        answers = await vault.adecrypt_data_keys([b"a", b"", b"c"])
+        assert [isinstance(answer, DataKey) for answer in answers] == [True, False, True]
+        server.answer(Reply(DECRYPTED | {"encrypted_keys": "eA==", "context": {"app": "x"}}))
+        created = await vault.acreate_data_keys([{"app": "x"}] * 3)
+        assert [key.wrapped for key in created] == [b"x"] * 3
+        assert [key.wrapped for key in await asyncio.to_thread(vault.create_data_keys, [{"app": "x"}])] == [
+            b"x"
+        ]
+
+    @pytest.mark.parametrize("kind", ["sync", "async"])
+    def test_vault_is_down(self, server, vault, kind):
+        """Once the vault cannot be used, the keys still waiting fail without a request."""
+        server.answer(Reply(status=401))
+        many = [b"x"] * 500
+        answers = (
+            vault.decrypt_data_keys(many) if kind == "sync" else asyncio.run(vault.adecrypt_data_keys(many))
+        )
+        assert all(isinstance(answer, VaultError) for answer in answers)
+        assert vault.requests_made <= 2 * batch.CONCURRENCY
