@@ -41,8 +41,11 @@ def hang_up(handler: BaseHTTPRequestHandler) -> None:
 
 
 def cut_short(handler: BaseHTTPRequestHandler) -> None:
-    """Promise more than is sent."""
-    handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 500\r\n\r\n{")
+    """Promise more than is sent, which is a whole data key."""
+    handler.wfile.write(
+        b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 500\r\n\r\n"
+        b'{"data_key": "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=", '
+    )
     handler.close_connection = True
 
 

@@ -6,6 +6,7 @@ import gc
 import json
 import logging
 import os
+import signal
 import threading
 import traceback
 
@@ -18,7 +19,7 @@ from django_workos_vault.backends import batch
 from django_workos_vault.backends.workos import WorkOSVault
 from django_workos_vault.exceptions import InvalidVaultConfiguration, VaultError, VaultUnavailable
 from django_workos_vault.keys import DataKey
-from tests.scripted import Reply, hang_up, scripted_server
+from tests.scripted import Reply, cut_short, hang_up, scripted_server
 
 API_KEY = "sk_test_5ecretApiKey"
 DATA_KEY = base64.b64encode(bytes(range(32))).decode()
@@ -107,6 +108,7 @@ class TestConnections:
         with vault._lock:  # as another thread might hold it at that moment
             child = os.fork()
             if not child:
+                signal.alarm(5)
                 try:
                     vault.decrypt_data_key(b"x")
                     os._exit(0 if vault.requests_made == 1 else 2)
@@ -230,6 +232,7 @@ class TestSecrets:
             Reply({"id": 5, "data_key": DATA_KEY, "value": "plaintext 4711"}),
             Reply(f"<p>{DATA_KEY} plaintext 4711</p>".encode()),
             Reply(act=hang_up),
+            Reply(act=cut_short),
         ],
     )
     @pytest.mark.parametrize("kind", ["sync", "async"])
