@@ -76,7 +76,7 @@ def test_row_moved_by_the_program_is_sealed_anew(device: Device, other_organizat
 def test_saving_only_the_moved_column_is_refused(device: Device, other_organization: Organization) -> None:
     """``update_fields`` must not leave a cell behind that nobody can open."""
     device.organization = other_organization
-    with pytest.raises(FieldError, match="update_fields"), transaction.atomic():
+    with pytest.raises(FieldError, match="write it too"), transaction.atomic():
         device.save(update_fields=["organization"])
     device.save(update_fields=["organization", "pin"])
     assert Device.objects.get().pin == "1234"
@@ -195,3 +195,53 @@ def test_binding_to_what_cannot_hold_is_a_check_error(bind_to: tuple[str, ...], 
     errors = Unbindable.check()
     assert [error.id for error in errors] == ["django_workos_vault.E008"]
     assert reason in errors[0].msg
+
+
+def test_manager_updates_each_row_for_itself(device: Device, other_organization: Organization) -> None:
+    """``update()`` of the manager seals a value once for every row, and follows a moved row."""
+    Device.objects.create(organization=other_organization, pin="9")
+    assert Device.sealed.update(pin="5") == 2
+    assert [d.pin for d in Device.objects.all()] == ["5", "5"]
+    assert Device.sealed.filter(pk=device.pk).update(organization=other_organization) == 1
+    assert [d.pin for d in Device.objects.all()] == ["5", "5"]
+    assert Device.sealed.update(name="plain") == 2
+
+
+def test_manager_bulk_updates(device: Device, other_organization: Organization) -> None:
+    """``bulk_update()`` of the manager seals assigned values, and refuses to move half a row."""
+    device.pin = "5"
+    Device.sealed.bulk_update([device], ["pin"])
+    assert Device.objects.get().pin == "5"
+    device.organization = other_organization
+    with pytest.raises(FieldError, match="write it too"):
+        Device.sealed.bulk_update([device], ["organization"])
+    Device.sealed.bulk_update([device], ["organization", "pin"])
+    assert Device.objects.get().pin == "5"
+
+
+def test_manager_refuses_expressions_beside_rows(device: Device) -> None:
+    """A value that only the database knows cannot be part of what a cell is sealed for."""
+    with pytest.raises(FieldError, match="not together with expressions"):
+        Device.sealed.update(pin="5", name=models.F("name"))
+
+
+def test_unlock_fetches_every_key_at_once(device: Device, other_organization: Organization) -> None:
+    """After ``unlock()`` no attribute asks Vault for anything."""
+    Device.objects.create(organization=other_organization, pin="9")
+    vaults.reset()
+    devices = Device.sealed.unlock("pin")
+    backend = vaults["default"].backend
+    assert backend.requests_made == 2
+    assert {d.pin for d in devices} == {"1234", "9"}
+    assert backend.requests_made == 2
+
+
+async def test_aunlock_does_not_block_the_loop(transactional_db: None) -> None:
+    """The async twin runs the query and the requests off the loop; reading afterwards waits for nothing."""
+    organization = await Organization.objects.acreate(name="one", workos_id="org_1")
+    await Device.objects.acreate(organization=organization, pin="1234")
+    vaults.reset()
+    devices = await Device.sealed.all().aunlock()
+    assert vaults["default"].backend.requests_made == 1
+    assert [d.pin for d in devices] == ["1234"]
+    assert vaults["default"].backend.requests_made == 1

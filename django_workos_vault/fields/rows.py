@@ -5,11 +5,12 @@ swapped in the database fails to open, while a cell whose row the program change
 """
 
 import json
+from collections.abc import Iterable
 from hashlib import sha256
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-from django.core.exceptions import FieldDoesNotExist, ObjectDoesNotExist
+from django.core.exceptions import FieldDoesNotExist, FieldError, ObjectDoesNotExist
 from django.db import models
 from django.db.models.signals import class_prepared, post_init
 from django.utils.deconstruct import deconstructible
@@ -125,6 +126,27 @@ def _canonical(column: "models.Field[Any, Any]", value: Any) -> str | None:
     # A value reads the same before and after a round trip through the database: "5" and 5 are one key.
     target = getattr(column, "target_field", column)
     return None if value is None else str(target.to_python(value))
+
+
+def depends_on(field: "EncryptedFieldMixin", names: Iterable[str]) -> bool:
+    """Whether writing the columns ``names`` of a row means sealing ``field``'s cell for that row."""
+    own = {field.name, field.attname} if field.is_row_aware else set()
+    columns = {field.model._meta.get_field(name).attname for name in field.row_columns}  # type: ignore[union-attr]
+    written = {getattr(field.model._meta.get_field(name), "attname", name) for name in names if name != "pk"}
+    return bool((own | columns) & written)
+
+
+def refuse_partial_rebinding(instance: "Model", written: frozenset[str]) -> None:
+    """Raise FieldError when writing the columns ``written`` alone would move a row from under its cells."""
+    for field in instance._meta.concrete_fields:
+        if not getattr(field, "bind_to", ()) or field.name in written:
+            continue
+        moved = [column.name for column in bound_columns(field) if {column.name, column.attname} & written]  # type: ignore[arg-type]
+        held = instance.__dict__.get(field.attname)
+        if moved and hasattr(held, "row") and field.row_changed(held, instance):  # type: ignore[attr-defined]
+            raise FieldError(
+                f"{field} is bound to {', '.join(moved)}: write it too, so that it is sealed anew."
+            )
 
 
 def _remember_rows(*, instance: "Model", **kwargs: Any) -> None:

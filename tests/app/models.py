@@ -10,6 +10,7 @@ from django_workos_vault.fields import (
     EncryptedTextField,
     FromRow,
 )
+from django_workos_vault.querysets import EncryptedManager
 
 
 class Organization(models.Model):
@@ -55,6 +56,9 @@ class Device(models.Model):
         bind_to=("pk", "organization"),
         key_context={"organization_id": FromRow("organization.workos_id")},
     )
+
+    objects = models.Manager()
+    sealed = EncryptedManager()
 
     def __str__(self) -> str:
         return self.name
