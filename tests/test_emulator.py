@@ -2,6 +2,7 @@
 
 import json
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -9,7 +10,8 @@ import threading
 import time
 from base64 import b64decode, b64encode
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager
+from itertools import takewhile
 
 import httpx
 import pytest
@@ -135,6 +137,92 @@ def test_a_body_that_is_too_large_is_400_and_the_connection_goes_on(http):
 def test_a_body_without_a_length_is_400(http):
     """A chunked body is refused in words."""
     assert refused(http.post("/vault/v1/keys/data-key", content=iter([b"{}"]), headers=JSON), 400)
+
+
+@pytest.mark.parametrize(
+    ("change", "status"),
+    [
+        ({"name": None}, 422),
+        ({"name": ""}, 422),
+        ({"name": "x" * 201}, 422),
+        ({"name": 7}, 422),
+        ({"value": None}, 422),
+        ({"value": {}}, 422),
+        ({"key_context": {}}, 422),
+        ({"key_context": {"a": "x" * 501}}, 422),
+    ],
+)
+def test_an_object_that_the_contract_forbids(http, change, status):
+    """Names, values and contexts out of bounds are refused, and nothing is stored."""
+    body = {"name": "a", "value": "secret", "key_context": CONTEXT, **change}
+    assert refused(http.post("/vault/v1/kv", json=body), status)
+    assert http.get("/vault/v1/kv").json()["data"] == []
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "limit=0",
+        "limit=-1",
+        "limit=ten",
+        "limit=",
+        "limit=%C2%B2",
+        "order=up",
+        "order=",
+        "after=sesame",
+        "before=",
+        "updatedAfter=yesterday",
+        "updatedAfter=0001-01-01T00:00:00%2B14:00",
+        "search=%7B%22name%22%3A1%7D",
+        "search=%FF",
+    ],
+)
+def test_a_list_that_cannot_be_is_400(http, query):
+    """Bad numbers, cursors, timestamps and encodings, and the search that nobody has described."""
+    assert refused(http.get(f"/vault/v1/kv?{query}"), 400)
+
+
+def test_a_very_large_limit_is_a_large_page(http):
+    """A limit has no upper bound in the contract; the page stays at a hundred objects."""
+    assert http.get(f"/vault/v1/kv?limit={'9' * 5000}").json()["data"] == []
+
+
+def test_object_errors_in_the_contracts_words(http):
+    """What is not there is 404 to read and delete, 400 to update, for which the contract has no 404."""
+    for path in ("/vault/v1/kv/nothing", "/vault/v1/kv/name/nothing", "/vault/v1/kv/nothing/metadata"):
+        assert refused(http.get(path), 404)
+    assert refused(http.delete("/vault/v1/kv/nothing"), 404)
+    assert refused(http.put("/vault/v1/kv/nothing", json={"value": "x"}), 400)
+
+
+def test_the_audit_list_tells_what_was_done_to_objects(vault_emulator, http):
+    """Each object call is one event with the object's name, and without its value."""
+    body = {"name": "a", "value": "the value itself", "key_context": CONTEXT}
+    path = "/vault/v1/kv/" + http.post("/vault/v1/kv", json=body).json()["id"]
+    http.get(path)
+    http.get("/vault/v1/kv/name/a")
+    http.put(path, json={"value": "another value"})
+    http.get(path + "/metadata")
+    http.get("/vault/v1/kv")
+    http.delete(path)
+    http.get(path)
+    assert [event["event"] for event in vault_emulator.events] == [
+        "vault.data.created",
+        "vault.data.read",
+        "vault.data.read",
+        "vault.data.updated",
+        "vault.metadata.read",
+        "vault.names.listed",
+        "vault.data.deleted",
+    ]
+    assert {event["data"].get("kv_name", "a") for event in vault_emulator.events} == {"a"}
+    assert "value" not in json.dumps(vault_emulator.events)
+
+
+def test_an_emulator_without_objects_is_refused():
+    """Its LocalVault must keep objects: the error says how."""
+    with pytest.raises(ValueError, match="objects_file"):
+        Emulator(LocalVault(master_key=bytes(32)), ["sk_test_one"])
 
 
 def test_unknown_paths_and_methods(http):
@@ -302,32 +390,55 @@ def test_it_serves_on_ipv6_too():
 class TestCommand:
     """``manage.py vault_emulator``."""
 
-    @staticmethod
-    def run(*arguments):
-        return subprocess.Popen(
-            [sys.executable, "-m", "django", "vault_emulator", "--settings", "tests.settings", *arguments],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+    @contextmanager
+    def running(self, *arguments):
+        """Run the command until the block ends; yield what it printed first."""
+        command = [
+            sys.executable,
+            "-m",
+            "django",
+            "vault_emulator",
+            "--settings",
+            "tests.settings",
+            *arguments,
+        ]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            try:
+                lines = iter(process.stdout.readline, "")
+                yield "".join(takewhile(lambda line: "Ctrl-C" not in line, lines))
+            finally:
+                process.send_signal(signal.SIGINT)
+        assert process.returncode == 0
+
+    @contextmanager
+    def serving(self, *arguments):
+        with self.running(*arguments) as output:
+            yield re.search(r"http://\S+:\d+", output)[0]
 
     def test_it_serves_and_says_how_to_use_it(self):
         """The output has the URL, a random API key, and settings that are Python."""
-        with self.run("--port", "0", "--revoke", "organization_id=org_1") as process:
-            try:
-                lines = [process.stdout.readline()]
-                while "Ctrl-C" not in lines[-1]:
-                    lines.append(process.stdout.readline())
-                output = "".join(lines)
-                snippet = {}
-                exec(output[output.index("WORKOS_VAULTS") : output.index("Press")], snippet)
-                options = snippet["WORKOS_VAULTS"]["default"]["OPTIONS"]
-                with connect(options["base_url"], options["api_key"]) as http:
-                    create_data_key(http, {"organization_id": "org_2"})
-                    assert refused(http.post("/vault/v1/keys/data-key", json={"context": CONTEXT}), 400)
-            finally:
-                process.terminate()
+        with self.running("--port", "0", "--revoke", "organization_id=org_1") as output:
+            snippet = {}
+            exec(output[output.index("WORKOS_VAULTS") :], snippet)
+            options = snippet["WORKOS_VAULTS"]["default"]["OPTIONS"]
+            with connect(options["base_url"], options["api_key"]) as http:
+                create_data_key(http, {"organization_id": "org_2"})
+                assert refused(http.post("/vault/v1/keys/data-key", json={"context": CONTEXT}), 400)
         assert re.match(r"Vault emulator on http://127.0.0.1:\d+, .* no place for real data", output)
+
+    def test_its_state_survives_a_restart(self, tmp_path):
+        """With --state a second run opens what the first one wrapped and stored."""
+        arguments = ("--port", "0", "--state", str(tmp_path / "state"), "--api-key", "sk_test_one")
+        with self.serving(*arguments) as url, connect(url, "sk_test_one") as http:
+            keys = create_data_key(http)["encrypted_keys"]
+            body = {"name": "a", "value": "secret", "key_context": {"app": "clinic"}}
+            assert http.post("/vault/v1/kv", json=body).status_code == 201
+            http.post("/_emulator/revoke", json={"context": CONTEXT})
+        with self.serving(*arguments) as url, connect(url, "sk_test_one") as http:
+            assert http.get("/vault/v1/kv/name/a").json()["value"] == "secret"
+            assert refused(http.post("/vault/v1/keys/decrypt", json={"keys": keys}), 400)
+            opened = http.post("/vault/v1/keys/data-key", json={"context": {"app": "clinic"}})
+            assert opened.status_code == 200
 
     @pytest.mark.parametrize(
         ("arguments", "message"),
