@@ -50,6 +50,7 @@ _AFTER_COMMITMENT = _COMMITMENT_AT + COMMITMENT_BYTES
 class Envelope:
     """One parsed cell. ``body_at`` is the offset of the nonce in the cell it came from."""
 
+    version: int
     flags: int
     label_id: bytes
     commitment: bytes
@@ -132,6 +133,7 @@ def parse(cell: bytes) -> Envelope:
     if len(cell) < ciphertext_at:
         raise MalformedEnvelope("the envelope ends before its tag")
     return Envelope(
+        version=version,
         flags=flags,
         label_id=cell[start + _LABEL_AT : start + _COMMITMENT_AT],
         commitment=cell[start + _COMMITMENT_AT : start + _AFTER_COMMITMENT],
@@ -142,6 +144,16 @@ def parse(cell: bytes) -> Envelope:
         ciphertext=cell[ciphertext_at:],
         digests=digests,
         body_at=body_at,
+    )
+
+
+def with_key_reference(cell: bytes, key_reference: bytes) -> bytes:
+    """Return ``cell`` with another wrapping of the same data key. Raises what :func:`parse` raises."""
+    parsed = parse(cell)
+    return (
+        digests_front(parsed.digests)
+        + header(parsed.flags, parsed.label_id, parsed.commitment, parsed.binding, key_reference)
+        + cell[parsed.body_at :]
     )
 
 

@@ -226,8 +226,9 @@ class EncryptedFieldMixin(_Base):
                 )
             bound_to = binding(self, row)
         cipher = self.cipher
-        if neighbours is not None:
+        if neighbours:
             cipher.load_keys(neighbours)
+            neighbours.clear()  # or every one of them would ask again for a key that cannot be had
         return self.decode(cipher.open(cell, binding=bound_to))
 
     def complete_row(self, sealed: Sealed, instance: Model) -> None:

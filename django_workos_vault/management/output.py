@@ -1,0 +1,66 @@
+"""How the commands talk: aligned tables, JSON, colour and progress bars on a terminal alone."""
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from django.core.management.base import OutputWrapper
+from django.core.management.color import Style, no_style
+from django.core.serializers.json import DjangoJSONEncoder
+from tqdm import tqdm
+
+from django_workos_vault.cells import BadCell
+
+#: primary keys printed for one reason; JSON has them all
+KEYS_SHOWN = 100
+
+
+def style_for(out: OutputWrapper, style: Style, forced: bool) -> Style:
+    """Return ``style``, or a colourless one where ``out`` (not just the process's stdout) is no terminal."""
+    return style if forced or out.isatty() else no_style()
+
+
+def progress_bar(total: int, unit: str, verbosity: int) -> "tqdm[Any]":
+    """Return a progress bar on stderr, shown on a terminal only."""
+    return tqdm(
+        total=total, unit=f" {unit}", file=sys.stderr, leave=False, disable=None if verbosity else True
+    )
+
+
+def table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
+    """Return the lines of a table: text to the left, numbers to the right."""
+    rows = [list(row) for row in rows]
+    texts = [list(headings), *([str(cell) for cell in row] for row in rows)]
+    widths = [max(len(text) for text in column) for column in zip(*texts, strict=True)]
+    right = [
+        bool(rows) and all(isinstance(cell, int) for cell in column) for column in zip(*rows, strict=True)
+    ]
+    return [
+        "  ".join(
+            text.rjust(width) if to_right else text.ljust(width)
+            for text, width, to_right in zip(line, widths, right or [False] * len(widths), strict=True)
+        ).rstrip()
+        for line in texts
+    ]
+
+
+def bad_cells(cells: Iterable[BadCell]) -> list[str]:
+    """Return lines that list the primary keys of ``cells`` by column and reason."""
+    groups: dict[tuple[str, str], list[BadCell]] = {}
+    for cell in cells:
+        groups.setdefault((cell.column, cell.reason), []).append(cell)
+    lines = []
+    for (column, reason), group in groups.items():
+        more = len(group) - KEYS_SHOWN
+        keys = ", ".join(str(cell.pk) for cell in group[:KEYS_SHOWN])
+        lines.append(f"{column}, {reason}: {len(group)}. {group[0].message}")
+        lines.append(
+            f"  primary keys: {keys}" + (f" and {more} more; --format json has all" if more > 0 else "")
+        )
+    return lines
+
+
+def as_json(document: object) -> str:
+    """Return ``document`` as JSON; what JSON has no type for (keys that are UUIDs, dates) as text."""
+    return json.dumps(document, cls=DjangoJSONEncoder, indent=2)

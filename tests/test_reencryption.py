@@ -1,0 +1,408 @@
+"""``vault_reencrypt`` on a real database, with other writers at work."""
+
+import json
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from io import StringIO
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import connection, connections
+from django.test import override_settings
+
+from django_workos_vault import envelope
+from django_workos_vault.fields import stored_cell
+from django_workos_vault.handler import vaults
+from django_workos_vault.models import DataKeyRecord
+from django_workos_vault.testing import RunningEmulator
+from tests.app.models import Device, Organization, Patient, Person
+
+pytestmark = pytest.mark.django_db
+
+
+def cell_of(row: Any, column: str = "ssn") -> bytes:
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT {column} FROM {row._meta.db_table} WHERE id = %s", [row.pk])
+        return bytes(cursor.fetchone()[0])
+
+
+def store(row: Any, cell: bytes, column: str = "ssn") -> None:
+    with connection.cursor() as cursor:
+        binary = connection.Database.Binary(cell)
+        cursor.execute(f"UPDATE {row._meta.db_table} SET {column} = %s WHERE id = %s", [binary, row.pk])
+
+
+def key_of(row: Any, column: str = "ssn") -> bytes:
+    return envelope.parse(cell_of(row, column)).commitment
+
+
+def people(count: int) -> list[Person]:
+    return [Person.objects.create(ssn=f"123-45-{n:04}") for n in range(count)]
+
+
+def reencrypt(target: str, **options: Any) -> str:
+    out = StringIO()
+    call_command("vault_reencrypt", target, stdout=out, **options)
+    return out.getvalue()
+
+
+def failing(target: str, **options: Any) -> tuple[CommandError, str]:
+    out = StringIO()
+    with pytest.raises(CommandError) as caught:
+        call_command("vault_reencrypt", target, stdout=out, **options)
+    return caught.value, out.getvalue()
+
+
+@contextmanager
+def once_after(sql: str, act: Callable[[], None], calls: int = 1) -> Iterator[None]:
+    """Run ``act`` after the ``calls``-th statement that begins with ``sql``, before its rows are used."""
+    seen = 0
+
+    def wrapper(execute: Any, statement: str, *args: Any) -> Any:
+        nonlocal seen
+        result = execute(statement, *args)
+        if statement.startswith(sql):
+            seen += 1
+            if seen == calls:
+                act()
+        return result
+
+    with connection.execute_wrapper(wrapper):
+        yield
+
+
+def in_thread(work: Callable[[], None]) -> threading.Thread:
+    def run() -> None:
+        try:
+            work()
+        finally:
+            connections.close_all()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    return thread
+
+
+def test_every_row_gets_a_new_key_and_keeps_its_value() -> None:
+    """All columns of the model move to one new data key, batch by batch, and open to what they held."""
+    rows = people(7)
+    old = key_of(rows[0])
+    before = vaults["default"].backend.requests_made
+    text = reencrypt("app.Person", batch_size=3)
+    assert {key_of(row) for row in rows} == {key_of(row, "notes") for row in rows}
+    assert old not in {key_of(row) for row in rows}
+    assert vaults["default"].backend.requests_made == before + 1
+    assert [p.ssn for p in Person.objects.order_by("pk")] == [f"123-45-{n:04}" for n in range(7)]
+    assert "app.Person.ssn               7     0" in text
+    assert "New data keys: 1." in text
+    assert "123-45" not in text
+
+
+def test_one_field_alone() -> None:
+    """With a field's name, its column alone is touched; NULL stays NULL."""
+    row, empty = Person.objects.create(ssn="1"), Person.objects.create(ssn=None)
+    notes, ssn = cell_of(row, "notes"), cell_of(row)
+    report = json.loads(reencrypt("app.Person.ssn", format="json"))
+    assert cell_of(row, "notes") == notes
+    assert cell_of(row) != ssn
+    assert report["columns"] == [
+        {"column": "app.Person.ssn", "renewed": 1, "null": 1, "changed_meanwhile": 0, "left": 0}
+    ]
+    empty.refresh_from_db()
+    assert empty.ssn is None
+
+
+def test_rows_choose_their_keys_without_a_query_each() -> None:
+    """A row-aware column gets one new key per organization, and relations are read with the rows."""
+    for name in ("org_1", "org_2"):
+        organization = Organization.objects.create(name=name, workos_id=name)
+        for _ in range(3):
+            Patient.objects.create(organization=organization, ssn=name)
+    statements: list[str] = []
+
+    def note(execute: Any, statement: str, *args: Any) -> Any:
+        statements.append(statement)
+        return execute(statement, *args)
+
+    with connection.execute_wrapper(note):
+        text = reencrypt("app.Patient")
+    assert "New data keys: 2." in text
+    assert DataKeyRecord.objects.count() == 4
+    assert len({key_of(p) for p in Patient.objects.all()}) == 2
+    assert all(p.ssn == p.organization.workos_id for p in Patient.objects.all())
+    organizations = f"FROM {connection.ops.quote_name('app_organization')}"
+    assert not [statement for statement in statements if organizations in statement]
+
+
+def test_rows_that_cannot_be_opened_stay_as_they_are() -> None:
+    """Flipped, truncated, swapped and empty cells are listed with the reason; others are sealed again."""
+    flipped, cut, swapped, empty, good = people(5)
+    bad = {
+        flipped.pk: cell_of(flipped)[:-1] + bytes([cell_of(flipped)[-1] ^ 1]),
+        cut.pk: cell_of(cut)[:100],
+        swapped.pk: cell_of(swapped, "notes"),
+        empty.pk: b"",
+    }
+    for row in (flipped, cut, swapped, empty):
+        store(row, bad[row.pk])
+    old = key_of(good)
+    error, out = failing("app.Person.ssn", format="json")
+    assert error.returncode == 1
+    assert "4 cells were left" in str(error)
+    assert {cell["pk"]: cell["reason"] for cell in json.loads(out)["left"]} == {
+        flipped.pk: "TamperedEnvelope",
+        cut.pk: "MalformedEnvelope",
+        swapped.pk: "WrongBinding",
+        empty.pk: "MalformedEnvelope",
+    }
+    assert {row.pk: cell_of(row) for row in (flipped, cut, swapped, empty)} == bad
+    assert key_of(good) != old
+    _, text = failing("app.Person.ssn")
+    assert "app.Person.ssn, MalformedEnvelope: 2. " in text
+    assert f"primary keys: {cut.pk}, {empty.pk}" in text
+
+
+def test_revoked_key_is_asked_for_a_few_times_not_for_every_row() -> None:
+    """An organization that withdrew its key costs its own rows only, and not a request for each of them."""
+    rows = []
+    for name in ("org_1", "org_2"):
+        organization = Organization.objects.create(name=name, workos_id=name)
+        rows += [Patient.objects.create(organization=organization, ssn=str(n)) for n in range(20)]
+    vaults["default"].keyring.forget()
+    backend: Any = vaults["default"].backend
+    backend.revoke("organization_id", "org_1")
+    before = backend.requests_made
+    _, out = failing("app.Patient", format="json")
+    report = json.loads(out)
+    assert [cell["pk"] for cell in report["left"]] == [row.pk for row in rows[:20]]
+    assert {cell["reason"] for cell in report["left"]} == {"VaultPermissionDenied"}
+    assert report["columns"][0]["renewed"] == 20
+    assert backend.requests_made - before <= 5
+
+
+def test_dry_run_writes_nothing_and_makes_no_key() -> None:
+    """A dry run opens every cell and says what it would do."""
+    good, bad = people(2)
+    store(bad, cell_of(bad)[:-1])
+    cell = cell_of(good)
+    _, out = failing("app.Person.ssn", dry_run=True, format="json")
+    report = json.loads(out)
+    assert (report["columns"][0]["renewed"], report["columns"][0]["left"], report["keys_made"]) == (1, 1, 0)
+    assert cell_of(good) == cell
+    assert DataKeyRecord.objects.count() == 1
+
+
+def test_start_after_a_row() -> None:
+    """A run can be taken up behind a row."""
+    rows = people(3)
+    old = key_of(rows[0])
+    reencrypt("app.Person.ssn", start_after=str(rows[1].pk))
+    assert [key_of(row) == old for row in rows] == [True, True, False]
+    error, _ = failing("app.Person.ssn", start_after="seven")
+    assert "--start-after" in str(error)
+
+
+@pytest.mark.parametrize("target", ["app", "app.Person.name", "app.Nobody", "app.Person.ssn.x", "nowhere.X"])
+def test_a_wrong_target_is_one_clear_error(target: str) -> None:
+    """What is no encrypted column is refused."""
+    error, out = failing(target)
+    assert target in str(error)
+    assert out == ""
+
+
+@pytest.mark.django_db(transaction=True)
+def test_writer_between_reading_and_storing_keeps_its_value() -> None:
+    """A row saved by another connection after it was read keeps what that one saved."""
+    _, theirs, nulled = people(3)
+
+    def write() -> None:
+        Person.objects.filter(pk=theirs.pk).update(ssn="newer")
+        Person.objects.filter(pk=nulled.pk).update(ssn=None)
+
+    with once_after("SELECT", lambda: in_thread(write).join(), calls=2):  # the first one counts the rows
+        report = json.loads(reencrypt("app.Person.ssn", format="json"))
+    assert report["columns"][0]["changed_meanwhile"] == 2
+    assert report["columns"][0]["renewed"] == 1
+    assert [p.ssn for p in Person.objects.order_by("pk")] == ["123-45-0000", "newer", None]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_no_update_of_a_busy_writer_is_lost() -> None:
+    """Rows rewritten all the time while the run goes over them end with the writer's last values."""
+    expected = {row.pk: row.ssn for row in people(40)}
+    done = threading.Event()
+
+    def write() -> None:
+        turn = 0
+        while not done.is_set():
+            turn += 1
+            for pk in list(expected)[::3]:
+                Person.objects.filter(pk=pk).update(ssn=f"turn {turn}")
+                expected[pk] = f"turn {turn}"
+
+    thread = in_thread(write)
+    try:
+        for _ in range(3):
+            reencrypt("app.Person.ssn", batch_size=5)
+    finally:
+        done.set()
+        thread.join()
+    assert {p.pk: p.ssn for p in Person.objects.all()} == expected
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="needs PostgreSQL's list of waiting statements")
+def test_writer_that_holds_the_row_wins() -> None:
+    """A row locked by a transaction that has written but not committed is waited for, then left to it."""
+    first, second = people(2)
+    other = connection.copy()
+    with other.cursor() as cursor:
+        cursor.execute("BEGIN")
+        binary = cell_of(first)  # an intact cell: that of the other row
+        cursor.execute("UPDATE app_person SET ssn = %s WHERE id = %s", [binary, second.pk])
+
+        def commit_when_waited_for() -> None:
+            with connection.cursor() as watch:
+                while True:
+                    watch.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
+                    if watch.fetchone()[0]:
+                        break
+            cursor.execute("COMMIT")
+
+        thread = in_thread(commit_when_waited_for)
+        report = json.loads(reencrypt("app.Person.ssn", format="json"))
+        thread.join()
+    other.close()
+    assert report["columns"][0]["changed_meanwhile"] == 1
+    assert cell_of(second) == binary
+
+
+@pytest.mark.django_db(transaction=True)
+def test_ctrl_c_keeps_whole_batches_and_says_how_to_go_on() -> None:
+    """An interrupt in the second batch leaves the first one done and the second as it was."""
+    rows = people(4)
+    old = key_of(rows[0])
+    interrupt = lambda: signal.raise_signal(signal.SIGINT)  # noqa: E731
+    with once_after("UPDATE", interrupt, calls=4):
+        # The first two updates lease from the new key's budget or store the first batch.
+        error, _ = failing("app.Person.ssn", batch_size=2)
+    assert error.returncode == 130
+    assert f"--start-after {rows[1].pk}" in str(error)
+    assert [key_of(row) == old for row in rows] == [False, False, True, True]
+    assert len({p.ssn for p in Person.objects.all()}) == 4
+
+
+def emulated(emulator: RunningEmulator, **options: Any) -> Any:
+    return override_settings(
+        WORKOS_VAULTS={
+            "default": {
+                "BACKEND": "django_workos_vault.backends.workos.WorkOSVault",
+                "KEY_CONTEXT": {"app": "tests"},
+                "OPTIONS": {
+                    "base_url": emulator.url,
+                    "api_key": emulator.api_key,
+                    "deadline": 1.0,
+                    **options,
+                },
+            }
+        }
+    )
+
+
+def test_outage_stops_the_run_and_says_where(vault_emulator: RunningEmulator) -> None:
+    """When Vault goes away midway, what is done is done, nothing else is touched, and the way on is named."""
+    with emulated(vault_emulator):
+        for name in ("org_1", "org_2"):
+            organization = Organization.objects.create(name=name, workos_id=name)
+            Patient.objects.create(organization=organization, ssn=name)
+        first, second = Patient.objects.order_by("pk")
+        cell = cell_of(second)
+        vaults["default"].keyring.forget()
+
+        def go_away() -> None:
+            vault_emulator.faults.change({"fail": 1.0})
+
+        with once_after(f"UPDATE {connection.ops.quote_name('app_patient')}", go_away):
+            error, out = failing("app.Patient", batch_size=1)
+        assert "Stopped: " in str(error)
+        assert f"--start-after {first.pk}" in str(error)
+        assert cell_of(second) == cell
+        assert vault_emulator.api_key not in out + str(error)
+
+
+def test_wrong_api_key_changes_nothing(vault_emulator: RunningEmulator) -> None:
+    """A refused API key ends the run before anything is written."""
+    with emulated(vault_emulator):
+        row = Person.objects.create(ssn="1")
+    cell = cell_of(row)
+    with emulated(vault_emulator, api_key="sk_test_wrong"):
+        error, out = failing("app.Person.ssn")
+    assert "No row was changed" in str(error)
+    assert "sk_test_wrong" not in out + str(error)
+    assert cell_of(row) == cell
+
+
+def test_rekeying_leaves_the_ciphertext_alone() -> None:
+    """After a change of key context, one request per key moves the cells to it; old KEKs are not needed."""
+    organization = Organization.objects.create(name="org_old", workos_id="org_old")
+    rows = [Patient.objects.create(organization=organization, ssn=str(n)) for n in range(5)]
+    before = [envelope.parse(cell_of(row)) for row in rows]
+    Organization.objects.update(workos_id="org_new")
+    backend: Any = vaults["default"].backend
+    requests = backend.requests_made
+    text = reencrypt("app.Patient", rekey=True)
+    assert "Data keys wrapped again: 1." in text
+    assert backend.requests_made == requests + 1
+    after = [envelope.parse(cell_of(row)) for row in rows]
+    for old, new in zip(before, after, strict=True):
+        assert (new.ciphertext, new.nonce, new.commitment) == (old.ciphertext, old.nonce, old.commitment)
+        assert new.key_reference != old.key_reference
+    vaults["default"].keyring.forget()
+    backend.revoke("organization_id", "org_old")
+    assert [p.ssn for p in Patient.objects.order_by("pk")] == ["0", "1", "2", "3", "4"]
+
+
+def test_rekeying_a_key_kept_in_the_registry_is_refused() -> None:
+    """Keys in the registry are shared with other columns; cells do not hold them."""
+    local = {
+        "BACKEND": "django_workos_vault.backends.local.LocalVault",
+        "KEY_CONTEXT": {"app": "tests"},
+        "OPTIONS": {"master_key": bytes(32)},
+        "DATA_KEYS": {"envelope": "reference"},
+    }
+    with override_settings(WORKOS_VAULTS={"default": local}):
+        row = Person.objects.create(ssn="1")
+        error, _ = failing("app.Person.ssn", rekey=True)
+        assert "registry" in str(error)
+        reencrypt("app.Person.ssn")
+        assert Person.objects.get(pk=row.pk).ssn == "1"
+
+
+@pytest.mark.django_db(databases=["default", "other"])
+def test_another_database() -> None:
+    """``--database`` picks where the rows are; the same row elsewhere is not touched."""
+    here = Person.objects.create(ssn="here")
+    there = Person.objects.using("other").create(pk=here.pk, ssn="there")
+    cell = cell_of(here)
+    reencrypt("app.Person.ssn", database="other")
+    assert cell_of(here) == cell
+    assert Person.objects.using("other").get(pk=there.pk).ssn == "there"
+
+
+def test_cells_bound_to_their_row_stay_bound() -> None:
+    """A bound cell is sealed again for its own row; one that was swapped with another row's is left."""
+    organization = Organization.objects.create(name="org_1", workos_id="org_1")
+    devices = [Device.objects.create(organization=organization, pin=str(n)) for n in range(3)]
+    reencrypt("app.Device")
+    assert [Device.objects.get(pk=device.pk).pin for device in devices] == ["0", "1", "2"]
+    Device.objects.filter(pk=devices[1].pk).update(name="swapped")
+    binary = connection.Database.Binary(stored_cell(Device.objects.get(pk=devices[0].pk), "pin"))
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE app_device SET pin = %s WHERE name = 'swapped'", [binary])
+    _, out = failing("app.Device.pin", format="json")
+    assert [(cell["pk"], cell["reason"]) for cell in json.loads(out)["left"]] == [
+        (str(devices[1].pk), "WrongBinding")
+    ]
