@@ -1,6 +1,6 @@
 """The Django app."""
 
-from django.apps import AppConfig
+from django.apps import AppConfig, apps
 
 
 class WorkOSVaultConfig(AppConfig):
@@ -10,3 +10,6 @@ class WorkOSVaultConfig(AppConfig):
 
     def ready(self) -> None:
         from django_workos_vault import checks, signals  # noqa: F401
+
+        if apps.is_installed("django.contrib.admin"):
+            from django_workos_vault import admin_checks  # noqa: F401

@@ -40,7 +40,7 @@ def check_ordering(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> li
             id="django_workos_vault.E006",
         )
         for model in _models(app_configs)
-        for name in _ordering_names(model._meta.ordering or ())
+        for name in ordering_names(model._meta.ordering or ())
         if _is_encrypted(model, name)
     ]
 
@@ -50,7 +50,8 @@ def _models(app_configs: Sequence[AppConfig] | None) -> Iterable[type[Model]]:
         yield from config.get_models()
 
 
-def _ordering_names(ordering: Iterable[Any]) -> Iterable[str]:
+def ordering_names(ordering: Iterable[Any]) -> Iterable[str]:
+    """Yield the plain column names of an ``ordering`` option, without their signs."""
     for item in ordering:
         expression = item.expression if isinstance(item, OrderBy) else item
         if isinstance(expression, F):

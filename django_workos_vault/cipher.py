@@ -86,7 +86,11 @@ class Cipher:
         return _unpad(plaintext) if parsed.flags & envelope.PADDED else plaintext
 
     def load_keys(self, cells: Iterable[bytes]) -> None:
-        """Unwrap the keys of ``cells`` together; cells that are no envelopes are passed over."""
+        """Unwrap the keys of ``cells`` together; cells that are no envelopes are passed over.
+
+        Raises DecryptionForbidden where opening is off.
+        """
+        self.keyring.check_opening_allowed()
         self.keyring.load(self._readable(cells))
 
     def _readable(self, cells: Iterable[bytes]) -> Iterable[Envelope]:

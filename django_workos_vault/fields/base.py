@@ -5,16 +5,19 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from django.core import checks
-from django.core.exceptions import FieldDoesNotExist, FieldError
+from django.core.exceptions import FieldDoesNotExist, FieldError, ValidationError
 from django.core.serializers.python import Serializer as PythonSerializer
 from django.db.models import NOT_PROVIDED, Field, Model
+from django.utils.translation import gettext_lazy as _
 
+from django_workos_vault import masks
 from django_workos_vault.cipher import Cipher
 from django_workos_vault.context import KeyContext
 from django_workos_vault.exceptions import EnvelopeError, InvalidVaultConfiguration, VaultError
 from django_workos_vault.fields.columns import EncryptedCol
 from django_workos_vault.fields.defaults import DefaultOf
 from django_workos_vault.fields.expressions import refuse_expression
+from django_workos_vault.fields.forms import cells_are_to_stay_sealed, keep_cells
 from django_workos_vault.fields.lookups import lookup_class, refusal
 from django_workos_vault.fields.rows import (
     NOT_LOADED,
@@ -304,32 +307,67 @@ class EncryptedFieldMixin(_Base):
     def clean(self, value: Any, model_instance: Model | None) -> Any:
         """Validate the plaintext. A stored cell is opened for that, and stays the cell it is.
 
-        A stored cell that cannot be opened has nothing to validate: it is kept.
+        A stored cell that cannot be opened has nothing to validate: it is kept. Only when the row was moved
+        and the cell must be sealed anew, that is a ValidationError.
         """
         if type(value) is not Sealed:
             return super().clean(value, model_instance)
+        moved = model_instance is not None and self.row_changed(value, model_instance)
+        if cells_are_to_stay_sealed() and not moved:
+            return value
         try:
             opened = value.open()
-        except (EnvelopeError, VaultError):
-            return value
+        except (EnvelopeError, VaultError) as exc:
+            if not moved:
+                return value
+            raise ValidationError(
+                _("The stored value cannot be opened, so it cannot move with the row. Enter it again."),
+                code="cannot_be_opened",
+            ) from exc
         cleaned = super().clean(opened, model_instance)
         return value if cleaned == opened else cleaned
 
-    def value_from_object(self, obj: Model) -> Any:
-        """Return the plaintext; the cell itself for Django's serializers, and when it cannot be opened."""
-        held = obj.__dict__.get(self.attname)
+    def held_by(self, instance: Model) -> Any:
+        """Return what ``instance`` holds, opening nothing. What was deferred is loaded."""
+        if self.attname not in instance.__dict__:
+            instance.refresh_from_db(fields=[self.attname])
+        held = instance.__dict__[self.attname]
         if type(held) is Sealed:
-            if sys._getframe(1).f_code is _READS_FOR_A_FIXTURE:
-                return held
-            try:
-                return held.open()
-            except (EnvelopeError, VaultError):
-                return held
-        return super().value_from_object(obj)
+            self.complete_row(held, instance)
+        return held
+
+    def formfield(self, **kwargs: Any) -> Any:
+        form_field = super().formfield(**kwargs)
+        return None if form_field is None else keep_cells(form_field, self)
+
+    def value_from_object(self, obj: Model) -> Any:
+        """Return the plaintext; the cell itself when it cannot be opened, and where it is to stay sealed."""
+        held = self.held_by(obj)
+        if type(held) is not Sealed:
+            return held
+        if cells_are_to_stay_sealed() or sys._getframe(1).f_code is _READS_FOR_A_FIXTURE:
+            return held
+        try:
+            return held.open()
+        except (EnvelopeError, VaultError):
+            return held
 
     def save_form_data(self, instance: Model, data: Any) -> None:
-        if type(data) is not Sealed:
+        """Assign what a form gives. A blank keeps a cell that cannot be opened: it was shown as a blank.
+
+        This field's own form field says "keep" itself; a form may have another in its place.
+        """
+        if type(data) is not Sealed and not (data in self.empty_values and self._is_unreadable(instance)):
             super().save_form_data(instance, data)
+
+    def _is_unreadable(self, instance: Model) -> bool:
+        held = self.held_by(instance)
+        try:
+            if type(held) is Sealed:
+                held.open()
+        except (EnvelopeError, VaultError):
+            return True
+        return False
 
     def value_to_string(self, obj: Model) -> str:
         """Return the cell as text, for ``dumpdata``: ciphertext, never plaintext."""
@@ -356,6 +394,7 @@ class EncryptedFieldMixin(_Base):
             *self._check_unsupported_options(),
             *self._check_key_context(),
             *self._check_bind_to(),
+            *self._check_mask(),
         ]
 
     def _check_unsupported_options(self) -> list[checks.CheckMessage]:
@@ -402,4 +441,17 @@ class EncryptedFieldMixin(_Base):
             )
             for name, reason in reasons.items()
             if reason
+        ]
+
+    def _check_mask(self) -> list[checks.CheckMessage]:
+        if self.mask in masks.NAMES:
+            return []
+        known = ", ".join(repr(name) for name in masks.NAMES)
+        return [
+            checks.Error(
+                f"There is no mask {self.mask!r}.",
+                hint=f"The masks are {known}.",
+                obj=self,
+                id="django_workos_vault.E007",
+            )
         ]

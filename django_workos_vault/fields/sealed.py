@@ -27,12 +27,14 @@ def _code_of(function: Any) -> Iterator[CodeType]:
 
 # Django's own code that moves a value from one place to another without looking at it. It gets the cell
 # as it is: refresh_from_db() would otherwise open every cell, and fail on one that cannot be opened;
-# full_clean() would turn a cell nobody touched into an assigned value; loaddata would seal anew.
+# full_clean() would turn a cell nobody touched into an assigned value, and open all of a row's for any
+# constraint of the model; loaddata would seal anew.
 _MOVES_VALUES = frozenset(
     code
     for function in (
         Model.refresh_from_db,
         Model.clean_fields,
+        Model._get_field_expression_map,  # type: ignore[attr-defined]
         Model._save_table,  # type: ignore[attr-defined]
         SQLInsertCompiler.pre_save_val,
         QuerySet.bulk_update,
@@ -77,6 +79,9 @@ class Sealed:
 
     def __repr__(self) -> str:
         return f"<Sealed {self.field}>"
+
+    def __str__(self) -> str:
+        return ""  # what a widget shows that knows nothing of cells
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Sealed, (self.cell, self.field, None, self.row)

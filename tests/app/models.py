@@ -29,6 +29,9 @@ class Person(models.Model):
     notes = EncryptedTextField(default="nothing yet")
     email = EncryptedEmailField(blank=True)
 
+    class Meta:
+        constraints = [models.CheckConstraint(condition=~models.Q(name="nobody"), name="person_is_somebody")]
+
     def __str__(self) -> str:
         return self.name
 

@@ -1,0 +1,108 @@
+"""System checks over the admin: what it cannot do with an encrypted field, or would show of one."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from django.contrib.admin.sites import all_sites
+from django.core import checks
+from django.db.models import Model
+from django.db.models.constants import LOOKUP_SEP
+
+from django_workos_vault.admin import MaskedAdminMixin, encrypted_field
+from django_workos_vault.checks import ordering_names
+from django_workos_vault.fields.base import EncryptedFieldMixin
+
+_SEARCH_LOOKUPS = {"^": "istartswith", "=": "iexact", "@": "search"}
+
+
+@checks.register(checks.Tags.admin)
+def check_admin(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]:
+    """Check every registered ModelAdmin of the given apps, and its inlines."""
+    labels = None if app_configs is None else {config.label for config in app_configs}
+    return [
+        message
+        for site in all_sites
+        for model, model_admin in site._registry.items()
+        if labels is None or model._meta.app_label in labels
+        for message in _check(model, model_admin)
+    ]
+
+
+def _check(model: type[Model], model_admin: Any) -> Iterator[checks.CheckMessage]:
+    yield from _check_masking(model, model_admin)
+    for inline in model_admin.inlines:
+        yield from _check_options(inline.model, inline)
+    yield from _check_options(model, model_admin)
+
+
+def _check_masking(model: type[Model], model_admin: Any) -> Iterator[checks.CheckMessage]:
+    inlines = [inline for inline in model_admin.inlines if _has_encrypted_fields(inline.model)]
+    shown = [type(model_admin)] if inlines or _has_encrypted_fields(model) else []
+    for admin_class in (*shown, *inlines):
+        if not issubclass(admin_class, MaskedAdminMixin):
+            yield checks.Warning(
+                f"{admin_class.__name__} shows encrypted fields in plaintext.",
+                hint="Put django_workos_vault.admin.MaskedAdminMixin in front of its base class; an inline's "
+                "ModelAdmin needs it too.",
+                obj=admin_class,
+                id="django_workos_vault.W020",
+            )
+
+
+def _check_options(model: type[Model], options: Any) -> Iterator[checks.CheckMessage]:
+    admin_class = options if isinstance(options, type) else type(options)
+    for number, option, names, why in (
+        ("E021", "ordering", ordering_names(options.ordering or ()), "Ciphertext has no order."),
+        ("E022", "list_filter", _filters(getattr(options, "list_filter", ())), "Ciphertext has no groups."),
+        ("E023", "date_hierarchy", [getattr(options, "date_hierarchy", None)], "Ciphertext has no order."),
+        ("E025", "list_editable", getattr(options, "list_editable", ()), "Edit the rows one by one."),
+    ):
+        for name in names:
+            if name and encrypted_field(model, name) is not None:
+                yield _refused(admin_class, number, option, name, why)
+    for name in getattr(options, "search_fields", ()):
+        if not _is_searchable(model, name):
+            yield _refused(
+                admin_class,
+                "E024",
+                "search_fields",
+                name,
+                "Ciphertext has no parts. With a blind index on the field, search by __exact.",
+            )
+    if getattr(options, "save_as", False) and _has_encrypted_fields(model):
+        yield checks.Error(
+            "save_as would save a copy without the encrypted fields that were left blank.",
+            hint="Leave save_as False.",
+            obj=admin_class,
+            id="django_workos_vault.E026",
+        )
+
+
+def _refused(admin_class: type, number: str, option: str, name: str, why: str) -> checks.Error:
+    return checks.Error(
+        f"{option} names the encrypted field {name!r}.",
+        hint=why,
+        obj=admin_class,
+        id=f"django_workos_vault.{number}",
+    )
+
+
+def _has_encrypted_fields(model: type[Model]) -> bool:
+    return any(isinstance(field, EncryptedFieldMixin) for field in model._meta.concrete_fields)
+
+
+def _filters(list_filter: Iterable[Any]) -> Iterator[str]:
+    for item in list_filter:
+        name = item[0] if isinstance(item, list | tuple) else item
+        if isinstance(name, str):
+            yield name
+
+
+def _is_searchable(model: type[Model], name: str) -> bool:
+    lookup = _SEARCH_LOOKUPS.get(name[:1], "")
+    path = name[1:] if lookup else name
+    field = encrypted_field(model, path)
+    if field is None and LOOKUP_SEP in path:
+        path, _, lookup = path.rpartition(LOOKUP_SEP)
+        field = encrypted_field(model, path)
+    return field is None or bool(lookup in ("exact", "iexact") and getattr(field, "blind_indexes", ()))

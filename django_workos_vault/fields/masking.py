@@ -1,0 +1,31 @@
+"""What is shown of a cell to somebody who may not read it."""
+
+from typing import TYPE_CHECKING, Any
+
+from django.utils.translation import gettext_lazy as _
+
+from django_workos_vault import masks
+from django_workos_vault.exceptions import DecryptionForbidden, EnvelopeError, VaultError
+from django_workos_vault.fields.sealed import Sealed
+
+if TYPE_CHECKING:
+    from django_workos_vault.fields.base import EncryptedFieldMixin
+
+#: What stands in the place of a mask that cannot be made.
+CANNOT_BE_OPENED = _("cannot be opened")
+
+
+def masked_value(field: "EncryptedFieldMixin", held: Any) -> str:
+    """Return ``field``'s mask of what an instance holds (not None). Raises what opening a cell raises.
+
+    The mask ``full`` opens nothing.
+    """
+    return masks.masked(field.mask, held.open if type(held) is Sealed else lambda: held)
+
+
+def masked_or_marked(field: "EncryptedFieldMixin", held: Any) -> str:
+    """Return :func:`masked_value`, or "cannot be opened"."""
+    try:
+        return masked_value(field, held)
+    except (DecryptionForbidden, EnvelopeError, VaultError):
+        return str(CANNOT_BE_OPENED)
