@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import time
 
 import pytest
 import stamina
@@ -213,6 +214,22 @@ class TestDownAndSlow:
         assert vault.requests_made == 3
         with pytest.raises(VaultUnavailable, match="cannot be reached"):
             asyncio.run(vault.acreate_data_key({"app": "clinic"}))
+
+    def test_slow_in_parts(self, server):
+        """A vault that begins to answer and then stops fails within the deadline as well."""
+
+        def begin(handler):
+            server.released.wait(0.3)
+            handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n{")
+            server.released.wait()
+
+        server.answer(Reply(act=begin))
+        vault = WorkOSVault(api_key=API_KEY, base_url=server.url, timeout=5, deadline=0.4)
+        began = time.monotonic()
+        with pytest.raises(VaultUnavailable, match="did not answer in time"):
+            vault.create_data_key({"app": "clinic"})
+        assert time.monotonic() - began < 0.6
+        vault.close()
 
     def test_slow(self, server):
         """A vault that does not answer fails within the deadline."""

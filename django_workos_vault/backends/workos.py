@@ -171,13 +171,12 @@ class WorkOSVault(RemoteVault):
         headers = httpx.Headers(self._headers)
         if call.body is not None:
             headers["Content-Type"] = "application/json"
-        seconds = max(0.001, min(self._timeout, deadline.remaining()))
         return httpx.Request(
             call.method,
             f"{self.base_url}{call.path}{query}",
             headers=headers,
             content=call.content,
-            extensions={"timeout": httpx.Timeout(seconds).as_dict()},
+            extensions={"timeout": _StepTimeouts(self._timeout, deadline)},
         )
 
     def _count_request(self) -> None:
@@ -203,6 +202,21 @@ class WorkOSVault(RemoteVault):
             VaultUnavailable(refusals.sentence(call, what, doubtful=carried_out is not False)),
             carried_out=carried_out,
         )
+
+
+class _StepTimeouts(dict[str, float]):
+    """httpx's timeouts of one attempt, each cut to what the deadline leaves when its step begins."""
+
+    def __init__(self, seconds: float, deadline: Deadline) -> None:
+        self._deadline = deadline
+        left = self._cut(seconds)
+        super().__init__(connect=left, read=left, write=left, pool=left)
+
+    def get(self, step: str, default: object = None) -> float:
+        return self._cut(self[step])
+
+    def _cut(self, seconds: float) -> float:
+        return max(0.001, min(seconds, self._deadline.remaining()))
 
 
 class _Pools:
