@@ -24,15 +24,16 @@ def check_admin(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]:
         for site in all_sites
         for model, model_admin in site._registry.items()
         if labels is None or model._meta.app_label in labels
-        for message in _check(model, model_admin)
+        for message in check_options(model_admin)
     ]
 
 
-def _check(model: type[Model], model_admin: Any) -> Iterator[checks.CheckMessage]:
-    yield from _check_masking(model, model_admin)
+def check_options(model_admin: Any) -> Iterator[checks.CheckMessage]:
+    """Check the options of one ModelAdmin and of its inlines."""
+    yield from _check_masking(model_admin.model, model_admin)
+    yield from _check_names(model_admin.model, model_admin)
     for inline in model_admin.inlines:
-        yield from _check_options(inline.model, inline)
-    yield from _check_options(model, model_admin)
+        yield from _check_names(inline.model, inline)
 
 
 def _check_masking(model: type[Model], model_admin: Any) -> Iterator[checks.CheckMessage]:
@@ -49,7 +50,7 @@ def _check_masking(model: type[Model], model_admin: Any) -> Iterator[checks.Chec
             )
 
 
-def _check_options(model: type[Model], options: Any) -> Iterator[checks.CheckMessage]:
+def _check_names(model: type[Model], options: Any) -> Iterator[checks.CheckMessage]:
     admin_class = options if isinstance(options, type) else type(options)
     for number, option, names, why in (
         ("E021", "ordering", ordering_names(options.ordering or ()), "Ciphertext has no order."),
