@@ -12,12 +12,13 @@ from typing import Any
 from django.core.signals import setting_changed
 from django.utils.module_loading import import_string
 
-from django_workos_vault import conf
+from django_workos_vault import blind, conf
 from django_workos_vault.backends.base import VaultBackend
 from django_workos_vault.cipher import Cipher
 from django_workos_vault.exceptions import InvalidVaultConfiguration
+from django_workos_vault.index_keys import IndexKeys
 from django_workos_vault.keyring import KeyRing
-from django_workos_vault.registry import DatabaseRegistry
+from django_workos_vault.registry import DatabaseRegistry, DatabaseRootKeys
 
 
 class Vault:
@@ -34,6 +35,13 @@ class Vault:
             registry=DatabaseRegistry(settings.alias),
             policy=settings.policy,
         )
+        self.index_keys = IndexKeys(
+            vault=settings.alias,
+            backend=self.backend,
+            store=DatabaseRootKeys(settings.alias),
+            context=settings.key_context,
+            ttl=settings.policy.cache_ttl.total_seconds(),
+        )
         self._ciphers: dict[tuple[str, tuple[str, ...]], Cipher] = {}
 
     def __repr__(self) -> str:
@@ -47,6 +55,10 @@ class Vault:
             return self._ciphers.setdefault(
                 (label, previous_labels), Cipher(self.keyring, label, previous_labels)
             )
+
+    def digest(self, label: str, kind: blind.Kind, message: bytes) -> bytes:
+        """Return the 32-byte blind-index digest of ``message`` in the index ``kind`` of ``label``."""
+        return blind.digest(self.index_keys.key(kind.version, kind.info(label)), message, kind.bits)
 
     def decryption_forbidden(self) -> AbstractContextManager[None]:
         """Make every opening in this thread or task raise DecryptionForbidden. Also a decorator."""
@@ -78,6 +90,7 @@ class VaultHandler:
         with self._lock:
             for vault in self._vaults.values():
                 vault.keyring.forget()
+                vault.index_keys.forget()
                 vault.backend.close()
             self._vaults.clear()
 

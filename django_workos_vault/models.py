@@ -28,3 +28,27 @@ class DataKeyRecord(models.Model):
 
     def __str__(self) -> str:
         return f"{self.vault}: data key {self.key_id}"
+
+
+class IndexKeyRecord(models.Model):
+    """The root key of one vault's blind indexes, one per version. Written by ``registry`` only.
+
+    A table of its own, because unlike data keys nothing can replace a lost one: its digests are in the cells.
+    """
+
+    vault = models.CharField(max_length=100)
+    version = models.PositiveIntegerField()
+    key_context = models.JSONField()
+    proof = models.CharField(max_length=64)
+    key_id = models.CharField(max_length=200)
+    wrapped = models.BinaryField()
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        verbose_name = "index root key"
+        constraints = [
+            models.UniqueConstraint(fields=["vault", "version"], name="workos_vault_one_root_a_version")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.vault}: index root key {self.version}"

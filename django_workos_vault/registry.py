@@ -1,10 +1,13 @@
 """The database side of the key ring: who wraps what, which key is current, how many messages are left."""
 
+from collections.abc import Callable
+
 from django.db import IntegrityError, connections, models, router, transaction
 
 from django_workos_vault.context import KeyContext
+from django_workos_vault.index_keys import RootKeyRecord
 from django_workos_vault.keyring import KeyRecord
-from django_workos_vault.models import DataKeyRecord
+from django_workos_vault.models import DataKeyRecord, IndexKeyRecord
 
 
 class DatabaseRegistry:
@@ -80,3 +83,43 @@ def _key_record(row: DataKeyRecord) -> KeyRecord:
         wrapped=bytes(row.wrapped),
         created_at=row.created_at,
     )
+
+
+class DatabaseRootKeys:
+    """:class:`~django_workos_vault.index_keys.RootKeyStore` in the table of :class:`IndexKeyRecord`."""
+
+    def __init__(self, vault: str) -> None:
+        self._vault = vault
+
+    def get(self, version: int) -> RootKeyRecord | None:
+        row = IndexKeyRecord.objects.using(self._alias).filter(vault=self._vault, version=version).first()
+        return RootKeyRecord(bytes.fromhex(row.proof), row.key_id, bytes(row.wrapped)) if row else None
+
+    def add(self, version: int, context: KeyContext, record: RootKeyRecord) -> RootKeyRecord:
+        try:
+            with transaction.atomic(using=self._alias):  # a lost race must not spoil the caller's transaction
+                IndexKeyRecord.objects.using(self._alias).create(
+                    vault=self._vault,
+                    version=version,
+                    key_context=context.items,
+                    proof=record.proof.hex(),
+                    key_id=record.key_id,
+                    wrapped=record.wrapped,
+                )
+        except IntegrityError:
+            winner = self.get(version)
+            if winner is None:
+                raise
+            return winner
+        return record
+
+    def when_committed(self, then: Callable[[], None]) -> None:
+        transaction.on_commit(then, using=self._alias)
+
+    def awaits_commit(self, then: Callable[[], None]) -> bool:
+        # Django drops a callback when its transaction, or its savepoint, is rolled back.
+        return any(then == callback for _, callback, *_ in connections[self._alias].run_on_commit)
+
+    @property
+    def _alias(self) -> str:
+        return router.db_for_write(IndexKeyRecord)

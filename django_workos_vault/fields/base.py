@@ -1,6 +1,7 @@
 """What every encrypted field has in common, as a mixin in front of a Django field class."""
 
 import sys
+from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -11,11 +12,13 @@ from django.db.models import NOT_PROVIDED, Field, Model
 from django.utils.translation import gettext_lazy as _
 
 from django_workos_vault import masks
+from django_workos_vault.blind import Kind
 from django_workos_vault.cipher import Cipher
 from django_workos_vault.context import KeyContext
 from django_workos_vault.exceptions import EnvelopeError, InvalidVaultConfiguration, VaultError
 from django_workos_vault.fields.columns import EncryptedCol
 from django_workos_vault.fields.defaults import DefaultOf
+from django_workos_vault.fields.digests import DigestsMixin
 from django_workos_vault.fields.expressions import refuse_expression
 from django_workos_vault.fields.forms import cells_are_to_stay_sealed, keep_cells
 from django_workos_vault.fields.lookups import lookup_class, refusal
@@ -33,15 +36,10 @@ from django_workos_vault.fields.sealed import Sealed, SealedAttribute
 from django_workos_vault.fields.serialization import cell_to_text, text_to_cell
 from django_workos_vault.handler import Vault, vaults
 
-if TYPE_CHECKING:
-    _Base = Field[Any, Any]
-else:
-    _Base = object
-
 _READS_FOR_A_FIXTURE = PythonSerializer._value_from_field.__code__  # type: ignore[attr-defined]
 
 
-class EncryptedFieldMixin(_Base):
+class EncryptedFieldMixin(DigestsMixin):
     """Seals a Django field's values into one binary column.
 
     Arguments beyond the Django field's own, all optional:
@@ -57,6 +55,9 @@ class EncryptedFieldMixin(_Base):
     ``bind_to``
         names of local columns (or ``"pk"``) that identify the row. A cell copied into another row no longer
         opens.
+    ``blind_indexes``
+        list of what the field can be searched by, from ``indexes``. The place in the list is the place in the
+        cell: append to it, never reorder it, and put ``None`` where one is dropped.
     ``label``, ``previous_labels``
         the name that a cell is sealed for (``app_label.Model.field`` unless given), and names it had before a
         rename.
@@ -69,6 +70,7 @@ class EncryptedFieldMixin(_Base):
     non_db_attrs = (
         *Field.non_db_attrs,
         "bind_to",
+        "blind_indexes",
         "default",
         "key_context",
         "label",
@@ -85,6 +87,7 @@ class EncryptedFieldMixin(_Base):
         key_context: dict[str, Any] | None = None,
         mask: str = "full",
         bind_to: tuple[str, ...] = (),
+        blind_indexes: Sequence[Kind | None] = (),
         label: str | None = None,
         previous_labels: tuple[str, ...] = (),
         **kwargs: Any,
@@ -93,6 +96,7 @@ class EncryptedFieldMixin(_Base):
         self.key_context = key_context
         self.mask = mask
         self.bind_to = tuple(bind_to)
+        self.blind_indexes = tuple(blind_indexes)
         self._label = label
         self.previous_labels = tuple(previous_labels)
         super().__init__(*args, **kwargs)
@@ -107,6 +111,8 @@ class EncryptedFieldMixin(_Base):
             kwargs["mask"] = self.mask
         if self.bind_to:
             kwargs["bind_to"] = self.bind_to
+        if self.blind_indexes:
+            kwargs["blind_indexes"] = list(self.blind_indexes)
         if self._label is not None:
             kwargs["label"] = self._label
         if self.previous_labels:
@@ -211,7 +217,9 @@ class EncryptedFieldMixin(_Base):
         bound_to = b""
         if self.bind_to and instance is not None:
             bound_to = binding(self, self._whole_row(instance))
-        return self.cipher.seal(self.encode(self.get_prep_value(value)), context, binding=bound_to)
+        prepared = self.get_prep_value(value)
+        digests = self.front(prepared, instance) if self.blind_indexes or self.compounds else b""
+        return self.cipher.seal(self.encode(prepared), context, binding=bound_to, digests=digests)
 
     def open_cell(
         self, cell: bytes, neighbours: list[bytes] | None = None, row: tuple[Any, ...] | None = None
@@ -297,7 +305,7 @@ class EncryptedFieldMixin(_Base):
     # Lookups
 
     def get_lookup(self, lookup_name: str) -> Any:
-        return lookup_class(lookup_name)
+        return lookup_class(self, lookup_name)
 
     def get_transform(self, lookup_name: str) -> Any:
         raise refusal(self, lookup_name)

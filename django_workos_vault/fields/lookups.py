@@ -1,9 +1,11 @@
-"""Lookups on encrypted columns: ``isnull`` works, everything else says why it cannot."""
+"""Lookups on encrypted columns: ``isnull`` works, blind indexes answer some, the rest say why they cannot."""
 
 from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import FieldError
 from django.db.models.lookups import Exact, IsNull, Lookup
+
+from django_workos_vault.fields.search import digest_lookup
 
 if TYPE_CHECKING:
     _Lookup = Lookup[Any]
@@ -11,10 +13,12 @@ else:
     _Lookup = Lookup
 
 
-def lookup_class(name: str) -> "type[Lookup[Any]]":
+def lookup_class(field: Any, name: str) -> "type[Lookup[Any]]":
     """Return the class for the lookup ``name``. One that cannot work raises FieldError when used."""
     if name == "isnull":
         return IsNull
+    if field.slots_for(name):
+        return digest_lookup(name)
     if name == "exact":
         return _ExactNone
     return type("RefusedLookup", (_Refused,), {"lookup_name": name})
@@ -22,9 +26,11 @@ def lookup_class(name: str) -> "type[Lookup[Any]]":
 
 def refusal(field: Any, name: str) -> FieldError:
     """Return the error for the lookup ``name`` on ``field``. It never quotes the value searched for."""
+    answered = sorted({name for _, kind in field.slots for name in (kind.name, *kind.lookups)})
     return FieldError(
         f"Cannot look up {field} by {name}: equal values have different ciphertexts, and ciphertext has no "
-        "order and no parts. Only isnull works on this field."
+        f"order and no parts. This field has: {', '.join(['isnull', *answered])}. Its "
+        "blind_indexes declare more: see docs/search.md."
     )
 
 

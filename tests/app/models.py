@@ -10,6 +10,14 @@ from django_workos_vault.fields import (
     EncryptedTextField,
     FromRow,
 )
+from django_workos_vault.indexes import (
+    BlindIndex,
+    CaseFolded,
+    Digits,
+    Exact,
+    FirstCharacters,
+    LastCharacters,
+)
 from django_workos_vault.querysets import EncryptedManager
 
 
@@ -65,3 +73,42 @@ class Device(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class Account(models.Model):
+    """Found and kept apart by its encrypted columns."""
+
+    organization = models.ForeignKey(Organization, models.CASCADE, null=True)
+    email = EncryptedEmailField(null=True, blank=True, blind_indexes=[CaseFolded(exact=True)])
+    login = EncryptedCharField(max_length=50, null=True, blank=True, blind_indexes=[Exact(), CaseFolded()])
+    phone = EncryptedCharField(max_length=30, null=True, blind_indexes=[Digits(exact=True)])
+    ssn = EncryptedCharField(
+        max_length=11, null=True, blind_indexes=[None, Exact(), LastCharacters(), FirstCharacters()]
+    )
+    city = EncryptedCharField(max_length=50, null=True, blind_indexes=[Exact(bits=4)])
+    closed = models.BooleanField(default=False)
+
+    class Meta:
+        indexes = [
+            models.Index(BlindIndex("login", "exact"), name="account_login"),
+            models.Index(BlindIndex("login", "folded"), name="account_login_folded"),
+            models.Index(BlindIndex("ssn", "exact"), name="account_ssn"),
+        ]
+        constraints = [
+            models.UniqueConstraint(BlindIndex("email"), name="account_email"),
+            models.UniqueConstraint(
+                "organization", BlindIndex("phone"), name="account_phone", condition=models.Q(closed=False)
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"account {self.pk}"
+
+
+class Session(models.Model):
+    """Related to an account, for joins."""
+
+    account = models.ForeignKey(Account, models.CASCADE, related_name="sessions")
+
+    def __str__(self) -> str:
+        return f"session {self.pk}"

@@ -1,0 +1,257 @@
+"""Lookups that compare digests instead of values: the only ones that find an encrypted value."""
+
+from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from django.core.exceptions import EmptyResultSet, FieldError
+from django.db.models import BinaryField, F, Subquery, Value
+from django.db.models.functions import Substr
+from django.db.models.lookups import Lookup
+from django.db.models.sql import Query
+
+from django_workos_vault.blind import FULL_BITS, Kind
+from django_workos_vault.fields.columns import EncryptedCol
+from django_workos_vault.indexes import DigestAt
+
+if TYPE_CHECKING:
+    _Lookup = Lookup[Any]
+else:
+    _Lookup = Lookup
+
+_FRONT_MARK = 0x80
+
+
+class Term:
+    """A value searched for. It is digested when the query is compiled, and shown nowhere before.
+
+    Not earlier: building a query must not need Vault or the database, which async code could not wait for.
+    Never pickled in clear: a pickled queryset holds the digests.
+    """
+
+    __slots__ = ("_digests", "_field", "_value")
+
+    def __init__(self, field: Any, value: Any) -> None:
+        self._field = field
+        self._value = value
+
+    def digests(self, kind: Kind) -> list[bytes]:
+        """Return the digests to look for in the index ``kind``."""
+        return self._field.search_digests(kind, self._value)  # type: ignore[no-any-return]
+
+    def message(self, kind: Kind) -> bytes:
+        """Return what a stored value must be normalised to."""
+        return self._field.search_message(kind, self._value)  # type: ignore[no-any-return]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Term) and (self._field, self._value) == (other._field, other._value)
+
+    def __hash__(self) -> int:
+        return hash(self._field)
+
+    def __repr__(self) -> str:
+        return f"<a value of {self._field}>"
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Term":
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        digests = {kind: self.digests(kind) for _, kind in self._field.slots if kind.bits == FULL_BITS}
+        return _DigestedTerm, (self._field, digests)
+
+
+class _DigestedTerm(Term):
+    """A term that came out of a pickle: its digests, without the value."""
+
+    __slots__ = ()
+
+    def __init__(self, field: Any, digests: dict[Kind, list[bytes]]) -> None:
+        super().__init__(field, None)
+        self._digests = digests
+
+    def digests(self, kind: Kind) -> list[bytes]:
+        try:
+            return self._digests[kind]
+        except KeyError:
+            raise self._lost(kind) from None
+
+    def message(self, kind: Kind) -> bytes:
+        raise self._lost(kind)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _DigestedTerm) and self._digests == other._digests
+
+    __hash__ = Term.__hash__
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _DigestedTerm, (self._field, self._digests)
+
+    def _lost(self, kind: Kind) -> FieldError:
+        return FieldError(
+            f"This query on {self._field} was pickled, which kept only digests, and the index {kind.name!r} "
+            "cannot work with them. Build the query again."
+        )
+
+
+class _DigestLookup(_Lookup):
+    """Equality in the blind index that answers ``lookup_name``, in every declared version of it."""
+
+    many = False
+
+    def __init__(self, lhs: Any, rhs: Any) -> None:
+        super().__init__(lhs, rhs)
+        self._constructor_args: Any = ((lhs, self.rhs), {})  # where Django keeps what the lookup was made of
+
+    def get_prep_lookup(self) -> Any:
+        if self.rhs is None or hasattr(self.rhs, "resolve_expression"):
+            return Term(self._field, self.rhs.value) if isinstance(self.rhs, Value) else self.rhs
+        if not self.many:
+            return Term(self._field, self.rhs)
+        values = list(self.rhs)
+        if any(hasattr(value, "resolve_expression") for value in values):
+            raise FieldError(f"A list searched for in {self._field} takes values, not expressions. Use Q().")
+        return tuple(Term(self._field, value) for value in values if value is not None)
+
+    @property
+    def _field(self) -> Any:
+        return self.lhs.output_field
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restored, (self.lookup_name, self.__getstate__())
+
+    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, tuple[Any, ...]]:
+        if self.rhs_is_direct_value():
+            terms = self.rhs if self.many else (self.rhs,)
+            if not terms:
+                raise EmptyResultSet
+            branches = [
+                self._in_slot(compiler, connection, slot, kind, terms)
+                for slot, kind in self._field.slots_for(self.lookup_name)
+            ]
+        else:
+            branches = [*self._against_column(compiler)]
+        sql = " OR ".join(sql for sql, _ in branches)
+        return (sql if len(branches) == 1 else f"({sql})"), tuple(p for _, params in branches for p in params)
+
+    def _in_slot(
+        self, compiler: Any, connection: Any, slot: int, kind: Kind, terms: Iterable[Term]
+    ) -> tuple[str, list[Any]]:
+        wanted = list({digest: None for term in terms for digest in term.digests(kind)})
+        sql, params = self._among(compiler, DigestAt(self.lhs, slot), wanted, BinaryField())
+        if kind.bits == FULL_BITS:
+            return sql, params
+        rows = list(self._candidates(connection, slot, kind, terms, wanted))
+        if not rows:
+            return "1 = 0", []
+        pk = self._field.model._meta.pk
+        alias = self.lhs.alias
+        rows_sql, rows_params = self._among(compiler, pk.get_col(alias), rows, pk)
+        return f"({sql} AND {rows_sql})", params + rows_params
+
+    def _among(self, compiler: Any, column: Any, values: list[Any], field: Any) -> tuple[str, list[Any]]:
+        column_sql, params = compiler.compile(column)
+        compiled = [compiler.compile(Value(value, field)) for value in values]
+        values_sql = ", ".join(sql for sql, _ in compiled)
+        operator = f"= {values_sql}" if len(values) == 1 else f"IN ({values_sql})"
+        return f"{column_sql} {operator}", [*params, *(p for _, more in compiled for p in more)]
+
+    def _candidates(
+        self, connection: Any, slot: int, kind: Kind, terms: Iterable[Term], wanted: list[bytes]
+    ) -> Iterator[Any]:
+        """Yield the primary keys of rows whose value is really one of ``terms``.
+
+        Digests cut to ``bits`` collide, so the rows that match are opened and compared.
+        """
+        field = self._field
+        if not isinstance(self.lhs, EncryptedCol):
+            raise FieldError(
+                f"The blind index {kind.name!r} of {field} has few bits: search the column itself."
+            )
+        messages = {term.message(kind) for term in terms}
+        rows = field.model._base_manager.using(connection.alias).annotate(
+            _digest=DigestAt(F(field.name), slot)
+        )
+        for row in rows.filter(_digest__in=wanted).only(field.attname, *field.row_columns):
+            value = getattr(row, field.attname)
+            if field.stored_message(kind, value, row) in messages:
+                yield row.pk
+
+    def _against_column(self, compiler: Any) -> Iterator[tuple[str, list[Any]]]:
+        other, put_digest = _column_of(self._field, self.rhs, self.many)
+        pairs = [
+            (slot, other_slot)
+            for slot, kind in self._field.slots_for(self.lookup_name)
+            for other_slot, other_kind in getattr(other, "slots", ())
+            if kind == other_kind and kind.bits == FULL_BITS
+        ]
+        same_keys = other is not None and (
+            (other.vault_alias, other.label, other.previous_labels)
+            == (self._field.vault_alias, self._field.label, self._field.previous_labels)
+        )
+        if not pairs or not same_keys:
+            raise FieldError(
+                f"Cannot compare {self._field} with another column: only the same blind index of the same "
+                "field, or of a field with the same label, has the same digests."
+            )
+        for slot, other_slot in pairs:
+            left, left_params = compiler.compile(DigestAt(self.lhs, slot))
+            right, right_params = compiler.compile(put_digest(other_slot))
+            # Cells sealed before the index was declared would be equal in their envelopes' first bytes.
+            front, front_params = compiler.compile(Substr(self.lhs, 1, 1, output_field=BinaryField()))
+            mark, mark_params = compiler.compile(Value(bytes((_FRONT_MARK + slot + 1,)), BinaryField()))
+            operator = "IN" if self.many else "="
+            yield (
+                f"({left} {operator} {right} AND {front} >= {mark})",
+                [*left_params, *right_params, *front_params, *mark_params],
+            )
+
+
+def _column_of(field: Any, rhs: Any, many: bool) -> tuple[Any, Callable[[int], Any]]:
+    """Return the field that ``rhs`` takes its values from, and what puts its digest in their place."""
+    if isinstance(rhs, Subquery):
+        other, put_digest = _column_of(field, rhs.query, many)
+
+        def in_subquery(slot: int) -> Subquery:
+            copy = rhs.copy()
+            copy.query = put_digest(slot)
+            return copy
+
+        return other, in_subquery
+    if isinstance(rhs, Query):
+        return _selected_column(field, rhs, many)
+    if isinstance(rhs, EncryptedCol):
+        return rhs.target, lambda slot: DigestAt(rhs, slot)
+    return None, lambda slot: rhs
+
+
+def _selected_column(field: Any, query: Query, many: bool) -> tuple[Any, Callable[[int], Query]]:
+    annotations = dict(query.annotation_select)
+    columns = [*query.select, *annotations.values()]
+    if query.default_cols or len(columns) != 1 or not isinstance(columns[0], EncryptedCol):
+        raise FieldError(f"Compare {field} with one encrypted column of a subquery: name it in values().")
+
+    def with_digest(slot: int) -> Query:
+        copy = query.clone()
+        digest = DigestAt(columns[0], slot)
+        if annotations:
+            copy.annotations = {**query.annotations, next(iter(annotations)): digest}
+        else:
+            copy.select = (digest,)
+        if many:
+            copy.clear_ordering(clear_default=True)
+        copy.subquery = True
+        return copy
+
+    return columns[0].target, with_digest
+
+
+@lru_cache(maxsize=256)
+def digest_lookup(name: str) -> type[_DigestLookup]:
+    """Return the class for the lookup ``name`` on a field that has a blind index for it."""
+    return type("DigestLookup", (_DigestLookup,), {"lookup_name": name, "many": name == "in"})
+
+
+def _restored(name: str, state: dict[str, Any]) -> _DigestLookup:
+    lookup = _DigestLookup.__new__(digest_lookup(name))
+    lookup.__dict__.update(state)
+    return lookup

@@ -1,0 +1,119 @@
+"""Blind indexes in queries, ``Meta.indexes`` and ``UniqueConstraint``: the digests in front of the cells.
+
+The digest of slot *n* stands at a fixed place in the column, so the database indexes a plain
+``SUBSTRING(column, start, 32)``. Nothing is kept beside the column, so nothing can drift from it.
+"""
+
+from typing import Any
+
+from django.core.exceptions import FieldError
+from django.db.models import BinaryField, F, Func, Value
+
+from django_workos_vault.blind import (
+    CaseFolded,
+    Compound,
+    Digits,
+    Exact,
+    FirstCharacters,
+    Kind,
+    LastCharacters,
+    Normalised,
+)
+from django_workos_vault.envelope import DIGEST_BYTES
+
+__all__ = [
+    "BlindIndex",
+    "CaseFolded",
+    "Compound",
+    "Digits",
+    "Exact",
+    "FirstCharacters",
+    "LastCharacters",
+    "Normalised",
+]
+
+
+class DigestAt(Func):
+    """The 32 bytes in slot ``slot`` of an encrypted column.
+
+    In a cell sealed before the slot was declared these are bytes of the envelope, which equal no digest.
+    """
+
+    function = "SUBSTRING"
+    arity = 1
+    output_field = BinaryField()
+
+    def __init__(self, expression: Any, slot: int) -> None:
+        super().__init__(expression)
+        self.slot = slot
+
+    def find_slot(self) -> int:
+        """Return the slot, counted from 0."""
+        return self.slot
+
+    def as_sql(  # type: ignore[override]
+        self, compiler: Any, connection: Any, **extra_context: Any
+    ) -> Any:
+        # Literal numbers, not parameters: SQLite matches an index by the text of its expression.
+        start = 2 + DIGEST_BYTES * self.find_slot()
+        extra_context.setdefault("template", "%(function)s(%(expressions)s, %(start)s, %(length)s)")
+        return super().as_sql(compiler, connection, start=start, length=DIGEST_BYTES, **extra_context)
+
+    def as_sqlite(self, compiler: Any, connection: Any, **extra_context: Any) -> Any:
+        return self.as_sql(compiler, connection, function="SUBSTR", **extra_context)
+
+    def as_mysql(self, compiler: Any, connection: Any, **extra_context: Any) -> Any:
+        if not connection.mysql_is_mariadb:
+            # MySQL refuses to index an expression of a BLOB type.
+            extra_context["template"] = (
+                "CAST(%(function)s(%(expressions)s, %(start)s, %(length)s) AS BINARY(%(length)s))"
+            )
+        return self.as_sql(compiler, connection, **extra_context)
+
+
+class BlindIndex(DigestAt):
+    """The digest of an encrypted field, for ``Meta.indexes``, ``UniqueConstraint`` and annotations.
+
+    ``field`` names the field, through relations in queries. ``index`` names one of its ``blind_indexes``; the
+    first unless given. ``version`` is needed where the index has another version than 1.
+
+    Raises FieldError when it is used and the field has no such index.
+    """
+
+    def __init__(self, field: Any, index: str | None = None, version: int | None = None) -> None:
+        super().__init__(field, 0)
+        self.index = index
+        self.version = version
+
+    def find_slot(self) -> int:
+        [source] = self.get_source_expressions()
+        return self._entry(source.output_field)[0]
+
+    def replace_expressions(self, replacements: Any) -> Any:
+        """Put the digest in place of a value: ``full_clean()`` compares a row that is not stored yet."""
+        [source] = self.get_source_expressions()
+        value = replacements.get(source)
+        if not isinstance(value, Value):
+            return super().replace_expressions(replacements)
+        field: Any = value.output_field
+        others = {
+            name: replacements[F(name)].value
+            for name in getattr(self._entry(field)[1], "with_fields", ())
+            if F(name) in replacements
+        }
+        return Value(field.digest_of(self._entry(field)[1], value.value, others), BinaryField())
+
+    def _entry(self, field: Any) -> tuple[int, Kind]:
+        declared = getattr(field, "blind_indexes", ())
+        # Without a name the first slot is meant, even when it is unused by now: an index that silently moved
+        # to another slot would need a migration that nothing announces.
+        first = declared[0] if declared else None
+        name = self.index or (first and first.name)
+        version = self.version or (first.version if first and self.index is None else 1)
+        for slot, kind in enumerate(declared):
+            if kind is not None and (kind.name, kind.version) == (name, version):
+                return slot, kind
+        known = ", ".join(f"{kind.name} (version {kind.version})" for kind in declared if kind is not None)
+        raise FieldError(
+            f"{field} has no blind index {name or ''} of version {version}. Declared: {known or 'none'}."
+        )
