@@ -144,6 +144,22 @@ class TestFleet:
         line.leave(first)
         assert third.done()
 
+    def test_waits_for_a_turn(self, budget):
+        """A turn that comes before the deadline is waited for; who cannot wait so long is told, and gone."""
+        limiter = FleetLimiter(RateLimiter(1), REDIS, budget, window=1)
+        limiter.acquire(Deadline(1))
+        waiting = threading.Thread(target=limiter.acquire, args=(Deadline(5),))
+        waiting.start()
+        while not limiter._line._waiting:
+            time.sleep(0.001)
+        with pytest.raises(VaultRateLimited, match="Not sent"):
+            limiter.acquire(Deadline(0.05))
+        with pytest.raises(VaultRateLimited, match="Not sent"):
+            asyncio.run(limiter.aacquire(Deadline(0.05)))
+        asyncio.run(limiter.aacquire(Deadline(5)))
+        waiting.join()
+        assert not limiter._line._waiting
+
     def test_store_is_down(self, caplog):
         """Without its store a process keeps to the share by itself, warns once, and shows no password."""
         pytest.importorskip("limits")

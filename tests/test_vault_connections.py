@@ -7,13 +7,18 @@ import json
 import logging
 import os
 import signal
+import ssl
 import threading
 import traceback
+from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
 import stamina
 from asgiref.sync import async_to_sync
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from django_workos_vault.backends import batch
 from django_workos_vault.backends.workos import WorkOSVault
@@ -38,6 +43,32 @@ def vault(server):
     vault = WorkOSVault(api_key=API_KEY, base_url=server.url, timeout=2, deadline=5)
     yield vault
     vault.close()
+
+
+@pytest.fixture
+def tls_server(tmp_path):
+    """A server with a certificate that nobody vouches for."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .sign(key, hashes.SHA256())
+    )
+    pem = tmp_path / "server.pem"
+    pem.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+        + certificate.public_bytes(serialization.Encoding.PEM)
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pem)
+    with scripted_server() as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        yield server
 
 
 def connections(server):
@@ -127,15 +158,29 @@ class TestConnections:
             vault.decrypt_data_key(b"x")
             assert proxy.asked == []
 
-    def test_https_proxy_of_the_environment(self, monkeypatch):
+    def test_certificate(self, tls_server):
+        """A server that cannot prove its name is told nothing, and asked once."""
+        vault = WorkOSVault(api_key=API_KEY, base_url=tls_server.url.replace("http", "https"))
+        with pytest.raises(VaultUnavailable, match="certificate verify failed"):
+            vault.decrypt_data_key(b"x")
+        with pytest.raises(VaultUnavailable, match="certificate verify failed"):
+            asyncio.run(vault.adecrypt_data_key(b"x"))
+        assert vault.requests_made == 2
+        assert tls_server.asked == []
+        vault.close()
+
+    @pytest.mark.parametrize(
+        ("reply", "message"), [(Reply(act=hang_up), "broke off"), (Reply(status=403), "proxy .* refused")]
+    )
+    def test_https_proxy_of_the_environment(self, monkeypatch, reply, message):
         """An https address is reached through the environment's proxy, which is told the host and no key."""
         with scripted_server() as proxy:
-            proxy.answer(Reply(act=hang_up))
+            proxy.answer(reply)
             monkeypatch.setenv("https_proxy", proxy.url)
             monkeypatch.delenv("no_proxy", raising=False)
             monkeypatch.delenv("NO_PROXY", raising=False)
             vault = WorkOSVault(api_key=API_KEY, base_url="https://vault.invalid", timeout=1)
-            with stamina.set_testing(True), pytest.raises(VaultUnavailable):
+            with stamina.set_testing(True), pytest.raises(VaultUnavailable, match=message):
                 vault.decrypt_data_key(b"x")
             assert [(asked.method, asked.target) for asked in proxy.asked] == [
                 ("CONNECT", "vault.invalid:443")

@@ -19,14 +19,14 @@ LEAVE_ALONE = 5.0
 
 
 class FleetLimiter:
-    """Lets at most ``own.limit`` requests of all processes that name the same ``budget`` begin in 60 seconds.
+    """Lets at most ``own.limit`` requests of all processes of one ``budget`` begin in ``window`` seconds.
 
     ``store`` is a Redis address; it may hold a password and appears in no message. Within a process callers
     take turns in the order in which they came. While the store cannot be reached, the process keeps to
     ``own``: Vault still refuses what is too much, and an outage of Redis must not be one of decryption.
     """
 
-    def __init__(self, own: RateLimiter, store: str, budget: str) -> None:
+    def __init__(self, own: RateLimiter, store: str, budget: str, window: int = int(WINDOW)) -> None:
         if not isinstance(store, str) or not store.startswith(("redis://", "rediss://", "redis+unix://")):
             raise InvalidVaultConfiguration("rate_limit_store must be an address like redis://host:6379/0.")
         try:
@@ -40,7 +40,7 @@ class FleetLimiter:
         )
         self._strategy = strategies.MovingWindowRateLimiter(redis)
         self._store_error = errors.StorageError
-        self._item = RateLimitItemPerSecond(own.limit, int(WINDOW), namespace="django_workos_vault")
+        self._item = RateLimitItemPerSecond(own.limit, window, namespace="django_workos_vault")
         self._own = own
         self._budget = budget
         self._line = _Line()
@@ -54,7 +54,7 @@ class FleetLimiter:
             while wait := self._ask(deadline):
                 time.sleep(wait)
         except TimeoutError:
-            raise over_share(self._own.limit, WINDOW) from None
+            raise over_share(self._own.limit) from None
         finally:
             self._line.leave(turn)
 
@@ -66,7 +66,7 @@ class FleetLimiter:
             while wait := await asyncio.to_thread(self._ask, deadline):
                 await asyncio.sleep(wait)
         except TimeoutError:
-            raise over_share(self._own.limit, WINDOW) from None
+            raise over_share(self._own.limit) from None
         finally:
             self._line.leave(turn)
 

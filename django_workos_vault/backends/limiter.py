@@ -51,10 +51,11 @@ class RateLimiter:
             return turn - now
 
 
-def over_share(limit: int, wait: float) -> VaultRateLimited:
+def over_share(limit: int, wait: float | None = None) -> VaultRateLimited:
     """Return the error of a request that was not sent, as its turn is ``wait`` seconds away."""
+    when = "" if wait is None else f" The next turn is in {wait:.1f} seconds."
     return VaultRateLimited(
-        f"Not sent: {limit} requests began in the last {WINDOW:.0f} seconds, which is this client's share of "
-        f"Vault's rate limit (rate_limit_share). The next turn is in {wait:.1f} seconds.",
+        f"Not sent: {limit} requests in {WINDOW:.0f} seconds are this client's share of Vault's rate limit "
+        f"(rate_limit_share), and they are used up.{when}",
         retry_after=wait,
     )
