@@ -48,6 +48,7 @@ def namespace(monkeypatch: pytest.MonkeyPatch, transactional_db: None) -> Iterat
     apps.clear_cache()
 
 
+@pytest.mark.django_db(transaction=True, databases=["default", "other"])
 @pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(CHECKOUT)) for page in PAGES])
 def test_page(page: Path, namespace: dict[str, Any]) -> None:
     """Every block of the page runs."""

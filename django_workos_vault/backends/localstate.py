@@ -85,6 +85,10 @@ class LocalState:
                 self._connection.close()
                 self._connection = None
 
+    def __del__(self) -> None:
+        if self._connection is not None:
+            self._connection.close()  # or Python 3.13 warns of it
+
     def _open(self) -> sqlite3.Connection:
         if isinstance(self._path, Path):
             os.close(os.open(self._path, os.O_CREAT | os.O_RDWR, 0o600))
