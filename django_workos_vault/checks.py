@@ -11,6 +11,7 @@ from django.db.models import F, Model, OrderBy
 from django_workos_vault.exceptions import InvalidVaultConfiguration
 from django_workos_vault.fields.base import EncryptedFieldMixin
 from django_workos_vault.handler import vaults
+from django_workos_vault.renames import labels_in_migrations
 
 
 @checks.register(checks.Tags.security)
@@ -43,6 +44,33 @@ def check_ordering(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> li
         for name in ordering_names(model._meta.ordering or ())
         if _is_encrypted(model, name)
     ]
+
+
+@checks.register(checks.Tags.models)
+def check_renames(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[checks.CheckMessage]:
+    """No rename in an app's migrations leaves cells behind that the field no longer opens."""
+    messages: list[checks.CheckMessage] = []
+    for config in app_configs if app_configs is not None else apps.get_app_configs():
+        fields = [
+            field
+            for model in config.get_models()
+            for field in model._meta.local_concrete_fields
+            if isinstance(field, EncryptedFieldMixin)
+        ]
+        history = labels_in_migrations(config.label) if fields else {}
+        for field in fields:
+            former = history.get((field.model._meta.model_name, field.name), set())  # type: ignore[arg-type]
+            stranded = sorted(former - {field.label, *field.previous_labels})
+            if stranded:
+                messages.append(
+                    checks.Error(
+                        f"Cells sealed for {', '.join(stranded)} no longer open as {field.label}.",
+                        hint=f"Add previous_labels={tuple(stranded)!r} to the field.",
+                        obj=field,
+                        id="django_workos_vault.E009",
+                    )
+                )
+    return messages
 
 
 def _models(app_configs: Sequence[AppConfig] | None) -> Iterable[type[Model]]:

@@ -82,6 +82,7 @@ INSTALLED_APPS = [
     "django_workos_vault",
     "example_project",
     "tests.app",
+    "tests.renamed",
 ]
 MIDDLEWARE = [
     "django.contrib.sessions.middleware.SessionMiddleware",

@@ -5,9 +5,10 @@ import pickle
 import uuid
 
 import pytest
+from asgiref.sync import sync_to_async
 from django.core import serializers
 from django.core.exceptions import FieldError
-from django.db import models, transaction
+from django.db import connections, models, transaction
 from django.test.utils import isolate_apps
 
 from django_workos_vault.exceptions import EnvelopeError, InvalidVaultConfiguration, WrongBinding
@@ -245,3 +246,4 @@ async def test_aunlock_does_not_block_the_loop(transactional_db: None) -> None:
     assert vaults["default"].backend.requests_made == 1
     assert [d.pin for d in devices] == ["1234"]
     assert vaults["default"].backend.requests_made == 1
+    await sync_to_async(connections.close_all)()  # the connection of the thread that ran the queries

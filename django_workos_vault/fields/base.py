@@ -97,7 +97,7 @@ class EncryptedFieldMixin(DigestsMixin):
         self.mask = mask
         self.bind_to = tuple(bind_to)
         self.blind_indexes = tuple(blind_indexes)
-        self._label = label
+        self.explicit_label = label
         self.previous_labels = tuple(previous_labels)
         super().__init__(*args, **kwargs)
 
@@ -113,8 +113,8 @@ class EncryptedFieldMixin(DigestsMixin):
             kwargs["bind_to"] = self.bind_to
         if self.blind_indexes:
             kwargs["blind_indexes"] = list(self.blind_indexes)
-        if self._label is not None:
-            kwargs["label"] = self._label
+        if self.explicit_label is not None:
+            kwargs["label"] = self.explicit_label
         if self.previous_labels:
             kwargs["previous_labels"] = self.previous_labels
         if "default" in kwargs and not callable(kwargs["default"]) and kwargs["default"] not in (None, ""):
@@ -150,7 +150,7 @@ class EncryptedFieldMixin(DigestsMixin):
     @cached_property
     def label(self) -> str:
         """The name that this field's cells are sealed for."""
-        return self._label or f"{self.model._meta.label}.{self.name}"
+        return self.explicit_label or f"{self.model._meta.label}.{self.name}"
 
     @property
     def vault(self) -> Vault:

@@ -161,7 +161,7 @@ def _remember_rows(*, instance: "Model", **kwargs: Any) -> None:
 
 
 def _watch_rows(*, sender: "type[Model]", **kwargs: Any) -> None:
-    if any(getattr(field, "is_row_aware", False) for field in sender._meta.local_concrete_fields):
+    if any(getattr(field, "is_row_aware", False) for field in sender._meta.concrete_fields):
         post_init.connect(_remember_rows, sender=sender)
 
 

@@ -112,3 +112,42 @@ class Session(models.Model):
 
     def __str__(self) -> str:
         return f"session {self.pk}"
+
+
+class Badged(models.Model):
+    badge = EncryptedCharField(max_length=10)
+
+    class Meta:
+        abstract = True
+
+
+class Employee(Badged):
+    def __str__(self) -> str:
+        return f"employee {self.pk}"
+
+
+class Robot(Badged):
+    def __str__(self) -> str:
+        return f"robot {self.pk}"
+
+
+class Manager(Employee):
+    bonus = EncryptedCharField(max_length=10)
+
+
+class Unit(models.Model):
+    code = models.CharField(max_length=10, primary_key=True)
+    organization = models.ForeignKey(Organization, models.CASCADE)
+    secret = EncryptedCharField(
+        max_length=10,
+        bind_to=("pk", "organization"),
+        key_context={"organization_id": FromRow("organization.workos_id")},
+    )
+
+    def __str__(self) -> str:
+        return self.code
+
+
+class UnitProxy(Unit):
+    class Meta:
+        proxy = True

@@ -1,0 +1,1 @@
+"""An app whose migrations renamed a model and fields, for the tests of renames."""

@@ -1,0 +1,1 @@
+"""What the renames led to. Each test declares its own model; the migrations speak of these."""
