@@ -1,9 +1,10 @@
-"""What every backend promises: LocalVault, and WorkOSVault over HTTP with the emulator behind it."""
+"""What every backend promises: LocalVault, and WorkOSVault with the emulator behind it, near and far."""
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
+import httpx
 import pytest
 
 from django_workos_vault.backends.local import LocalVault
@@ -31,14 +32,15 @@ NAMES = [
 ]
 
 
-@pytest.fixture(params=["local", "http"])
+@pytest.fixture(params=["local", "http", "in-process"])
 def vault(request):
     if request.param == "local":
         vault = LocalVault(master_key=bytes(range(32)), objects_file=":memory:")
         vault.withdraw = vault.revoke
     else:
         emulator = request.getfixturevalue("vault_emulator")
-        vault = WorkOSVault(api_key=emulator.api_key, base_url=emulator.url)
+        transport = httpx.WSGITransport(emulator.app) if request.param == "in-process" else None
+        vault = WorkOSVault(api_key=emulator.api_key, base_url=emulator.url, transport=transport)
         vault.withdraw = emulator.revoke
     yield vault
     vault.close()

@@ -137,6 +137,7 @@ def test_a_body_that_is_too_large_is_400_and_the_connection_goes_on(http):
 def test_a_body_without_a_length_is_400(http):
     """A chunked body is refused in words."""
     assert refused(http.post("/vault/v1/keys/data-key", content=iter([b"{}"]), headers=JSON), 400)
+    create_data_key(http)
 
 
 @pytest.mark.parametrize(
@@ -237,11 +238,13 @@ def test_unknown_paths_and_methods(http):
 
 
 def test_garbage_instead_of_http_is_answered_and_forgotten(vault_emulator, http):
-    """A line that is not HTTP gets a 400 with an error body; the server lives on."""
-    with socket.create_connection(httpx.URL(vault_emulator.url).netloc.decode().split(":")) as connection:
-        connection.sendall(b"sesame open now please\r\n\r\n")
-        answer = connection.makefile("rb").read()
-    assert b'{"error": ' in answer
+    """What is not HTTP gets an error body and the end of its connection; the server lives on."""
+    head = f"POST / HTTP/1.1\r\nAuthorization: Bearer {vault_emulator.api_key}\r\nContent-Length: ".encode()
+    for noise in (b"sesame open now please", b"x" * 70_000, head + b"9" * 5000, head + b"-1", head + b"1_0"):
+        with socket.create_connection(httpx.URL(vault_emulator.url).netloc.decode().split(":")) as connection:
+            connection.sendall(noise + b"\r\n\r\n")
+            answer = connection.makefile("rb").read()
+        assert b'{"error": ' in answer
     create_data_key(http)
 
 
@@ -361,6 +364,16 @@ def test_latency_delays_an_answer_but_not_the_others(vault_emulator, http):
     assert 0.1 <= time.monotonic() - started < 0.7
 
 
+def test_stopping_does_not_wait_for_a_slow_answer():
+    """A test that lets its client run into a timeout does not pay for the latency at its end."""
+    with run_emulator() as emulator, connect(emulator.url, emulator.api_key) as http:
+        emulator.faults.latency = 60
+        with pytest.raises(httpx.ReadTimeout):
+            http.get("/", timeout=0.05)
+        stopping = time.monotonic()
+    assert time.monotonic() - stopping < 5
+
+
 def test_starting_is_quick_and_stopping_leaves_nothing_behind():
     """An emulator is ready within 50 ms; afterwards its port is closed and its threads are gone."""
     before = threading.active_count()
@@ -426,6 +439,12 @@ class TestCommand:
                 assert refused(http.post("/vault/v1/keys/data-key", json={"context": CONTEXT}), 400)
         assert re.match(r"Vault emulator on http://127.0.0.1:\d+, .* no place for real data", output)
 
+    def test_it_listens_elsewhere_when_told(self):
+        """With --allow-remote any address will do."""
+        arguments = ("--port", "0", "--host", "0.0.0.0", "--allow-remote", "--api-key", "sk_test_one")
+        with self.serving(*arguments) as url, connect(url, "sk_test_one") as http:
+            create_data_key(http)
+
     def test_its_state_survives_a_restart(self, tmp_path):
         """With --state a second run opens what the first one wrapped and stored."""
         arguments = ("--port", "0", "--state", str(tmp_path / "state"), "--api-key", "sk_test_one")
@@ -446,7 +465,7 @@ class TestCommand:
             (["--host", "0.0.0.0"], "--allow-remote"),
             (["--host", "example.com"], "--allow-remote"),
             (["--api-key", "sesame"], "sk_test_"),
-            (["--api-key", "sk_live_1"], "never a live one"),
+            (["--api-key", "sk_prod_1"], "never a live one"),
             (["--fail", "7"], "fail"),
             (["--revoke", "org_1"], "name=value"),
         ],

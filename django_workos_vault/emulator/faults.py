@@ -29,17 +29,22 @@ class Faults:
     rate_limit: int | None = None
     _due: float = field(default=0.0, init=False, repr=False)
     _windows: dict[str, tuple[float, int]] = field(default_factory=dict, init=False, repr=False)
+    _hurry: threading.Event = field(default_factory=threading.Event, init=False, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
 
     def apply(self, caller: str) -> None:
         """Delay or refuse (by raising Refused) one request of ``caller``, the id of an API key."""
         if self.latency:
-            time.sleep(self.latency)
+            self._hurry.wait(self.latency)
         with self._lock:
             self._limit(caller)
             if self._fails():
                 headers = {} if self.retry_after is None else {"Retry-After": self.retry_after}
                 raise Refused(self.fail_status, "The emulator was told to fail.", headers)
+
+    def end_latency(self) -> None:
+        """Let the requests that wait go on at once, and later ones not wait at all."""
+        self._hurry.set()
 
     def change(self, settings: dict[str, Any]) -> None:
         """Set the attributes named in ``settings``. Raises Refused (422) for a wrong name or value."""

@@ -85,13 +85,18 @@ class Request:
 
     def _read(self) -> bytes:
         declared: str = self._environ.get("CONTENT_LENGTH") or ""
-        if not declared.isdecimal():
+        if not is_length(declared):
             raise Refused(400, "The body must come with a Content-Length.")
         length = int(declared)
         if length > MAX_BODY_BYTES:
             raise Refused(400, f"The body has more than {MAX_BODY_BYTES} bytes.")
         stream: IO[bytes] = self._environ["wsgi.input"]
         return stream.read(length)
+
+
+def is_length(text: str) -> bool:
+    """Return whether ``text`` can be a Content-Length (RFC 9110, section 8.6), of no absurd size."""
+    return text.isascii() and text.isdecimal() and len(text) < 16
 
 
 def text(body: Mapping[str, Any], name: str, *, status: int, max_length: int | None = None) -> str:

@@ -7,11 +7,11 @@ from email.message import Message
 from io import BufferedIOBase
 from socketserver import TCPServer, ThreadingMixIn
 from types import TracebackType
-from typing import IO, TYPE_CHECKING, Any, Self, cast
+from typing import IO, Any, Self, cast
 from wsgiref.simple_server import ServerHandler, WSGIRequestHandler, WSGIServer
 
-if TYPE_CHECKING:
-    from wsgiref.types import WSGIApplication
+from django_workos_vault.emulator.app import Emulator
+from django_workos_vault.emulator.messages import is_length
 
 _IDLE_SECONDS = 60.0
 _MAX_DRAINED_BYTES = 16 * 1024 * 1024
@@ -23,7 +23,7 @@ class EmulatorServer:
     Works as a context manager.
     """
 
-    def __init__(self, app: "WSGIApplication", host: str = "127.0.0.1", port: int = 0) -> None:
+    def __init__(self, app: Emulator, host: str = "127.0.0.1", port: int = 0) -> None:
         self._server = _Server((host, port), app)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
 
@@ -40,6 +40,7 @@ class EmulatorServer:
 
     def stop(self) -> None:
         """Close every connection, and return when no thread is left."""
+        self._server.app.faults.end_latency()
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
@@ -57,7 +58,7 @@ class EmulatorServer:
 class _Server(ThreadingMixIn, WSGIServer):
     request_queue_size = 128
 
-    def __init__(self, address: tuple[str, int], app: "WSGIApplication") -> None:
+    def __init__(self, address: tuple[str, int], app: Emulator) -> None:
         self.connections: dict[threading.Thread, socket.socket] = {}
         self.app = app
         if ":" in address[0]:
@@ -114,6 +115,7 @@ class _Handler(WSGIRequestHandler):
     def handle_one_request(self) -> None:
         self.raw_requestline = self.rfile.readline(65537)
         if len(self.raw_requestline) > 65536:
+            self.requestline = self.request_version = self.command = ""
             self.send_error(414)
             self.close_connection = True
         elif not self.raw_requestline or not self.parse_request():
@@ -152,7 +154,7 @@ class _Body:
     def __init__(self, stream: BufferedIOBase, headers: Message) -> None:
         self._stream = stream
         length = headers.get("Content-Length", "0")
-        self._framed = length.isdecimal() and "Transfer-Encoding" not in headers
+        self._framed = is_length(length) and "Transfer-Encoding" not in headers
         self._left = int(length) if self._framed else 0
 
     def read(self, size: int = -1) -> bytes:

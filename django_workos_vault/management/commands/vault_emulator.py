@@ -60,7 +60,7 @@ class Command(BaseCommand):
             )
         api_keys = options["api_key"] or [f"sk_test_{token_hex(16)}"]
         for api_key in api_keys:
-            if not api_key.startswith("sk_") or api_key.startswith("sk_live_"):
+            if not api_key.startswith("sk_test_"):
                 raise CommandError(
                     "--api-key takes a made-up key that begins with sk_test_, never a live one."
                 )
