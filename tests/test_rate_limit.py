@@ -7,6 +7,7 @@ from uuid import uuid4
 
 import pytest
 
+from django_workos_vault.backends.calls import Carried
 from django_workos_vault.backends.fleet import FleetLimiter, _Line
 from django_workos_vault.backends.limiter import RateLimiter
 from django_workos_vault.backends.retries import Deadline
@@ -118,7 +119,7 @@ def budget():
 class TestFleet:
     def test_one_budget(self, budget):
         """Two clients of one budget have together what one would have alone."""
-        one, other = (FleetLimiter(RateLimiter(5), REDIS, budget) for _ in range(2))
+        one, other = (FleetLimiter(RateLimiter(5), Carried(REDIS), budget) for _ in range(2))
         for limiter in (one, other, one, other, one):
             limiter.acquire(Deadline(1))
         for limiter in (one, other):
@@ -128,7 +129,7 @@ class TestFleet:
 
     async def test_async(self, budget):
         """Async code draws on the same budget."""
-        limiter = FleetLimiter(RateLimiter(3), REDIS, budget)
+        limiter = FleetLimiter(RateLimiter(3), Carried(REDIS), budget)
         outcomes = await asyncio.gather(
             *(limiter.aacquire(Deadline(1)) for _ in range(5)), return_exceptions=True
         )
@@ -146,7 +147,7 @@ class TestFleet:
 
     def test_waits_for_a_turn(self, budget):
         """A turn that comes before the deadline is waited for; who cannot wait so long is told, and gone."""
-        limiter = FleetLimiter(RateLimiter(1), REDIS, budget, window=1)
+        limiter = FleetLimiter(RateLimiter(1), Carried(REDIS), budget, window=1)
         limiter.acquire(Deadline(1))
         waiting = threading.Thread(target=limiter.acquire, args=(Deadline(5),))
         waiting.start()
@@ -163,7 +164,7 @@ class TestFleet:
     def test_store_is_down(self, caplog):
         """Without its store a process keeps to the share by itself, warns once, and shows no password."""
         pytest.importorskip("limits")
-        limiter = FleetLimiter(RateLimiter(3), "redis://:pa55word@127.0.0.1:9/0", "x")
+        limiter = FleetLimiter(RateLimiter(3), Carried("redis://:pa55word@127.0.0.1:9/0"), "x")
         for _ in range(3):
             limiter.acquire(Deadline(5))
         with pytest.raises(VaultRateLimited):

@@ -233,6 +233,9 @@ class TestOptions:
             ({"max_connections": 0}, "max_connections must be"),
             ({"max_connections": 2.5}, "max_connections must be"),
             ({"rate_limit_share": 0}, "rate_limit_share must be"),
+            ({"rate_limit_store": "127.0.0.1/sk_test_secret"}, "rate_limit_store must be an address"),
+            ({"rate_limit_store": "redis://:x@h:sk_test_secret"}, "rate_limit_store must be an address"),
+            ({"rate_limit_share": 0, "rate_limit_store": "redis://:sk_test_secret@h"}, "rate_limit_share"),
             ({"rate_limit_share": 1.5}, "rate_limit_share must be"),
         ],
     )

@@ -2,11 +2,14 @@
 
 import asyncio
 import logging
+import re
 import threading
 import time
 from collections import deque
 from concurrent.futures import Future
+from contextlib import suppress
 
+from django_workos_vault.backends.calls import Carried
 from django_workos_vault.backends.limiter import WINDOW, RateLimiter, over_share
 from django_workos_vault.backends.retries import Deadline
 from django_workos_vault.exceptions import InvalidVaultConfiguration
@@ -16,6 +19,7 @@ logger = logging.getLogger(__name__)
 SHORTEST_WAIT = 0.05
 STORE_TIMEOUT = 1.0
 LEAVE_ALONE = 5.0
+NOT_AN_ADDRESS = "rate_limit_store must be an address like redis://host:6379/0."
 
 
 class FleetLimiter:
@@ -26,18 +30,25 @@ class FleetLimiter:
     ``own``: Vault still refuses what is too much, and an outage of Redis must not be one of decryption.
     """
 
-    def __init__(self, own: RateLimiter, store: str, budget: str, window: int = int(WINDOW)) -> None:
-        if not isinstance(store, str) or not store.startswith(("redis://", "rediss://", "redis+unix://")):
-            raise InvalidVaultConfiguration("rate_limit_store must be an address like redis://host:6379/0.")
+    def __init__(self, own: RateLimiter, store: Carried, budget: str, window: int = int(WINDOW)) -> None:
+        if not re.match(r"(rediss?|redis\+unix)://", str(store.text)):
+            raise InvalidVaultConfiguration(NOT_AN_ADDRESS)
         try:
             from limits import RateLimitItemPerSecond, errors, storage, strategies
         except ImportError as exc:
             raise InvalidVaultConfiguration(
                 "rate_limit_store needs two more libraries: pip install 'django-workos-vault[redis]'."
             ) from exc
-        redis = storage.RedisStorage(
-            store, wrap_exceptions=True, socket_timeout=STORE_TIMEOUT, socket_connect_timeout=STORE_TIMEOUT
-        )
+        redis = None
+        with suppress(ValueError):  # raised below, as it may quote a part of the password
+            redis = storage.RedisStorage(
+                store.text,
+                wrap_exceptions=True,
+                socket_timeout=STORE_TIMEOUT,
+                socket_connect_timeout=STORE_TIMEOUT,
+            )
+        if redis is None:
+            raise InvalidVaultConfiguration(NOT_AN_ADDRESS)
         self._strategy = strategies.MovingWindowRateLimiter(redis)
         self._store_error = errors.StorageError
         self._item = RateLimitItemPerSecond(own.limit, window, namespace="django_workos_vault")

@@ -65,8 +65,8 @@ class WorkOSVault(RemoteVault):
         rate_limit_store: str | None = None,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
-        key = Carried(api_key)
-        del api_key  # a traceback shows the locals of this frame
+        key, store = Carried(api_key), Carried(rate_limit_store)
+        del api_key, rate_limit_store  # a traceback shows the locals of this frame
         options.check_api_key(key)
         # httpx.Headers hides the key in its repr.
         self._headers = httpx.Headers(
@@ -82,7 +82,7 @@ class WorkOSVault(RemoteVault):
         self._deadline = options.positive("deadline", deadline)
         self._limits = httpx.Limits(max_connections=options.count("max_connections", max_connections))
         self._requests_allowed = max(1, int(REQUESTS * options.share("rate_limit_share", rate_limit_share)))
-        self._store = rate_limit_store
+        self._store = store
         self._budget = sha256(f"django_workos_vault {key.text}".encode()).hexdigest()[:16]
         self._transport = transport
         self._begin()
@@ -96,7 +96,7 @@ class WorkOSVault(RemoteVault):
         self.requests_made = 0
         self._lock = threading.Lock()
         own = RateLimiter(self._requests_allowed)
-        self._limiter = own if self._store is None else FleetLimiter(own, self._store, self._budget)
+        self._limiter = own if self._store.text is None else FleetLimiter(own, self._store, self._budget)
         self._pools = _Pools(self.base_url, self._limits, self._transport)
 
     def close(self) -> None:
