@@ -8,6 +8,7 @@ from django.core import checks
 from django.core.exceptions import FieldDoesNotExist
 from django.db.models import F, Model, OrderBy
 
+from django_workos_vault import conf
 from django_workos_vault.exceptions import InvalidVaultConfiguration
 from django_workos_vault.fields.base import EncryptedFieldMixin
 from django_workos_vault.handler import vaults
@@ -27,6 +28,50 @@ def check_vaults(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list
             vaults[alias]
         except InvalidVaultConfiguration as exc:
             messages.append(checks.Error(str(exc), id="django_workos_vault.E010"))
+    return messages
+
+
+@checks.register(checks.Tags.security)
+def check_live_key_under_debug(
+    app_configs: Sequence[AppConfig] | None, **kwargs: Any
+) -> list[checks.CheckMessage]:
+    """Debug mode and the keys of real data do not go together."""
+    return [
+        checks.Warning(
+            f"Vault {vault.alias!r} has a live API key (sk_live_...) while DEBUG is on.",
+            hint="Use a test key (sk_test_...) for development, and turn DEBUG off where the data are real.",
+            id="django_workos_vault.W002",
+        )
+        for vault in vaults.usable()
+        if not conf.in_production() and vault.backend.api_key_environment == "live"
+    ]
+
+
+@checks.register(checks.Tags.security, deploy=True)
+def check_vaults_for_production(
+    app_configs: Sequence[AppConfig] | None, **kwargs: Any
+) -> list[checks.CheckMessage]:
+    """What is good for development alone is not deployed."""
+    messages: list[checks.CheckMessage] = []
+    for vault in vaults.usable():
+        if vault.backend.for_development:
+            messages.append(
+                checks.Error(
+                    f"Vault {vault.alias!r} is a {type(vault.backend).__name__}: whoever reads its "
+                    "master key can open everything.",
+                    hint="Use WorkOSVault in production. Where this is meant to be, name this check in "
+                    "SILENCED_SYSTEM_CHECKS.",
+                    id="django_workos_vault.E011",
+                )
+            )
+        if vault.backend.api_key_environment == "test":
+            messages.append(
+                checks.Warning(
+                    f"Vault {vault.alias!r} has a test API key (sk_test_...) in production.",
+                    hint="Use the API key of the WorkOS production environment, which begins with sk_live_.",
+                    id="django_workos_vault.W001",
+                )
+            )
     return messages
 
 

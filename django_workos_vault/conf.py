@@ -1,8 +1,11 @@
 """The only reader of ``django.conf.settings``: ``WORKOS_VAULTS``, taken apart and validated."""
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import timedelta
+from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings
@@ -63,6 +66,27 @@ def vault_settings(alias: str) -> VaultSettings:
         key_context=_key_context(where, given),
         policy=_policy(where, given.get("DATA_KEYS", {})),
         options=options,
+    )
+
+
+def in_production() -> bool:
+    """Whether Django's debug mode is off."""
+    return not settings.DEBUG
+
+
+def project_directory() -> Path:
+    """Return the directory of the settings module; the current one where settings have no module."""
+    module = sys.modules.get(getattr(settings, "SETTINGS_MODULE", ""))
+    path = getattr(module, "__file__", None)
+    return Path(path).parent if path else Path.cwd()
+
+
+def api_key_digests() -> frozenset[bytes]:
+    """Return the SHA-256 digests of the configured API keys, for finding them without holding them."""
+    return frozenset(
+        sha256(vault["OPTIONS"]["api_key"].encode()).digest()
+        for vault in getattr(settings, SETTING, {}).values()
+        if vault.get("OPTIONS", {}).get("api_key")
     )
 
 

@@ -5,7 +5,7 @@ connection pools are. (``BaseConnectionHandler`` keeps one object per thread and
 """
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from threading import Lock
 from typing import Any
 
@@ -84,6 +84,13 @@ class VaultHandler:
 
     def __iter__(self) -> Iterator[str]:
         return iter(conf.vault_aliases())
+
+    def usable(self) -> Iterator[Vault]:
+        """Yield the vaults whose settings are right; the system checks tell of the others."""
+        with suppress(InvalidVaultConfiguration):
+            for alias in self:
+                with suppress(InvalidVaultConfiguration):
+                    yield self[alias]
 
     def reset(self) -> None:
         """Drop every vault with its keys and connections. The next use reads the settings again."""

@@ -6,7 +6,7 @@ has sealed ``max_messages`` values. The registry shares the current one between 
 
 import hmac
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -21,7 +21,13 @@ from cachetools import TTLCache
 from django_workos_vault.backends.base import VaultBackend
 from django_workos_vault.context import KeyContext
 from django_workos_vault.envelope import Envelope
-from django_workos_vault.exceptions import DecryptionForbidden, VaultRequestError, WrongKey
+from django_workos_vault.exceptions import (
+    DecryptionForbidden,
+    EnvelopeError,
+    VaultError,
+    VaultRequestError,
+    WrongKey,
+)
 from django_workos_vault.keys import DataKey, LoadedKey
 
 #: Messages a process takes from a key's budget at a time, so that counting costs one update per block.
@@ -178,6 +184,35 @@ class KeyRing:
         self._use_for_sealing(context, record, key)
         return key
 
+    def verify(
+        self, filed: Sequence[tuple[KeyContext, KeyRecord]]
+    ) -> list[VaultError | EnvelopeError | None]:
+        """Return what is wrong with each record, None where it unwraps to the key it names and describes.
+
+        Vault is asked for every one, together and concurrently, whatever is in memory.
+        """
+        answers = self.backend.decrypt_data_keys([record.wrapped for _, record in filed])
+        return [
+            self._fault(answer, context, record)
+            for answer, (context, record) in zip(answers, filed, strict=True)
+        ]
+
+    def _fault(
+        self, answer: DataKey | VaultError, context: KeyContext, record: KeyRecord
+    ) -> VaultError | EnvelopeError | None:
+        if isinstance(answer, VaultError):
+            return answer
+        key = LoadedKey(answer)
+        if not hmac.compare_digest(key.commitment, record.commitment):
+            return WrongKey(
+                f"The registry's record of data key {record.key_id} unwraps to another key: it was changed."
+            )
+        try:
+            self._check_proof(key, context, record)
+        except WrongKey as exc:
+            return exc
+        return None
+
     def forget(self) -> None:
         """Drop every key from memory. The next use asks Vault again."""
         with self._lock:
@@ -231,12 +266,15 @@ class KeyRing:
         if key is None:
             key = LoadedKey(self.backend.decrypt_data_key(record.wrapped))
             self._remember(key)
+        self._check_proof(key, context, record)
+        return key
+
+    def _check_proof(self, key: LoadedKey, context: KeyContext, record: KeyRecord) -> None:
         if not hmac.compare_digest(self._proof(key, context), record.proof):
             raise WrongKey(
                 f"The registry's data key {record.key_id} of vault {self.vault!r} does not belong to the key "
                 f"context it is filed under: the record was changed. Delete it; a new key is made."
             )
-        return key
 
     def _use_for_sealing(self, context: KeyContext, record: KeyRecord, key: LoadedKey) -> None:
         age = (datetime.now(UTC) - record.created_at).total_seconds()

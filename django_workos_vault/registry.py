@@ -18,11 +18,11 @@ class DatabaseRegistry:
 
     def current(self, context: KeyContext) -> KeyRecord | None:
         newest = self._rows(context).order_by("-generation").first()
-        return _key_record(newest) if newest else None
+        return key_record(newest) if newest else None
 
     def find(self, commitment: bytes) -> KeyRecord | None:
         row = DataKeyRecord.objects.filter(vault=self._vault, commitment=commitment.hex()).first()
-        return _key_record(row) if row else None
+        return key_record(row) if row else None
 
     def add(self, context: KeyContext, record: KeyRecord, after: KeyRecord | None) -> KeyRecord:
         generation = 1
@@ -75,7 +75,8 @@ class DatabaseRegistry:
             )
 
 
-def _key_record(row: DataKeyRecord) -> KeyRecord:
+def key_record(row: DataKeyRecord) -> KeyRecord:
+    """Return what the key ring wants to know of ``row``. Raises ValueError when it is not hexadecimal."""
     return KeyRecord(
         commitment=bytes.fromhex(row.commitment),
         proof=bytes.fromhex(row.proof),

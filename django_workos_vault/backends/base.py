@@ -47,6 +47,10 @@ class VaultBackend(ABC):
 
     #: requests sent since the process started, for people and tests that count them
     requests_made: int = 0
+    #: "test" or "live" where the vault's API key says so
+    api_key_environment: str | None = None
+    #: whether its keys are good for development only
+    for_development: bool = False
 
     @abstractmethod
     def create_data_key(self, context: Mapping[str, str]) -> DataKey:

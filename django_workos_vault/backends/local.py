@@ -45,6 +45,8 @@ class LocalVault(VaultBackend):
     are no objects, and revocations end with the process.
     """
 
+    for_development = True
+
     def __init__(
         self,
         *,
@@ -57,6 +59,9 @@ class LocalVault(VaultBackend):
         self.objects = None if objects_file is None else ObjectStore(self._state, self.keys)
         self._lock = threading.Lock()
         self.requests_made = 0
+
+    def __repr__(self) -> str:
+        return "<LocalVault>"
 
     def create_data_key(self, context: Mapping[str, str]) -> DataKey:
         context = validate_key_context(context)

@@ -28,6 +28,11 @@ def check_api_key(key: Carried) -> None:
         )
 
 
+def environment(key: Carried) -> str | None:
+    """ "test" or "live" where the key's own prefix says so."""
+    return next((name for name in ("test", "live") if key.text.startswith(f"sk_{name}_")), None)
+
+
 def base_url(url: object) -> str:
     """An https address, or an http one on loopback, without a trailing slash."""
     if not isinstance(url, str):

@@ -68,6 +68,7 @@ class WorkOSVault(RemoteVault):
         key, store = Carried(api_key), Carried(rate_limit_store)
         del api_key, rate_limit_store  # a traceback shows the locals of this frame
         options.check_api_key(key)
+        self.api_key_environment = options.environment(key)
         # httpx.Headers hides the key in its repr.
         self._headers = httpx.Headers(
             {

@@ -16,6 +16,14 @@ from django_workos_vault.cells import BadCell
 KEYS_SHOWN = 100
 
 
+def positive(argument: str) -> int:
+    """Return a command's argument as an integer over 0. Raises ValueError, as argparse expects."""
+    number = int(argument)
+    if number < 1:
+        raise ValueError
+    return number
+
+
 def style_for(out: OutputWrapper, style: Style, forced: bool) -> Style:
     """Return ``style``, or a colourless one where ``out`` (not just the process's stdout) is no terminal."""
     return style if forced or out.isatty() else no_style()

@@ -9,7 +9,7 @@ from django.db import connections, router
 
 from django_workos_vault.exceptions import VaultError
 from django_workos_vault.fields.base import EncryptedFieldMixin
-from django_workos_vault.management.output import as_json, bad_cells, progress_bar, style_for, table
+from django_workos_vault.management.output import as_json, bad_cells, positive, progress_bar, style_for, table
 from django_workos_vault.reencryption import Rekeying, Resealing, Run, UnknownTarget, fields_of
 
 
@@ -23,7 +23,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--database", choices=list(connections), help="alias (where the model is written)"
         )
-        parser.add_argument("--batch-size", type=_positive, default=500, metavar="ROWS", help="(500)")
+        parser.add_argument("--batch-size", type=positive, default=500, metavar="ROWS", help="(500)")
         parser.add_argument("--start-after", metavar="PK", help="take an interrupted run up behind this row")
         parser.add_argument(
             "--dry-run", action="store_true", help="open every cell, write nothing, make no key"
@@ -101,13 +101,6 @@ class Command(BaseCommand):
         style = style_for(self.stdout, self.style, options["force_color"])
         for line in bad_cells(run.left):
             self.stdout.write(style.ERROR(line))
-
-
-def _positive(argument: str) -> int:
-    number = int(argument)
-    if number < 1:
-        raise ValueError
-    return number
 
 
 def _primary_key(field: EncryptedFieldMixin, text: str | None) -> Any:

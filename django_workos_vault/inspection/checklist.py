@@ -1,0 +1,44 @@
+"""The steps in their order, and which of them make no sense after another has failed."""
+
+from collections.abc import Iterator
+
+from django_workos_vault import conf
+from django_workos_vault.handler import vaults
+from django_workos_vault.inspection.columns import ColumnReport, inspect_columns, inspectable_models
+from django_workos_vault.inspection.findings import Finding, Progress
+from django_workos_vault.inspection.settings import inspect_settings
+from django_workos_vault.inspection.tracked_files import inspect_tracked_files
+from django_workos_vault.inspection.vault import inspect_registry, inspect_round_trip
+
+
+class Inspection:
+    """One run of the checklist over all vaults and encrypted columns.
+
+    ``sample`` is the number of rows to open in each column, None for all; ``using`` a database alias, None
+    for where each model is read.
+    """
+
+    def __init__(self, *, sample: int | None, using: str | None, progress: Progress) -> None:
+        self._sample = sample
+        self._using = using
+        self._progress = progress
+        self.columns: list[ColumnReport] = []
+
+    def findings(self) -> Iterator[Finding]:
+        """Do the work, yielding what each step found. :attr:`columns` is filled along the way."""
+        yield from inspect_settings()
+        yield from inspect_tracked_files(conf.project_directory(), conf.api_key_digests())
+        usable = set()
+        for vault in vaults.usable():
+            failed = False
+            for finding in inspect_round_trip(vault):
+                failed |= finding.status == "problem"
+                yield finding
+            if failed:
+                message = "Keys and columns of this vault were not looked at."
+                yield Finding("registry", vault.alias, "skipped", message)
+                continue
+            usable.add(vault.alias)
+            yield from inspect_registry(vault, self._progress)
+        for _, fields in inspectable_models(usable):
+            yield from inspect_columns(fields, self.columns, self._using, self._sample, self._progress)

@@ -1,0 +1,101 @@
+"""One vault: it answers, data keys make the round trip, and every key in the registry is what it claims."""
+
+import hmac
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+from django_workos_vault.context import KeyContext
+from django_workos_vault.exceptions import EnvelopeError, InvalidVaultConfiguration, VaultError
+from django_workos_vault.handler import Vault
+from django_workos_vault.inspection.findings import Finding, Progress, advice_for
+from django_workos_vault.keyring import KeyRecord
+from django_workos_vault.keys import DataKey
+from django_workos_vault.models import DataKeyRecord
+from django_workos_vault.registry import key_record
+
+#: For vaults without a KEY_CONTEXT of their own. The first run makes Vault create this KEK.
+_FALLBACK_CONTEXT = {"app": "django-workos-vault-check"}
+_KEYS_AT_A_TIME = 100
+
+
+def inspect_round_trip(vault: Vault) -> Iterator[Finding]:
+    """Yield findings of three requests and more: create and unwrap a data key, rekey and unwrap it."""
+    context = (vault.key_context or KeyContext(_FALLBACK_CONTEXT)).items
+    backend = vault.backend
+    with ExitStack() as wiping:
+
+        def asked(call: Callable[[], DataKey]) -> DataKey:
+            key = call()
+            wiping.callback(key.wipe)
+            return key
+
+        try:
+            made = asked(lambda: backend.create_data_key(context))
+        except (VaultError, InvalidVaultConfiguration) as exc:
+            yield Finding("request", vault.alias, "problem", str(exc), advice_for(exc))
+            return
+        yield Finding("request", vault.alias, "ok", f"{backend!r} answers and takes the credentials.")
+        try:
+            unwrapped = asked(lambda: backend.decrypt_data_key(made.wrapped))
+            yield _same(vault, "created and unwrapped", made, unwrapped)
+            rekeyed = asked(lambda: backend.rekey_data_key(made.wrapped, context))
+            unwrapped = asked(lambda: backend.decrypt_data_key(rekeyed.wrapped))
+            yield _same(vault, "rekeyed and unwrapped", made, unwrapped)
+        except VaultError as exc:
+            yield Finding("data key", vault.alias, "problem", str(exc), advice_for(exc))
+
+
+def _same(vault: Vault, done: str, one: DataKey, other: DataKey) -> Finding:
+    if hmac.compare_digest(one.plaintext, other.plaintext):
+        return Finding("data key", vault.alias, "ok", f"A data key was {done}: the same key came back.")
+    return Finding(
+        "data key",
+        vault.alias,
+        "problem",
+        f"A data key was {done}, and another key came back.",
+        "Write nothing with this vault: what is sealed now could not be opened. Is base_url really Vault's?",
+    )
+
+
+def inspect_registry(vault: Vault, progress: Progress) -> Iterator[Finding]:
+    """Yield a finding for each record of the vault's registry that is not what it claims, or one for all."""
+    rows = DataKeyRecord.objects.filter(vault=vault.alias).order_by("pk")
+    total, wrong = rows.count(), 0
+    with progress(total, "keys") as bar:
+        last = 0
+        while batch := list(rows.filter(pk__gt=last)[:_KEYS_AT_A_TIME]):
+            for finding in _faults(vault, batch):
+                wrong += 1
+                yield finding
+            bar.update(len(batch))
+            last = batch[-1].pk
+    if not wrong:
+        yield Finding("registry", vault.alias, "ok", f"All {total} data keys unwrap and are filed rightly.")
+
+
+def _faults(vault: Vault, rows: list[DataKeyRecord]) -> Iterator[Finding]:
+    readable: list[tuple[KeyContext, KeyRecord]] = []
+    for row in rows:
+        try:
+            context, record = KeyContext(row.key_context), key_record(row)
+        except (InvalidVaultConfiguration, ValueError):
+            yield _fault(vault, row.key_id, "The record cannot be read: it was changed.", _REPAIR)
+            continue
+        if not hmac.compare_digest(context.digest, row.context_digest):
+            yield _fault(vault, row.key_id, "The record is filed under another key context.", _REPAIR)
+            continue
+        readable.append((context, record))
+    for (_, record), fault in zip(readable, vault.keyring.verify(readable), strict=True):
+        if fault is not None:
+            advice = _REPAIR if isinstance(fault, EnvelopeError) else advice_for(fault)
+            yield _fault(vault, record.key_id, str(fault), advice)
+
+
+def _fault(vault: Vault, key_id: str, message: str, advice: str) -> Finding:
+    return Finding("registry", f"{vault.alias}: data key {key_id}", "problem", message, advice)
+
+
+_REPAIR = (
+    "Find out who writes to the registry table. Restore the record from a backup; with inline envelopes it "
+    "may be deleted instead: cells carry their own wrapped key, and a new key is made for writing."
+)

@@ -1,0 +1,97 @@
+"""``manage.py vault_check``: the checklist to run before an installation is trusted."""
+
+from dataclasses import asdict
+from functools import partial
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import connections
+
+from django_workos_vault.inspection import Finding, Inspection
+from django_workos_vault.management.output import (
+    as_json,
+    bad_cells,
+    positive,
+    progress_bar,
+    style_for,
+    table,
+)
+
+
+class Command(BaseCommand):
+    """Exit status 1 when anything is wrong."""
+
+    help = "Check settings, tracked files, the vaults, every registered data key and stored rows."
+    requires_system_checks = []  # they are part of the checklist
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        rows = parser.add_mutually_exclusive_group()
+        rows.add_argument(
+            "--sample", type=positive, default=100, metavar="ROWS", help="rows to open in each column (100)"
+        )
+        rows.add_argument("--all", action="store_true", help="open every row")
+        parser.add_argument("--database", choices=list(connections), help="alias (where each model is read)")
+        parser.add_argument("--format", choices=["text", "json"], default="text")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Go through the checklist and print it as it comes, or as one document at the end."""
+        as_text = options["format"] == "text"
+        inspection = Inspection(
+            sample=None if options["all"] else options["sample"],
+            using=options["database"],
+            progress=partial(progress_bar, verbosity=options["verbosity"]),
+        )
+        style = style_for(self.stdout, self.style, options["force_color"])
+        findings = []
+        for finding in inspection.findings():
+            findings.append(finding)
+            if as_text:
+                self._tell(finding, style)
+        problems = sum(finding.status == "problem" for finding in findings)
+        if as_text:
+            self._tell_columns(inspection, style)
+        else:
+            self.stdout.write(as_json(_document(findings, inspection)))
+        if problems:
+            raise CommandError(f"{problems} of {len(findings)} checks found a problem.")
+        if as_text:
+            self.stdout.write(style.SUCCESS("Everything that was checked is in order."))
+
+    def _tell(self, finding: Finding, style: Any) -> None:
+        paint = {"ok": style.SUCCESS, "problem": style.ERROR, "skipped": style.WARNING}[finding.status]
+        status, step = paint(f"{finding.status:7}"), f"{finding.step:13}"
+        self.stdout.write(f"{status}  {step}  {finding.subject}: {finding.message}")
+        if finding.advice:
+            self.stdout.write(f"{'':24}  {finding.advice}")
+
+    def _tell_columns(self, inspection: Inspection, style: Any) -> None:
+        counts = [
+            (report.column, kind.data_key, f"version {kind.version}", kind.stored, number)
+            for report in inspection.columns
+            for kind, number in sorted(report.kinds.items())
+        ]
+        if counts:
+            lines = table(["column", "data key", "envelope", "key", "cells"], counts)
+            self.stdout.write("\n" + "\n".join(lines) + "\n")
+        for line in bad_cells(cell for report in inspection.columns for cell in report.bad):
+            self.stdout.write(style.ERROR(line))
+
+
+def _document(findings: list[Finding], inspection: Inspection) -> dict[str, Any]:
+    return {
+        "ok": not any(finding.status == "problem" for finding in findings),
+        "findings": [asdict(finding) for finding in findings],
+        "columns": [
+            {
+                "column": report.column,
+                "rows": report.rows,
+                "null": report.null,
+                "opened": report.opened,
+                "cannot_be_opened": [asdict(cell) for cell in report.bad],
+                "cells": [
+                    {**kind._asdict(), "cells": number} for kind, number in sorted(report.kinds.items())
+                ],
+            }
+            for report in inspection.columns
+        ],
+    }
