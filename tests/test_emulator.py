@@ -336,7 +336,15 @@ def test_a_share_of_the_requests_fails(http):
 
 @pytest.mark.parametrize(
     "settings",
-    [{"fail": 2}, {"fail": "all"}, {"latency": -1}, {"fail_status": 200}, {"speed": 1}, {"_due": 1}],
+    [
+        {"fail": 2},
+        {"fail": "all"},
+        {"latency": -1},
+        {"fail_status": 200},
+        {"retry_after": "∞"},
+        {"speed": 1},
+        {"_due": 1},
+    ],
 )
 def test_a_fault_setting_that_does_not_exist_is_422(http, settings):
     """Names and values are checked, and nothing is changed."""

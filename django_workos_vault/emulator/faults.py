@@ -90,11 +90,15 @@ def _whole(low: int, high: int) -> Any:
     return lambda value: type(value) is int and low <= value <= high
 
 
+def _is_header(value: str) -> bool:
+    return value.isascii() and value.isprintable()
+
+
 _SETTINGS = {
     "latency": _number(0, 60),
     "fail": _number(0, 1),
     "fail_next": _whole(0, 10**9),
     "fail_status": _whole(400, 599),
-    "retry_after": lambda value: value is None or (isinstance(value, str) and value.isprintable()),
+    "retry_after": lambda value: value is None or (isinstance(value, str) and _is_header(value)),
     "rate_limit": lambda value: value is None or _whole(0, 10**9)(value),
 }
