@@ -89,6 +89,18 @@ class BlindIndex(DigestAt):
         [source] = self.get_source_expressions()
         return self._entry(source.output_field)[0]
 
+    @property
+    def source_name(self) -> str | None:
+        """Name of the field, as it was declared."""
+        [source] = self.get_source_expressions()
+        return getattr(source, "name", None)
+
+    def digest_of(self, field: Any, value: Any, instance: Any) -> bytes | None:
+        """Return the digest that ``value`` would have in this index, in the row ``instance``."""
+        kind = self._entry(field)[1]
+        others = {name: getattr(instance, name, None) for name in getattr(kind, "with_fields", ())}
+        return field.digest_of(kind, value, others)  # type: ignore[no-any-return]
+
     def replace_expressions(self, replacements: Any) -> Any:
         """Put the digest in place of a value: ``full_clean()`` compares a row that is not stored yet."""
         [source] = self.get_source_expressions()

@@ -34,6 +34,7 @@ from django_workos_vault.fields.rows import (
 )
 from django_workos_vault.fields.sealed import Sealed, SealedAttribute
 from django_workos_vault.fields.serialization import cell_to_text, text_to_cell
+from django_workos_vault.fields.unique import refuse_duplicate, refuse_duplicate_in_serializer
 from django_workos_vault.handler import Vault, vaults
 
 _READS_FOR_A_FIXTURE = PythonSerializer._value_from_field.__code__  # type: ignore[attr-defined]
@@ -100,6 +101,7 @@ class EncryptedFieldMixin(DigestsMixin):
         self.explicit_label = label
         self.previous_labels = tuple(previous_labels)
         super().__init__(*args, **kwargs)
+        self.validators.append(refuse_duplicate_in_serializer)
 
     def deconstruct(self) -> Any:
         name, path, args, kwargs = super().deconstruct()
@@ -319,7 +321,10 @@ class EncryptedFieldMixin(DigestsMixin):
         and the cell must be sealed anew, that is a ValidationError.
         """
         if type(value) is not Sealed:
-            return super().clean(value, model_instance)
+            cleaned = super().clean(value, model_instance)
+            if model_instance is not None:
+                refuse_duplicate(self, cleaned, model_instance)
+            return cleaned
         moved = model_instance is not None and self.row_changed(value, model_instance)
         if cells_are_to_stay_sealed() and not moved:
             return value

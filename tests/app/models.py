@@ -78,7 +78,7 @@ class Device(models.Model):
 class Account(models.Model):
     """Found and kept apart by its encrypted columns."""
 
-    organization = models.ForeignKey(Organization, models.CASCADE, null=True)
+    organization = models.ForeignKey(Organization, models.CASCADE, null=True, blank=True)
     email = EncryptedEmailField(null=True, blank=True, blind_indexes=[CaseFolded(exact=True)])
     login = EncryptedCharField(max_length=50, null=True, blank=True, blind_indexes=[Exact(), CaseFolded()])
     phone = EncryptedCharField(max_length=30, null=True, blind_indexes=[Digits(exact=True)])
