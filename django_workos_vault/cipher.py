@@ -1,22 +1,20 @@
 """Seal and open one value: key context, label and row binding in, bytes out."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from os import urandom
 
 from cryptography.exceptions import InvalidTag
 
 from django_workos_vault import envelope
 from django_workos_vault.context import KeyContext
-from django_workos_vault.envelope import NONCE_BYTES, TAG_BYTES, Envelope
-from django_workos_vault.exceptions import (
-    EnvelopeError,
-    MalformedEnvelope,
-    TamperedEnvelope,
-    WrongBinding,
-)
+from django_workos_vault.envelope import COMMITMENT_BYTES, LABEL_ID_BYTES, NONCE_BYTES, TAG_BYTES, Envelope
+from django_workos_vault.exceptions import EnvelopeError, MalformedEnvelope, TamperedEnvelope, WrongBinding
+from django_workos_vault.forbidding import check_opening_allowed, forbidden_vaults
 from django_workos_vault.keyring import KeyRing
-from django_workos_vault.keys import LoadedKey
+from django_workos_vault.keys import Head, LoadedKey
 
+_COMMITMENT_AT = 3 + LABEL_ID_BYTES
+_COMMITMENT = slice(_COMMITMENT_AT, _COMMITMENT_AT + COMMITMENT_BYTES)
 _BODY_BYTES = NONCE_BYTES + TAG_BYTES
 
 
@@ -25,6 +23,11 @@ class Cipher:
 
     ``label`` names the column (``app_label.Model.field``); ``previous_labels`` are names it had before, whose
     cells it still opens.
+
+    All cells of one column and key that are neither bound to a row nor carry digests begin with the same
+    bytes, up to their nonce. Those are worked out once and kept with the key (:class:`Head`). A cell that
+    begins with exactly these bytes has passed every check that :func:`envelope.parse` and :meth:`_opened`
+    would make of them.
     """
 
     def __init__(self, keyring: KeyRing, label: str, previous_labels: Iterable[str] = ()) -> None:
@@ -33,6 +36,8 @@ class Cipher:
         self._label_id = envelope.label_id(label)
         self._labels = {envelope.label_id(name): name for name in (*previous_labels, label)}
         self._reference_flag = envelope.REFERENCE if keyring.policy.envelope == "reference" else 0
+        self._key_in_memory = keyring.cache.get
+        self._now = keyring.clock
 
     def seal(
         self,
@@ -56,24 +61,59 @@ class Cipher:
             flags |= envelope.PADDED
             plaintext = _pad(plaintext, pad_to)
         key = self.keyring.sealing_key(context)
-        if binding or digests:
-            head, associated_data = self._head(key, flags, binding, digests)
-        else:
-            head, associated_data = key.headers.get((self._label_id, flags)) or self._shared_head(key, flags)
+        head = key.heads.get(self)
+        if head is None or head.flags != flags or digests:
+            head = self._head(key, flags, binding, digests)
         nonce = urandom(NONCE_BYTES)
-        sealed = key.aead.encrypt(nonce, plaintext, associated_data)
-        return head + nonce + sealed[-TAG_BYTES:] + sealed[:-TAG_BYTES]
+        sealed = key.aead.encrypt(nonce, plaintext, head.associated_data)
+        return head.start + nonce + sealed[-TAG_BYTES:] + sealed[:-TAG_BYTES]
 
-    def open(self, cell: bytes, *, binding: bytes = b"") -> bytes:
+    def open(self, cell: bytes, *, binding: bytes = b"", neighbours: list[bytes] | None = None) -> bytes:
         """Return the plaintext of ``cell``.
 
-        ``binding`` is what :meth:`seal` was given. Raises an EnvelopeError that says what is wrong with the
-        cell, a VaultError when its key cannot be unwrapped, DecryptionForbidden where opening is off.
+        ``binding`` is what :meth:`seal` was given. ``neighbours`` are cells likely to be opened next: when
+        the key is not in memory, theirs are unwrapped along with it, and the list is emptied. Raises an
+        EnvelopeError that says what is wrong with the cell, a VaultError when its key cannot be unwrapped,
+        DecryptionForbidden where opening is off.
         """
-        self.keyring.check_opening_allowed()
+        key = self._key_in_memory(cell[_COMMITMENT])
+        if key is None or binding or forbidden_vaults.get() or self._now() >= key.expires_at:
+            return self._opened(cell, binding, neighbours)
+        head = key.heads.get(self)
+        if head is None or not cell.startswith(head.start) or len(cell) < head.size + _BODY_BYTES:
+            return self._opened(cell, binding, neighbours)
+        tag_at = head.size + NONCE_BYTES
+        text_at = tag_at + TAG_BYTES
+        try:
+            plaintext = key.aead.decrypt(
+                cell[head.size : tag_at], cell[text_at:] + cell[tag_at:text_at], head.associated_data
+            )
+        except InvalidTag:
+            raise self._tampered() from None
+        self.keyring.counters.opened += 1
+        return _unpad(plaintext) if head.flags & envelope.PADDED else plaintext
+
+    def load_keys(self, cells: Iterable[bytes]) -> None:
+        """Unwrap the keys of ``cells`` together; cells that are no envelopes are passed over.
+
+        Raises DecryptionForbidden where opening is off.
+        """
+        check_opening_allowed(self.keyring.vault)
+        self.keyring.load(readable(cells))
+
+    def secure(self, cell: bytes, database: str) -> None:
+        """Make sure that ``cell``, about to be written to ``database``, does not commit without its key.
+
+        Raises WrongKey when that cannot be promised.
+        """
+        if self.keyring.ledger.unsettled and self._reference_flag:
+            self.keyring.ledger.secure(envelope.parse(cell).commitment, database)
+
+    def _opened(self, cell: bytes, binding: bytes, neighbours: list[bytes] | None) -> bytes:
+        check_opening_allowed(self.keyring.vault)
         parsed = envelope.parse(cell)
         label = self._label_of(parsed)
-        key = self.keyring.opening_key(parsed)
+        key = self.keyring.opening_key(parsed, () if neighbours is None else _emptied(neighbours))
         if parsed.binding != binding:
             raise WrongBinding(f"The cell in {self.label} was sealed for another row.")
         associated_data = envelope.associated_data(
@@ -82,23 +122,14 @@ class Cipher:
         try:
             plaintext = key.aead.decrypt(parsed.nonce, parsed.ciphertext + parsed.tag, associated_data)
         except InvalidTag:
-            raise TamperedEnvelope(f"The cell in {self.label} was changed after it was sealed.") from None
+            raise self._tampered() from None
+        if not parsed.binding and not parsed.digests and label == self.label:
+            key.heads.setdefault(self, Head(cell[: parsed.body_at], associated_data, parsed.flags))
+        self.keyring.counters.opened += 1
         return _unpad(plaintext) if parsed.flags & envelope.PADDED else plaintext
 
-    def load_keys(self, cells: Iterable[bytes]) -> None:
-        """Unwrap the keys of ``cells`` together; cells that are no envelopes are passed over.
-
-        Raises DecryptionForbidden where opening is off.
-        """
-        self.keyring.check_opening_allowed()
-        self.keyring.load(self._readable(cells))
-
-    def _readable(self, cells: Iterable[bytes]) -> Iterable[Envelope]:
-        for cell in cells:
-            try:
-                yield envelope.parse(cell)
-            except EnvelopeError:
-                continue
+    def _tampered(self) -> TamperedEnvelope:
+        return TamperedEnvelope(f"The cell in {self.label} was changed after it was sealed.")
 
     def _label_of(self, parsed: Envelope) -> str:
         try:
@@ -109,17 +140,36 @@ class Cipher:
                 "in previous_labels."
             ) from None
 
-    def _head(self, key: LoadedKey, flags: int, binding: bytes, digests: bytes) -> tuple[bytes, bytes]:
+    def _head(self, key: LoadedKey, flags: int, binding: bytes, digests: bytes) -> Head:
         key_reference = b"" if flags & envelope.REFERENCE else key.wrapped
-        return (
+        head = Head(
             envelope.digests_front(digests)
             + envelope.header(flags, self._label_id, key.commitment, binding, key_reference),
             envelope.associated_data(flags, key.commitment, binding, digests, self.label),
+            flags,
         )
-
-    def _shared_head(self, key: LoadedKey, flags: int) -> tuple[bytes, bytes]:
-        head = key.headers[self._label_id, flags] = self._head(key, flags, b"", b"")
+        if not binding and not digests:
+            key.heads[self] = head
         return head
+
+
+def readable(cells: Iterable[bytes]) -> Iterator[Envelope]:
+    """Yield the first envelope of each data key among ``cells``, passing over what is no envelope."""
+    seen = set()
+    for cell in cells:
+        start = cell[: _COMMITMENT.stop]
+        if start not in seen:
+            seen.add(start)
+            try:
+                yield envelope.parse(cell)
+            except EnvelopeError:
+                continue
+
+
+def _emptied(neighbours: list[bytes]) -> Iterator[Envelope]:
+    cells = neighbours[:]
+    neighbours.clear()  # looked at once, or a page whose keys cannot be had would be searched for every cell
+    yield from readable(cells)
 
 
 def _pad(plaintext: bytes, block: int) -> bytes:

@@ -13,7 +13,7 @@ from django.conf import settings
 from django_workos_vault.backends.base import VaultBackend
 from django_workos_vault.context import KeyContext
 from django_workos_vault.exceptions import InvalidVaultConfiguration
-from django_workos_vault.keyring import DataKeyPolicy
+from django_workos_vault.policy import DataKeyPolicy
 
 SETTING = "WORKOS_VAULTS"
 _VAULT_OPTIONS = frozenset({"BACKEND", "KEY_CONTEXT", "DATA_KEYS", "OPTIONS"})
@@ -140,7 +140,8 @@ def _policy(where: str, given: object) -> DataKeyPolicy:
             raise InvalidVaultConfiguration(
                 f"{where}[{name!r}] must be {wanted.__name__}, not {type(value).__name__}."
             )
-        if (isinstance(value, timedelta) and value <= timedelta(0)) or (isinstance(value, int) and value < 1):
+        least = timedelta(0) if name == "outage_grace" else timedelta(microseconds=1)
+        if (isinstance(value, timedelta) and value < least) or (isinstance(value, int) and value < 1):
             raise InvalidVaultConfiguration(f"{where}[{name!r}] must be positive.")
     if given.get("max_messages", 1) > 2**32:
         raise InvalidVaultConfiguration(

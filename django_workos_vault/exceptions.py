@@ -18,11 +18,13 @@
       WrongBinding                   intact, but sealed for another field or another row
     InvalidVaultConfiguration        settings (also Django's ImproperlyConfigured)
     DecryptionForbidden              opening was switched off by ``decryption_forbidden()``
+    WouldBlockEventLoop              a key was needed from Vault in a running event loop (also Django's
+                                     SynchronousOnlyOperation)
 
 An outage and tampering never look alike. No message carries a plaintext, a key or an API key.
 """
 
-from django.core.exceptions import ImproperlyConfigured
+from django.core.exceptions import ImproperlyConfigured, SynchronousOnlyOperation
 
 
 class VaultError(Exception):
@@ -91,3 +93,7 @@ class InvalidVaultConfiguration(ImproperlyConfigured):
 
 class DecryptionForbidden(Exception):
     """Opening a cell was asked for where ``decryption_forbidden()`` is in force."""
+
+
+class WouldBlockEventLoop(SynchronousOnlyOperation):
+    """Synchronous code in a running event loop needs a key that Vault would have to be asked for."""

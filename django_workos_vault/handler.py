@@ -5,7 +5,7 @@ connection pools are. (``BaseConnectionHandler`` keeps one object per thread and
 """
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, suppress
+from contextlib import suppress
 from threading import Lock
 from typing import Any
 
@@ -16,8 +16,10 @@ from django_workos_vault import blind, conf
 from django_workos_vault.backends.base import VaultBackend
 from django_workos_vault.cipher import Cipher
 from django_workos_vault.exceptions import InvalidVaultConfiguration
+from django_workos_vault.forbidding import ForbidDecryption
 from django_workos_vault.index_keys import IndexKeys
 from django_workos_vault.keyring import KeyRing
+from django_workos_vault.policy import KeyRingStats
 from django_workos_vault.registry import DatabaseRegistry, DatabaseRootKeys
 
 
@@ -60,9 +62,13 @@ class Vault:
         """Return the 32-byte blind-index digest of ``message`` in the index ``kind`` of ``label``."""
         return blind.digest(self.index_keys.key(kind.version, kind.info(label)), message, kind.bits)
 
-    def decryption_forbidden(self) -> AbstractContextManager[None]:
+    def decryption_forbidden(self) -> ForbidDecryption:
         """Make every opening in this thread or task raise DecryptionForbidden. Also a decorator."""
-        return self.keyring.decryption_forbidden()
+        return ForbidDecryption(self.alias)
+
+    def stats(self) -> KeyRingStats:
+        """Return what this vault did in this process so far."""
+        return self.keyring.stats()
 
 
 class VaultHandler:

@@ -1,103 +1,34 @@
-"""Which data key to seal with, and which to open with: bounded, timed, each made or unwrapped once.
+"""Which data key to seal with: made once, shared between processes, kept within its budget and its age.
 
 A data key is shared by everything sealed under one (vault, key context) until it is ``rotate_after`` old or
 has sealed ``max_messages`` values. The registry shares the current one between processes.
 """
 
 import hmac
+import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future
-from contextlib import contextmanager
-from contextvars import ContextVar
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from itertools import count
-from threading import Lock
-from typing import Protocol
-
-from cachetools import TTLCache
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from itertools import islice
+from weakref import WeakSet
 
 from django_workos_vault.backends.base import VaultBackend
 from django_workos_vault.context import KeyContext
 from django_workos_vault.envelope import Envelope
-from django_workos_vault.exceptions import (
-    DecryptionForbidden,
-    EnvelopeError,
-    VaultError,
-    VaultRequestError,
-    WrongKey,
-)
+from django_workos_vault.exceptions import EnvelopeError, VaultError, VaultPermissionDenied, WrongKey
+from django_workos_vault.keycache import KeyCache
 from django_workos_vault.keys import DataKey, LoadedKey
+from django_workos_vault.ledger import Account, Ledger
+from django_workos_vault.loader import KeyLoader, Outcome
+from django_workos_vault.policy import DataKeyPolicy, KeyRingStats
+from django_workos_vault.records import KeyRecord, Registry
+from django_workos_vault.singleflight import SingleFlight
 
-#: Messages a process takes from a key's budget at a time, so that counting costs one update per block.
-LEASE_BLOCK = 2**20
-
-
-@dataclass(frozen=True, slots=True)
-class DataKeyPolicy:
-    """How data keys are used: the ``DATA_KEYS`` setting.
-
-    ``max_messages`` bounds the values sealed with one key; with random 96-bit nonces NIST SP 800-38D
-    (section 8.3) allows 2**32. ``cache_ttl`` is how long a plaintext key may stay in memory.
-    """
-
-    rotate_after: timedelta = timedelta(days=30)
-    max_messages: int = 2**31
-    cache_ttl: timedelta = timedelta(minutes=5)
-    cache_size: int = 1024
-    envelope: str = "inline"
-
-
-@dataclass(frozen=True, slots=True)
-class KeyRecord:
-    """What the registry remembers of a data key: everything but the key.
-
-    ``commitment`` (32 bytes) names it; ``proof`` (32 bytes) can only be made with the key itself and ties it
-    to its vault and context, so that nobody who can merely write the table can redirect writes to a key of
-    another context.
-    """
-
-    commitment: bytes
-    proof: bytes
-    key_id: str
-    wrapped: bytes
-    created_at: datetime
-
-
-class Registry(Protocol):
-    """Shares the current wrapped data key of each context between processes."""
-
-    def current(self, context: KeyContext) -> KeyRecord | None:
-        """Return the newest record for ``context``."""
-
-    def add(self, context: KeyContext, record: KeyRecord, after: KeyRecord | None) -> KeyRecord:
-        """Store ``record`` as the successor of ``after``; return the winner's when another was faster."""
-
-    def find(self, commitment: bytes) -> KeyRecord | None:
-        """Return the record of one key."""
-
-    def lease(self, record: KeyRecord, messages: int, limit: int) -> bool:
-        """Take ``messages`` from the key's budget of ``limit``; False when that many are not left."""
-
-    def ensure(self, context: KeyContext, record: KeyRecord) -> bool:
-        """Make sure that ``record`` is stored; True once the transaction that stored it has committed."""
-
-
-class _SealingKey:
-    __slots__ = ("confirmed", "expires_at", "key", "leased", "record", "used")
-
-    def __init__(self, key: LoadedKey, record: KeyRecord, expires_at: float, leased: int) -> None:
-        self.key = key
-        self.record = record
-        self.expires_at = expires_at
-        self.leased = leased
-        self.used = count()  # next() is atomic; += is not
-        self.confirmed = False
+Ready = tuple[Account, LoadedKey]
 
 
 class KeyRing:
-    """The data keys of one vault, shared by all threads of the process."""
+    """The data keys of one vault, shared by all threads and tasks of the process."""
 
     def __init__(
         self,
@@ -112,77 +43,85 @@ class KeyRing:
         self.backend = backend
         self.registry = registry
         self.policy = policy
-        self._clock = clock
-        self._lock = Lock()
-        self._opening: TTLCache[bytes, LoadedKey] = TTLCache(
-            policy.cache_size, policy.cache_ttl.total_seconds(), clock
+        self.clock = clock
+        self.cache = KeyCache(
+            policy.cache_size, policy.cache_ttl.total_seconds(), policy.outage_grace.total_seconds(), clock
         )
-        self._sealing: dict[str, _SealingKey] = {}
-        self._under_way: dict[object, Future[LoadedKey]] = {}
-        self._forbidden: ContextVar[bool] = ContextVar("decryption_forbidden", default=False)
+        self._begin()
+        _rings.add(self)
+
+    def _begin(self) -> None:
+        """Start with no leases and nothing under way, in a new object or in a forked process."""
+        self.loader = KeyLoader(self.vault, self.backend, self.registry, self.cache)
+        self.counters = self.loader.counters
+        self.ledger = Ledger(self.registry, self.policy, self.clock, self.counters)
+        self._never_unwraps: set[str] = set()
+        self._flights: SingleFlight[str, Ready | Exception] = SingleFlight()
 
     def sealing_key(self, context: KeyContext) -> LoadedKey:
         """Return the current data key of ``context``, counting one message against its budget.
 
         Raises VaultError when a key must be made or unwrapped and Vault cannot do it.
         """
-        current = self._sealing.get(context.digest)
-        if (
-            current is not None
-            and self._clock() < current.expires_at
-            and next(current.used) < current.leased
-            and current.confirmed
-        ):
-            return current.key
-        return self._renewed_sealing_key(context)
+        account = self.ledger.get(context.digest)
+        if account is not None and account.settled:
+            key = self.cache.get(account.commitment)
+            if key is not None:
+                now = self.clock()
+                if now < key.expires_at and now < account.retires_at and account.take():
+                    self.counters.sealed += 1
+                    return key
+        return self._cold_sealing_key(context)
 
-    def opening_key(self, envelope: Envelope) -> LoadedKey:
+    def opening_key(self, envelope: Envelope, neighbours: Iterable[Envelope] = ()) -> LoadedKey:
         """Return the data key that sealed ``envelope``, unwrapping it when it is not in memory.
 
-        Raises WrongKey when the wrapped key gives another key than the envelope commits to, or when Vault
-        refuses the wrapped key; another VaultError when Vault cannot be asked.
+        The unknown keys of ``neighbours``, which are looked at only then, are unwrapped along with it. Raises
+        WrongKey when the wrapped key gives another key than the envelope commits to, or when Vault refuses
+        the wrapped key; another VaultError when Vault cannot be asked.
         """
-        with self._lock:
-            key = self._opening.get(envelope.commitment)
+        key = self.cache.fresh(envelope.commitment)
         if key is not None:
             return key
-        return self._once(envelope.commitment, lambda: self._unwrapped(envelope))
+        self.counters.misses += 1
+        outcomes = self.loader.load((envelope, *islice(neighbours, self.policy.cache_size - 1)))
+        outcome = outcomes.get(envelope.commitment) or self.cache.fresh(envelope.commitment)
+        return self.opening_key(envelope) if outcome is None else _key_or_raise(outcome)
 
     def load(self, envelopes: Iterable[Envelope]) -> None:
         """Unwrap the keys of ``envelopes`` that are not in memory, together and concurrently.
 
         Keys that cannot be had are passed over: opening their cells raises the reason.
         """
-        with self._lock:
-            missing = {e.commitment: e for e in envelopes if e.commitment not in self._opening}
-        wrapped = {commitment: self._wrapped_key(e) for commitment, e in missing.items()}
-        wanted = {commitment: blob for commitment, blob in wrapped.items() if blob is not None}
-        answers = self.backend.decrypt_data_keys(list(wanted.values()))
-        for commitment, answer in zip(wanted, answers, strict=True):
-            if isinstance(answer, DataKey):
-                key = LoadedKey(answer)
-                if hmac.compare_digest(key.commitment, commitment):
-                    self._remember(key)
+        self.loader.load(envelopes)
 
-    @contextmanager
-    def decryption_forbidden(self) -> Iterator[None]:
-        """Make every opening in this thread or task raise DecryptionForbidden. Also a decorator."""
-        token = self._forbidden.set(True)
-        try:
-            yield
-        finally:
-            self._forbidden.reset(token)
+    async def aload(self, envelopes: Iterable[Envelope]) -> None:
+        """:meth:`load` for async code."""
+        await self.loader.aload(envelopes)
 
-    def check_opening_allowed(self) -> None:
-        """Raise DecryptionForbidden inside :meth:`decryption_forbidden`."""
-        if self._forbidden.get():
-            raise DecryptionForbidden(f"Opening cells of vault {self.vault!r} is forbidden here.")
+    def is_ready(self, context: KeyContext) -> bool:
+        """Whether a key to seal with under ``context`` is in memory."""
+        account = self.ledger.get(context.digest)
+        return (
+            account is not None
+            and self.clock() < account.retires_at
+            and self.cache.fresh(account.commitment) is not None
+        )
+
+    def prepare(self, contexts: Iterable[KeyContext]) -> None:
+        """Have a key to seal with in memory for each of ``contexts``, asking Vault for all of them together.
+
+        Contexts for which none can be had are passed over: sealing under them raises the reason.
+        """
+        cold = [context for context in dict.fromkeys(contexts) if not self.is_ready(context)]
+        if cold:
+            self._prepared(cold)
 
     def retire(self, context: KeyContext) -> LoadedKey:
         """Make a new data key for ``context`` now, whatever the age of the current one, and return it."""
-        record, key = self._created(context, self.registry.current(context))
-        self._use_for_sealing(context, record, key)
-        return key
+        self.loader.check_may_wait()
+        created = self._created([context], self.registry.current([context]), keep_mine=True)
+        return _ready_or_raise(created[context.digest])[1]
 
     def verify(
         self, filed: Sequence[tuple[KeyContext, KeyRecord]]
@@ -197,6 +136,143 @@ class KeyRing:
             for answer, (context, record) in zip(answers, filed, strict=True)
         ]
 
+    def forget(self) -> None:
+        """Drop every key from memory. The next use asks Vault again."""
+        self.cache.clear()
+        self._never_unwraps.clear()
+        self.ledger = Ledger(self.registry, self.policy, self.clock, self.counters)
+
+    def stats(self) -> KeyRingStats:
+        """Return what this vault did in this process so far."""
+        counted = self.counters
+        return KeyRingStats(
+            requests=self.backend.requests_made,
+            sealed=counted.sealed,
+            opened=counted.opened,
+            cache_hits=max(0, counted.sealed + counted.opened - counted.misses),
+            cache_misses=counted.misses,
+            keys_cached=len(self.cache),
+            keys_created=counted.created,
+            keys_unwrapped=counted.unwrapped,
+            leases=counted.leases,
+            outage_uses=counted.outage_uses,
+        )
+
+    def _cold_sealing_key(self, context: KeyContext) -> LoadedKey:
+        account = self.ledger.get(context.digest)
+        key = self.cache.fresh(account.commitment) if account and self.is_ready(context) else None
+        if account is not None and key is not None and not account.settled:
+            self.ledger.restore(account)
+        else:
+            account = None
+            self.counters.misses += 1
+        while account is None or key is None or not account.take():
+            account, key = _ready_or_raise(self._prepared([context])[context.digest])
+        self.counters.sealed += 1
+        return key
+
+    def _prepared(self, contexts: list[KeyContext]) -> dict[str, Ready | Exception]:
+        self.loader.check_may_wait()
+        outcomes: dict[str, Ready | Exception] = {}
+        while cold := {c.digest: c for c in contexts if c.digest not in outcomes}:
+            with self._flights.claim(cold) as claim:
+                if claim.mine:
+                    claim.land(self._renewed([cold[digest] for digest in claim.mine]))
+                outcomes |= claim.wait()
+        return outcomes
+
+    def _renewed(self, contexts: list[KeyContext]) -> dict[str, Ready | Exception]:
+        newest = self.registry.current(contexts)
+        usable = {digest: record for digest, record in newest.items() if self.ledger.may_seal(digest, record)}
+        keys = self._keys_of(usable)
+        outcomes = self._opened({c: usable[c.digest] for c in contexts if c.digest in keys}, keys)
+        missing = [context for context in contexts if context.digest not in outcomes]
+        if missing:
+            outcomes |= self._created(missing, newest)
+            # Made without trouble where unwrapping is denied: this process may encrypt only.
+            self._never_unwraps |= {
+                digest
+                for digest, key in keys.items()
+                if isinstance(key, VaultPermissionDenied) and not isinstance(outcomes[digest], Exception)
+            }
+        return outcomes
+
+    def _opened(
+        self, records: dict[KeyContext, KeyRecord], keys: Mapping[str, Outcome]
+    ) -> dict[str, Ready | Exception]:
+        """Return what to seal with, and the failures that making another key would not mend."""
+        outcomes: dict[str, Ready | Exception] = {
+            digest: key
+            for digest, key in keys.items()
+            if isinstance(key, Exception) and not isinstance(key, VaultPermissionDenied)
+        }
+        held = {digest: key for digest, key in keys.items() if isinstance(key, LoadedKey)}
+        accounts = self.ledger.open({c: record for c, record in records.items() if c.digest in held})
+        return outcomes | {digest: (account, held[digest]) for digest, account in accounts.items()}
+
+    def _keys_of(self, records: Mapping[str, KeyRecord]) -> dict[str, Outcome]:
+        """Return the key of each record, or why there is none; nothing for those never to be unwrapped."""
+        loaded = self.loader.loaded(
+            {
+                record.commitment: record.wrapped
+                for digest, record in records.items()
+                if digest not in self._never_unwraps or self.cache.fresh(record.commitment)
+            }
+        )
+        return {
+            digest: self._proven(digest, record, loaded[record.commitment])
+            for digest, record in records.items()
+            if record.commitment in loaded
+        }
+
+    def _proven(self, digest: str, record: KeyRecord, key: Outcome) -> Outcome:
+        if isinstance(key, LoadedKey) and hmac.compare_digest(self._proof(key, digest), record.proof):
+            key.carry(record.wrapped)  # rekeyed since: new cells carry what the registry says
+            return key
+        if isinstance(key, VaultError):
+            return key
+        return WrongKey(
+            f"The registry's data key {record.key_id} of vault {self.vault!r} does not belong to the key "
+            "context it is filed under, or its wrapped key was changed or withdrawn. Find out who changed "
+            f"the record, then make a new key: vaults[{self.vault!r}].keyring.retire(context)."
+        )
+
+    def _created(
+        self, contexts: list[KeyContext], newest: Mapping[str, KeyRecord], *, keep_mine: bool = False
+    ) -> dict[str, Ready | Exception]:
+        """Make a key for each context, as the successor of the newest; the loser of a race uses the winner's.
+
+        With ``keep_mine`` the loser becomes the winner's successor instead.
+        """
+        outcomes: dict[str, Ready | Exception] = {}
+        mine: dict[KeyContext, tuple[KeyRecord, LoadedKey]] = {}
+        answers = self.backend.create_data_keys([context.items for context in contexts])
+        for context, answer in zip(contexts, answers, strict=True):
+            if isinstance(answer, DataKey):
+                self.counters.created += 1
+                key = LoadedKey(answer)
+                self.cache.put(key)
+                mine[context] = self._successor(key, context.digest, newest.get(context.digest)), key
+            else:
+                outcomes[context.digest] = answer
+        while mine:
+            added = self.ledger.add({context: record for context, (record, _) in mine.items()})
+            winners = {digest: answer for digest, answer in added.items() if isinstance(answer, KeyRecord)}
+            for context, (_, key) in list(mine.items()):
+                account = added[context.digest]
+                if isinstance(account, Account):
+                    outcomes[context.digest] = account, key
+            if not keep_mine:
+                theirs = {digest: w for digest, w in winners.items() if self.ledger.may_seal(digest, w)}
+                keys = {d: key for d, key in self._keys_of(theirs).items() if isinstance(key, LoadedKey)}
+                outcomes |= self._opened({c: theirs[c.digest] for c in mine if c.digest in keys}, keys)
+            mine = {
+                context: (self._successor(key, context.digest, winners[context.digest]), key)
+                for context, (_, key) in mine.items()
+                if context.digest not in outcomes
+            }
+        return outcomes
+
     def _fault(
         self, answer: DataKey | VaultError, context: KeyContext, record: KeyRecord
     ) -> VaultError | EnvelopeError | None:
@@ -207,133 +283,57 @@ class KeyRing:
             return WrongKey(
                 f"The registry's record of data key {record.key_id} unwraps to another key: it was changed."
             )
-        try:
-            self._check_proof(key, context, record)
-        except WrongKey as exc:
-            return exc
-        return None
+        proven = self._proven(context.digest, record, key)
+        return None if isinstance(proven, LoadedKey) else proven
 
-    def forget(self) -> None:
-        """Drop every key from memory. The next use asks Vault again."""
-        with self._lock:
-            self._sealing.clear()
-            self._opening.clear()
+    def _successor(self, key: LoadedKey, digest: str, newest: KeyRecord | None) -> KeyRecord:
+        return KeyRecord(
+            commitment=key.commitment,
+            proof=self._proof(key, digest),
+            key_id=key.id,
+            wrapped=key.wrapped,
+            created_at=datetime.now(UTC),
+            generation=newest.generation + 1 if newest else 1,
+        )
 
-    def _renewed_sealing_key(self, context: KeyContext) -> LoadedKey:
-        current = self._sealing.get(context.digest)
-        if (
-            current is not None
-            and not current.confirmed
-            and self._clock() < current.expires_at
-            and next(current.used) < current.leased
-        ):
-            current.confirmed = self.registry.ensure(context, current.record)
-            return current.key
-        return self._once(("seal", context.digest), lambda: self._current_or_new(context))
+    def _proof(self, key: LoadedKey, digest: str) -> bytes:
+        return key.derive(f"registry:{digest}:{self.vault}".encode())
 
-    def _current_or_new(self, context: KeyContext) -> LoadedKey:
-        record = self.registry.current(context)
-        if record is not None and self._may_seal(record):
-            key = self._registered(context, record)
-        else:
-            record, key = self._created(context, record)
-        self._use_for_sealing(context, record, key)
-        return key
 
-    def _may_seal(self, record: KeyRecord) -> bool:
-        return datetime.now(UTC) - record.created_at < self.policy.rotate_after and self._lease(record)
+def _key_or_raise(outcome: Outcome) -> LoadedKey:
+    if isinstance(outcome, LoadedKey):
+        return outcome
+    raise outcome
 
-    def _lease(self, record: KeyRecord) -> bool:
-        return self.registry.lease(record, self._block, self.policy.max_messages)
 
-    @property
-    def _block(self) -> int:
-        return min(LEASE_BLOCK, self.policy.max_messages)
+def _ready_or_raise(outcome: Ready | Exception) -> Ready:
+    if isinstance(outcome, Exception):
+        raise outcome
+    return outcome
 
-    def _created(self, context: KeyContext, after: KeyRecord | None) -> tuple[KeyRecord, LoadedKey]:
-        key = LoadedKey(self.backend.create_data_key(context.items))
-        mine = KeyRecord(key.commitment, self._proof(key, context), key.id, key.wrapped, datetime.now(UTC))
-        record = self.registry.add(context, mine, after)
-        self._lease(record)
-        if record.commitment == mine.commitment:
-            self._remember(key)
-            return record, key
-        return record, self._registered(context, record)
 
-    def _registered(self, context: KeyContext, record: KeyRecord) -> LoadedKey:
-        with self._lock:
-            key = self._opening.get(record.commitment)
-        if key is None:
-            key = LoadedKey(self.backend.decrypt_data_key(record.wrapped))
-            self._remember(key)
-        self._check_proof(key, context, record)
-        return key
+# A forked process keeps the keys, but neither the leases nor what the parent's threads were waiting for.
 
-    def _check_proof(self, key: LoadedKey, context: KeyContext, record: KeyRecord) -> None:
-        if not hmac.compare_digest(self._proof(key, context), record.proof):
-            raise WrongKey(
-                f"The registry's data key {record.key_id} of vault {self.vault!r} does not belong to the key "
-                f"context it is filed under: the record was changed. Delete it; a new key is made."
-            )
+_rings: "WeakSet[KeyRing]" = WeakSet()
 
-    def _use_for_sealing(self, context: KeyContext, record: KeyRecord, key: LoadedKey) -> None:
-        age = (datetime.now(UTC) - record.created_at).total_seconds()
-        lifetime = min(self.policy.cache_ttl.total_seconds(), self.policy.rotate_after.total_seconds() - age)
-        entry = _SealingKey(key, record, self._clock() + lifetime, self._block)
-        next(entry.used)
-        entry.confirmed = self.registry.ensure(context, record)
-        with self._lock:
-            self._sealing.pop(context.digest, None)
-            while len(self._sealing) >= self.policy.cache_size:
-                del self._sealing[next(iter(self._sealing))]
-            self._sealing[context.digest] = entry
 
-    def _proof(self, key: LoadedKey, context: KeyContext) -> bytes:
-        return key.derive(f"registry:{context.digest}:{self.vault}".encode())
+def _before_fork() -> None:
+    for ring in list(_rings):
+        ring.cache.before_fork()
 
-    def _unwrapped(self, envelope: Envelope) -> LoadedKey:
-        wrapped = self._wrapped_key(envelope)
-        if wrapped is None:
-            raise WrongKey("The registry has no record of the data key that this cell refers to.")
-        try:
-            key = LoadedKey(self.backend.decrypt_data_key(wrapped))
-        except VaultRequestError as exc:
-            raise WrongKey(
-                "Vault refuses the wrapped data key of this cell: it was changed, or the key that wraps it "
-                f"was withdrawn. ({exc})"
-            ) from exc
-        if not hmac.compare_digest(key.commitment, envelope.commitment):
-            raise WrongKey("The wrapped data key of this cell is not the one that sealed it.")
-        self._remember(key)
-        return key
 
-    def _wrapped_key(self, envelope: Envelope) -> bytes | None:
-        if envelope.key_reference:
-            return envelope.key_reference
-        record = self.registry.find(envelope.commitment)
-        return record.wrapped if record else None
+def _after_fork_in_parent() -> None:
+    for ring in list(_rings):
+        ring.cache.after_fork_in_parent()
 
-    def _remember(self, key: LoadedKey) -> None:
-        with self._lock:
-            key.expires_at = self._clock() + self.policy.cache_ttl.total_seconds()
-            self._opening[key.commitment] = key
 
-    def _once(self, name: object, work: Callable[[], LoadedKey]) -> LoadedKey:
-        """Run ``work`` unless another thread is at it already; then wait for that thread's result."""
-        with self._lock:
-            other = self._under_way.get(name)
-            if other is None:
-                mine = self._under_way[name] = Future[LoadedKey]()
-        if other is not None:
-            return other.result()
-        try:
-            key = work()
-        except BaseException as exc:
-            mine.set_exception(exc)
-            raise
-        else:
-            mine.set_result(key)
-            return key
-        finally:
-            with self._lock:
-                del self._under_way[name]
+def _after_fork_in_child() -> None:
+    for ring in list(_rings):
+        ring.cache.after_fork_in_child()
+        ring._begin()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child
+    )

@@ -46,6 +46,19 @@ class DataKey(_NeverPickled):
         self.plaintext[:] = bytes(len(self.plaintext))
 
 
+class Head:
+    """How all cells of one column begin that one key sealed: ``size`` bytes up to the nonce, the associated
+    data that goes with them, and the envelope's flags."""
+
+    __slots__ = ("associated_data", "flags", "size", "start")
+
+    def __init__(self, start: bytes, associated_data: bytes, flags: int) -> None:
+        self.start = start
+        self.size = len(start)
+        self.associated_data = associated_data
+        self.flags = flags
+
+
 class LoadedKey(_NeverPickled):
     """A data key ready for use: AES-256-GCM and the key's commitment, without the key bytes.
 
@@ -53,7 +66,16 @@ class LoadedKey(_NeverPickled):
     which the cryptography library clears when its last user lets go.
     """
 
-    __slots__ = ("_derivation_key", "aead", "commitment", "expires_at", "headers", "id", "wrapped")
+    __slots__ = (
+        "_derivation_key",
+        "aead",
+        "commitment",
+        "dropped_at",
+        "expires_at",
+        "heads",
+        "id",
+        "wrapped",
+    )
 
     def __init__(self, data_key: DataKey) -> None:
         self.id = data_key.id
@@ -61,15 +83,20 @@ class LoadedKey(_NeverPickled):
         self.commitment = derive(data_key.plaintext, COMMITMENT_INFO)
         self._derivation_key = derive(data_key.plaintext, DERIVATION_INFO)
         self.aead = AESGCM(data_key.plaintext if _AEAD_COPIES_ITS_KEY else bytes(data_key.plaintext))
-        #: on the key ring's clock, in seconds; set when the ring takes the key in
-        self.expires_at = 0.0
-        #: per (label, flags): the envelope's first bytes and the associated data, the same for every
-        #: unbound cell sealed with this key. Filled by ``cipher``.
-        self.headers: dict[tuple[bytes, int], tuple[bytes, bytes]] = {}
+        #: on the key cache's clock, in seconds: not to be used after, not to be kept after
+        self.expires_at = self.dropped_at = 0.0
+        #: by cipher, which works them out
+        self.heads: dict[object, Head] = {}
         data_key.wipe()
 
     def __repr__(self) -> str:
         return f"<LoadedKey {self.id}>"
+
+    def carry(self, wrapped: bytes) -> None:
+        """Have new cells carry ``wrapped``: the same key, wrapped again since it was loaded."""
+        if wrapped != self.wrapped:
+            self.wrapped = wrapped
+            self.heads.clear()
 
     def derive(self, info: bytes) -> bytes:
         """Return 32 bytes that only a holder of this data key can compute, for the purpose ``info``."""

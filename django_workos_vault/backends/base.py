@@ -52,6 +52,9 @@ class VaultBackend(ABC):
     #: whether its keys are good for development only
     for_development: bool = False
 
+    #: whether calls return without waiting for a network, so that they may be made in an event loop
+    answers_at_once: bool = False
+
     @abstractmethod
     def create_data_key(self, context: Mapping[str, str]) -> DataKey:
         """Make a data key, wrapped by the KEK of each item of ``context``."""

@@ -46,6 +46,7 @@ class LocalVault(VaultBackend):
     """
 
     for_development = True
+    answers_at_once = True
 
     def __init__(
         self,

@@ -21,6 +21,7 @@ from django_workos_vault.fields.defaults import DefaultOf
 from django_workos_vault.fields.digests import DigestsMixin
 from django_workos_vault.fields.expressions import refuse_expression
 from django_workos_vault.fields.forms import cells_are_to_stay_sealed, keep_cells
+from django_workos_vault.fields.keys import contexts_of_batch
 from django_workos_vault.fields.lookups import lookup_class, refusal
 from django_workos_vault.fields.rows import (
     NOT_LOADED,
@@ -216,6 +217,8 @@ class EncryptedFieldMixin(DigestsMixin):
     def seal_value(self, value: Any, instance: Model | None = None) -> bytes:
         """Return ``value`` (anything the Django field takes, not None) as a cell."""
         context = self.context_for(instance)
+        if instance is not None and self.is_row_aware and not self.vault.keyring.is_ready(context):
+            self.vault.keyring.prepare(contexts_of_batch(self, instance))
         bound_to = b""
         if self.bind_to and instance is not None:
             bound_to = binding(self, self._whole_row(instance))
@@ -238,11 +241,7 @@ class EncryptedFieldMixin(DigestsMixin):
                     "Load instances; only() keeps the other columns out."
                 )
             bound_to = binding(self, row)
-        cipher = self.cipher
-        if neighbours:
-            cipher.load_keys(neighbours)
-            neighbours.clear()  # or every one of them would ask again for a key that cannot be had
-        return self.decode(cipher.open(cell, binding=bound_to))
+        return self.decode(self.cipher.open(cell, binding=bound_to, neighbours=neighbours))
 
     def complete_row(self, sealed: Sealed, instance: Model) -> None:
         """Fetch what was deferred of the row that ``sealed`` depends on."""
@@ -289,6 +288,7 @@ class EncryptedFieldMixin(DigestsMixin):
             if value == b"":
                 value = ""  # what the schema editor takes as the default of a blank binary column
             value = Sealed(self.seal_value(value), self)
+        self.cipher.secure(value.cell, connection.alias)
         return connection.Database.Binary(value.cell)
 
     def get_placeholder(self, value: Any, compiler: Any, connection: Any) -> str:

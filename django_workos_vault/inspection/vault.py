@@ -8,9 +8,9 @@ from django_workos_vault.context import KeyContext
 from django_workos_vault.exceptions import EnvelopeError, InvalidVaultConfiguration, VaultError
 from django_workos_vault.handler import Vault
 from django_workos_vault.inspection.findings import Finding, Progress, advice_for
-from django_workos_vault.keyring import KeyRecord
 from django_workos_vault.keys import DataKey
 from django_workos_vault.models import DataKeyRecord
+from django_workos_vault.records import KeyRecord
 from django_workos_vault.registry import key_record
 
 #: For vaults without a KEY_CONTEXT of their own. The first run makes Vault create this KEK.

@@ -1,0 +1,56 @@
+"""``decryption_forbidden()``: a stretch of code in which no cell may be opened."""
+
+import inspect
+from collections.abc import Callable
+from contextvars import ContextVar, Token
+from functools import wraps
+from types import TracebackType
+from typing import Any
+
+from django_workos_vault.exceptions import DecryptionForbidden
+
+#: The vaults whose cells may not be opened in this thread or task.
+forbidden_vaults: ContextVar[frozenset[str]] = ContextVar("forbidden_vaults", default=frozenset())
+
+
+def check_opening_allowed(vault: str) -> None:
+    """Raise DecryptionForbidden inside :class:`ForbidDecryption` of this vault."""
+    if vault in forbidden_vaults.get():
+        raise DecryptionForbidden(f"Opening cells of vault {vault!r} is forbidden here.")
+
+
+class ForbidDecryption:
+    """A context manager and a decorator of functions and coroutine functions.
+
+    A decorated generator raises TypeError: its body runs after the call that is decorated, and would run
+    unguarded.
+    """
+
+    def __init__(self, vault: str) -> None:
+        self._vault = vault
+        self._tokens: list[Token[frozenset[str]]] = []
+
+    def __enter__(self) -> None:
+        self._tokens.append(forbidden_vaults.set(forbidden_vaults.get() | {self._vault}))
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        forbidden_vaults.reset(self._tokens.pop())
+
+    def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+            raise TypeError("decryption_forbidden() cannot decorate a generator: use it inside, as 'with'.")
+        vault = self._vault
+
+        @wraps(function)
+        def guarded(*args: Any, **kwargs: Any) -> Any:
+            with ForbidDecryption(vault):
+                return function(*args, **kwargs)
+
+        @wraps(function)
+        async def aguarded(*args: Any, **kwargs: Any) -> Any:
+            with ForbidDecryption(vault):
+                return await function(*args, **kwargs)
+
+        return aguarded if inspect.iscoroutinefunction(function) else guarded
