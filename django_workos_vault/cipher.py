@@ -101,6 +101,11 @@ class Cipher:
         check_opening_allowed(self.keyring.vault)
         self.keyring.load(readable(cells))
 
+    async def aload_keys(self, cells: Iterable[bytes]) -> None:
+        """:meth:`load_keys` for async code."""
+        check_opening_allowed(self.keyring.vault)
+        await self.keyring.aload(readable(cells))
+
     def secure(self, cell: bytes, database: str) -> None:
         """Make sure that ``cell``, about to be written to ``database``, does not commit without its key.
 

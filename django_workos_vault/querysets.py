@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 from typing import Any, Self, TypeVar
 
-from asgiref.sync import sync_to_async
 from django.core.exceptions import FieldError
 from django.db import connections, models, transaction
 
@@ -82,7 +81,7 @@ class EncryptedQuerySet(models.QuerySet[_Model]):
         async for _ in self:
             pass
         for cipher, cells in self._cells(names):
-            await sync_to_async(cipher.load_keys, thread_sensitive=False)(cells)
+            await cipher.aload_keys(cells)
         return self
 
     def _cells(self, names: tuple[str, ...]) -> list[tuple[Cipher, list[bytes]]]:

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING
 from django.db.models import Model
 from django.db.models.query import QuerySet
 
-from django_workos_vault.cipher import readable
+from django_workos_vault.cipher import Cipher
 from django_workos_vault.context import KeyContext
 from django_workos_vault.exceptions import InvalidVaultConfiguration
 from django_workos_vault.fields.sealed import NEIGHBOURS, Sealed
-from django_workos_vault.handler import vaults
 
 if TYPE_CHECKING:
     from django_workos_vault.fields.base import EncryptedFieldMixin
@@ -24,14 +23,14 @@ def load_keys(instances: Iterable[Model]) -> None:
 
     Keys that cannot be had are passed over: reading their values raises the reason.
     """
-    for alias, cells in _cells_by_vault(instances).items():
-        vaults[alias].keyring.load(readable(cells))
+    for cipher, cells in _cells(instances).items():
+        cipher.load_keys(cells)
 
 
 async def aload_keys(instances: Iterable[Model]) -> None:
     """:func:`load_keys` for async code, to be awaited before values are read in an event loop."""
-    for alias, cells in _cells_by_vault(instances).items():
-        await vaults[alias].keyring.aload(readable(cells))
+    for cipher, cells in _cells(instances).items():
+        await cipher.aload_keys(cells)
 
 
 def contexts_of_batch(field: "EncryptedFieldMixin", instance: Model) -> Iterator[KeyContext]:
@@ -58,10 +57,10 @@ def _rows_of_bulk_create() -> list[Model]:
     return []
 
 
-def _cells_by_vault(instances: Iterable[Model]) -> dict[str, list[bytes]]:
-    cells: dict[str, list[bytes]] = {}
+def _cells(instances: Iterable[Model]) -> dict[Cipher, list[bytes]]:
+    cells: dict[Cipher, list[bytes]] = {}
     for instance in instances:
         for held in instance.__dict__.values():
             if type(held) is Sealed:
-                cells.setdefault(held.field.vault_alias, []).append(held.cell)
+                cells.setdefault(held.field.cipher, []).append(held.cell)
     return cells
