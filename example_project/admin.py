@@ -2,7 +2,8 @@
 
 from django.contrib import admin
 
-from example_project.models import Organization
+from django_workos_vault.admin import MaskedAdminMixin
+from example_project.models import Organization, Patient
 
 
 @admin.register(Organization)
@@ -11,3 +12,13 @@ class OrganizationAdmin(admin.ModelAdmin):
 
     list_display = ("name", "workos_id")
     search_fields = ("name", "workos_id")
+
+
+@admin.register(Patient)
+class PatientAdmin(MaskedAdminMixin, admin.ModelAdmin):
+    """The mixin masks what is encrypted; nothing else differs from any other ModelAdmin."""
+
+    list_display = ("name", "organization", "ssn", "email", "notes")
+    list_filter = ("organization",)
+    list_select_related = ("organization",)
+    search_fields = ("name",)

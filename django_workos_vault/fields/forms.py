@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from django import forms
 from django.core.exceptions import ValidationError
 from django.forms.boundfield import BoundField
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext as _
 
 from django_workos_vault.fields.masking import CANNOT_BE_OPENED, masked_or_marked
@@ -64,6 +64,7 @@ def _is_blank(data: Any) -> bool:
 class _KeepingWidget(_Widget):
     """In front of a widget's class: the widget of a value that the page does not show."""
 
+    keeps = False
     clear_offered = False
     clear_ticked = False
     entered = False
@@ -84,22 +85,30 @@ class _KeepingWidget(_Widget):
         return super().value_omitted_from_data(data, files, name) and f"{name}-clear" not in data
 
     def render(self, name: str, value: Any, attrs: Any = None, renderer: Any = None) -> Any:
-        html = super().render(name, value, attrs, renderer)
-        if self.clear_offered:
-            html = format_html(
-                '{} <span class="clearable-file-input">'
-                '<input type="checkbox" name="{name}-clear" id="{name}-clear_id"{checked}> '
-                '<label for="{name}-clear_id">{clear}</label></span>',
-                html,
-                name=name,
-                checked=" checked" if self.clear_ticked else "",
-                clear=_("Clear"),
-            )
+        hints = []
         if self.entered and not self.returns_what_was_entered:
-            html = format_html(
-                '{}<div class="help">{}</div>', html, _("Not saved, and not shown again: enter it once more.")
+            hints.append(_("Not saved, and not shown again: enter it once more."))
+        elif self.keeps:
+            hints.append(_("Leave blank to keep."))
+        if self.clear_offered:
+            hints.append(
+                format_html(
+                    '<input type="checkbox" name="{name}-clear" id="{name}-clear_id"{checked}> '
+                    '<label for="{name}-clear_id">{clear}</label>',
+                    name=name,
+                    checked=" checked" if self.clear_ticked else "",
+                    clear=_("Clear"),
+                )
             )
-        return html
+        html = super().render(name, value, attrs, renderer)
+        if not hints:
+            return html
+        # Spans, because a form may put a widget into a paragraph; the classes are those of Django's admin.
+        return format_html(
+            '<span>{}<br><span class="help clearable-file-input">{}</span></span>',
+            html,
+            format_html_join(" ", "{}", ((hint,) for hint in hints)),
+        )
 
 
 class KeepsCells(_FormField):
@@ -155,17 +164,18 @@ class KeepsCells(_FormField):
         mask = ""
         if type(initial) is Sealed:
             mask = masked_or_marked(initial.field, initial) if self.masks_values else str(CANNOT_BE_OPENED)
-            mask = _("%(mask)s (leave blank to keep)") % {"mask": mask}
             self._offer_to_keep(mask)
         widget = self.widget
         widget.attrs.update({"autocomplete": "off", **({"placeholder": mask} if mask else {})})
         widget_class: Any = type(widget)
         widget.__class__ = _keeping(_KeepingWidget, widget_class)
-        widget.clear_offered = type(initial) is Sealed and self.may_be_cleared and not self.disabled
+        widget.keeps = type(initial) is Sealed and not self.disabled
+        widget.clear_offered = widget.keeps and self.may_be_cleared
         widget.returns_what_was_entered = not self.masks_values
 
     def _offer_to_keep(self, mask: str) -> None:
         """Give a widget that is never blank an answer that means "keep"."""
+        mask = _("%(mask)s (keep)") % {"mask": mask}
         if isinstance(self.widget, forms.CheckboxInput | forms.NullBooleanSelect):
             self.widget = forms.Select(choices=[("", mask), ("True", _("Yes")), ("False", _("No"))])
         elif hasattr(self.widget, "choices"):

@@ -1,0 +1,63 @@
+"""``manage.py demo``, on the test run's database."""
+
+import re
+from io import StringIO
+
+import pytest
+from django.core.management import call_command
+from django.test import Client
+
+from django_workos_vault.handler import vaults
+from example_project.management.commands import demo
+from example_project.models import Organization, Patient
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def run() -> str:
+    output = StringIO()
+    call_command("demo", stdout=output, stderr=output)
+    return output.getvalue()
+
+
+def shown(output: str) -> list[str]:
+    """The social security number in the database, opened, and masked."""
+    return re.findall("^  ssn .*", output, re.MULTILINE)[:3]
+
+
+@pytest.fixture(autouse=True)
+def _few_patients(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(demo, "PATIENTS", 12)
+
+
+def test_it_runs_twice_with_one_vault_request_an_organization() -> None:
+    """The second run makes the same patients anew, and off a terminal the text is plain."""
+    first, second = run(), run()
+    for output in (first, second):
+        assert "written     with 3 Vault requests" in output
+        assert "read        with 3 Vault requests" in output
+        assert "New data keys: 3." in output
+        assert "\x1b" not in output
+    assert (Organization.objects.count(), Patient.objects.count()) == (3, 12)
+    assert shown(first)[1:] == shown(second)[1:]
+    assert shown(first)[0] != shown(second)[0]
+
+
+def test_the_admin_opens_with_what_it_prints(client: Client) -> None:
+    """User name and password of this run log in, and the list is masked."""
+    password = re.search(r"password +(\S+)", run())
+    assert password
+    assert client.login(username=demo.USERNAME, password=password[1])
+    html = client.get("/admin/clinic/patient/").content.decode()
+    patient = Patient.objects.earliest("pk")
+    assert patient.ssn not in html
+    assert f"•••• {patient.ssn[-4:]}" in html
+
+
+def test_another_organizations_patients_stay() -> None:
+    """What somebody added to the example's database is not swept away."""
+    other = Organization.objects.create(name="Mine", workos_id="org_mine")
+    mine = Patient.objects.create(organization=other, name="Me", ssn="123-45-6789")
+    run()
+    vaults.reset()
+    assert Patient.objects.get(pk=mine.pk).ssn == "123-45-6789"
