@@ -11,7 +11,7 @@ from django_workos_vault.handler import vaults
 from example_project.management.commands import demo
 from example_project.models import Organization, Patient
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "other"])
 
 
 def run() -> str:
