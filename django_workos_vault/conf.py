@@ -16,6 +16,7 @@ from django_workos_vault.exceptions import InvalidVaultConfiguration
 from django_workos_vault.policy import DataKeyPolicy
 
 SETTING = "WORKOS_VAULTS"
+DUMP_PLAINTEXT = "WORKOS_VAULT_DUMP_PLAINTEXT"
 _VAULT_OPTIONS = frozenset({"BACKEND", "KEY_CONTEXT", "DATA_KEYS", "OPTIONS"})
 _ENVELOPES = ("inline", "reference")
 
@@ -88,6 +89,16 @@ def api_key_digests() -> frozenset[bytes]:
         for vault in getattr(settings, SETTING, {}).values()
         if vault.get("OPTIONS", {}).get("api_key")
     )
+
+
+def dumps_plaintext() -> bool:
+    """Return whether ``dumpdata`` writes plaintext instead of cells."""
+    return getattr(settings, DUMP_PLAINTEXT, False) is True
+
+
+def uses_time_zones() -> bool:
+    """Return Django's ``USE_TZ``."""
+    return bool(settings.USE_TZ)
 
 
 def make_backend(vault: VaultSettings, backend_class: type[VaultBackend]) -> VaultBackend:

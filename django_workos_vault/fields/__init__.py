@@ -1,18 +1,69 @@
 """Encrypted model fields. Each is the twin of a Django field and keeps its validation and forms."""
 
+from django_workos_vault.fields.adapted import encrypted, encrypted_twin
+from django_workos_vault.fields.dates import (
+    EncryptedDateField,
+    EncryptedDateTimeField,
+    EncryptedDurationField,
+    EncryptedTimeField,
+)
 from django_workos_vault.fields.defaults import DefaultOf
 from django_workos_vault.fields.keys import aload_keys, load_keys
+from django_workos_vault.fields.numbers import (
+    EncryptedBigIntegerField,
+    EncryptedBooleanField,
+    EncryptedDecimalField,
+    EncryptedFloatField,
+    EncryptedIntegerField,
+    EncryptedPositiveBigIntegerField,
+    EncryptedPositiveIntegerField,
+    EncryptedPositiveSmallIntegerField,
+    EncryptedSmallIntegerField,
+)
 from django_workos_vault.fields.rows import FromRow
 from django_workos_vault.fields.sealed import stored_cell
-from django_workos_vault.fields.text import EncryptedCharField, EncryptedEmailField, EncryptedTextField
+from django_workos_vault.fields.structured import (
+    EncryptedBinaryField,
+    EncryptedGenericIPAddressField,
+    EncryptedJSONField,
+    EncryptedUUIDField,
+)
+from django_workos_vault.fields.text import (
+    EncryptedCharField,
+    EncryptedEmailField,
+    EncryptedSlugField,
+    EncryptedTextField,
+    EncryptedURLField,
+)
 
 __all__ = [
     "DefaultOf",
+    "EncryptedBigIntegerField",
+    "EncryptedBinaryField",
+    "EncryptedBooleanField",
     "EncryptedCharField",
+    "EncryptedDateField",
+    "EncryptedDateTimeField",
+    "EncryptedDecimalField",
+    "EncryptedDurationField",
     "EncryptedEmailField",
+    "EncryptedFloatField",
+    "EncryptedGenericIPAddressField",
+    "EncryptedIntegerField",
+    "EncryptedJSONField",
+    "EncryptedPositiveBigIntegerField",
+    "EncryptedPositiveIntegerField",
+    "EncryptedPositiveSmallIntegerField",
+    "EncryptedSlugField",
+    "EncryptedSmallIntegerField",
     "EncryptedTextField",
+    "EncryptedTimeField",
+    "EncryptedURLField",
+    "EncryptedUUIDField",
     "FromRow",
     "aload_keys",
+    "encrypted",
+    "encrypted_twin",
     "load_keys",
     "stored_cell",
 ]

@@ -1,21 +1,26 @@
 """What every encrypted field has in common, as a mixin in front of a Django field class."""
 
-import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from django.core import checks
-from django.core.exceptions import FieldDoesNotExist, FieldError, ValidationError
-from django.core.serializers.python import Serializer as PythonSerializer
-from django.db.models import NOT_PROVIDED, Field, Model
+from django.core.checks import CheckMessage
+from django.core.exceptions import FieldError, ValidationError
+from django.db import DataError
+from django.db.models import BinaryField, Field, Model
 from django.utils.translation import gettext_lazy as _
 
-from django_workos_vault import masks
 from django_workos_vault.blind import Kind
 from django_workos_vault.cipher import Cipher
 from django_workos_vault.context import KeyContext
-from django_workos_vault.exceptions import EnvelopeError, InvalidVaultConfiguration, VaultError
+from django_workos_vault.exceptions import (
+    EnvelopeError,
+    InvalidVaultConfiguration,
+    MalformedEnvelope,
+    VaultError,
+)
+from django_workos_vault.fields.checks import field_messages
 from django_workos_vault.fields.columns import EncryptedCol
 from django_workos_vault.fields.defaults import DefaultOf
 from django_workos_vault.fields.digests import DigestsMixin
@@ -27,18 +32,19 @@ from django_workos_vault.fields.rows import (
     NOT_LOADED,
     FromRow,
     binding,
-    bound_columns,
     resolve_key_context,
     row_columns,
     row_values,
-    unbindable,
 )
 from django_workos_vault.fields.sealed import Sealed, SealedAttribute
-from django_workos_vault.fields.serialization import cell_to_text, text_to_cell
+from django_workos_vault.fields.serialization import (
+    cell_to_text,
+    dumps_cells,
+    is_serialized_cell,
+    text_to_cell,
+)
 from django_workos_vault.fields.unique import refuse_duplicate, refuse_duplicate_in_serializer
 from django_workos_vault.handler import Vault, vaults
-
-_READS_FOR_A_FIXTURE = PythonSerializer._value_from_field.__code__  # type: ignore[attr-defined]
 
 
 class EncryptedFieldMixin(DigestsMixin):
@@ -60,6 +66,9 @@ class EncryptedFieldMixin(DigestsMixin):
     ``blind_indexes``
         list of what the field can be searched by, from ``indexes``. The place in the list is the place in the
         cell: append to it, never reorder it, and put ``None`` where one is dropped.
+    ``pad_to``
+        block size in bytes: plaintexts are padded to a multiple of it, so that a cell's length tells less.
+        A field with ``choices`` pads to its longest choice by itself, and most other types have one length.
     ``label``, ``previous_labels``
         the name that a cell is sealed for (``app_label.Model.field`` unless given), and names it had before a
         rename.
@@ -78,6 +87,7 @@ class EncryptedFieldMixin(DigestsMixin):
         "label",
         "mask",
         "max_length",
+        "pad_to",
         "previous_labels",
         "vault",
     )
@@ -90,6 +100,7 @@ class EncryptedFieldMixin(DigestsMixin):
         mask: str = "full",
         bind_to: tuple[str, ...] = (),
         blind_indexes: Sequence[Kind | None] = (),
+        pad_to: int = 0,
         label: str | None = None,
         previous_labels: tuple[str, ...] = (),
         **kwargs: Any,
@@ -99,10 +110,12 @@ class EncryptedFieldMixin(DigestsMixin):
         self.mask = mask
         self.bind_to = tuple(bind_to)
         self.blind_indexes = tuple(blind_indexes)
+        self.pad_to = pad_to
         self.explicit_label = label
         self.previous_labels = tuple(previous_labels)
         super().__init__(*args, **kwargs)
-        self.validators.append(refuse_duplicate_in_serializer)
+        if self.blind_indexes:
+            self.validators.append(refuse_duplicate_in_serializer)
 
     def deconstruct(self) -> Any:
         name, path, args, kwargs = super().deconstruct()
@@ -116,15 +129,24 @@ class EncryptedFieldMixin(DigestsMixin):
             kwargs["bind_to"] = self.bind_to
         if self.blind_indexes:
             kwargs["blind_indexes"] = list(self.blind_indexes)
+        if self.pad_to:
+            kwargs["pad_to"] = self.pad_to
         if self.explicit_label is not None:
             kwargs["label"] = self.explicit_label
         if self.previous_labels:
             kwargs["previous_labels"] = self.previous_labels
         if "default" in kwargs and not callable(kwargs["default"]) and kwargs["default"] not in (None, ""):
             kwargs["default"] = DefaultOf(self.model._meta.label, self.name)
+        if path.startswith(f"{__package__}."):
+            path = f"{__package__}.{type(self).__qualname__}"  # migrations do not depend on our files
         return name, path, args, kwargs
 
     # The column
+
+    @property
+    def plain_type(self) -> str:
+        """The internal type of the Django field that this is the twin of."""
+        return super().get_internal_type()
 
     def get_internal_type(self) -> str:
         return "BinaryField"
@@ -194,9 +216,10 @@ class EncryptedFieldMixin(DigestsMixin):
                 )
             if self.key_context is not None:
                 return resolve_key_context(self.key_context, instance)
-        return self._static_context()
+        return self.static_context()
 
-    def _static_context(self) -> KeyContext:
+    def static_context(self) -> KeyContext:
+        """Return the field's own key context, else its vault's."""
         context = self._own_context or self.vault.key_context
         if context is None:
             raise InvalidVaultConfiguration(
@@ -206,25 +229,77 @@ class EncryptedFieldMixin(DigestsMixin):
 
     # Values to cells and back
 
+    #: Whether plaintexts of this type differ in length.
+    varies_in_length = True
+
     def encode(self, value: Any) -> bytes:
-        """Return the bytes to seal for a Python value of this field."""
+        """Return the bytes to seal for what :meth:`get_prep_value` made of a value.
+
+        Raises DataError when it is outside of what the column could hold, TypeError or ValueError when it is
+        no value of this type.
+        """
         return str(value).encode()
 
     def decode(self, plaintext: bytes) -> Any:
-        """Return the Python value of :meth:`encode`'s bytes."""
+        """Return the Python value of :meth:`encode`'s bytes. Raises any exception when they are none."""
         return plaintext.decode()
 
+    def encoded(self, value: Any) -> bytes | None:
+        """Return the bytes to seal for any value that the Django field takes, None where it stores NULL.
+
+        Raises what Django's field or the database would, without quoting the value: errors go to logs.
+        """
+        try:
+            prepared = self.get_prep_value(value)
+            return None if prepared is None else self.encode(prepared)
+        except ValidationError as exc:
+            refused: Exception = ValidationError(f"{self} cannot hold this value.", code=exc.code)
+        except (ArithmeticError, DataError):
+            refused = DataError(f"{self} cannot hold this value: it is out of range.")
+        except (TypeError, ValueError) as exc:
+            kind = TypeError if isinstance(exc, TypeError) else ValueError
+            refused = kind(f"{self} cannot hold this {type(value).__name__}.")
+        raise refused
+
+    @cached_property
+    def block(self) -> int:
+        """The padding block in bytes, 0 for none: ``pad_to``, and no less than the longest choice needs."""
+        if not (self.varies_in_length and self.choices):
+            return self.pad_to
+        lengths = [len(self.encoded(choice) or b"") for choice, _ in self.flatchoices]
+        return max(self.pad_to, 1 + max(lengths, default=0))
+
     def seal_value(self, value: Any, instance: Model | None = None) -> bytes:
-        """Return ``value`` (anything the Django field takes, not None) as a cell."""
+        """Return ``value`` as a cell. Raises ValueError when the field stores it as NULL."""
+        sealed = self.sealed(value, instance)
+        if sealed is None:
+            raise ValueError(f"{self} stores this value as NULL.")
+        return sealed.cell
+
+    def seal_plaintext(self, plaintext: bytes, instance: Model | None = None, digests: bytes = b"") -> bytes:
+        """Return :meth:`encode`'s bytes as a cell. ``instance`` is their row, if at hand."""
         context = self.context_for(instance)
         if instance is not None and self.is_row_aware and not self.vault.keyring.is_ready(context):
             self.vault.keyring.prepare(contexts_of_batch(self, instance))
         bound_to = b""
         if self.bind_to and instance is not None:
             bound_to = binding(self, self._whole_row(instance))
-        prepared = self.get_prep_value(value)
-        digests = self.front(prepared, instance) if self.blind_indexes or self.compounds else b""
-        return self.cipher.seal(self.encode(prepared), context, binding=bound_to, digests=digests)
+        return self.cipher.seal(plaintext, context, binding=bound_to, pad_to=self.block, digests=digests)
+
+    def sealed(self, value: Any, instance: Model | None = None) -> Sealed | None:
+        """Return any value that the Django field takes as a sealed cell, None where it stores NULL."""
+        plaintext = self.encoded(value)
+        if plaintext is None:
+            return None
+        searchable = self.blind_indexes or self.compounds
+        digests = self.front(self.get_prep_value(value), instance) if searchable else b""
+        sealed = self._of_row(self.seal_plaintext(plaintext, instance, digests), instance)
+        sealed.remember(value, plaintext)
+        return sealed
+
+    def _of_row(self, cell: bytes, instance: Model | None) -> Sealed:
+        row = row_values(self, instance) if self.is_row_aware and instance is not None else None
+        return Sealed(cell, self, None, row)
 
     def open_cell(
         self, cell: bytes, neighbours: list[bytes] | None = None, row: tuple[Any, ...] | None = None
@@ -241,7 +316,11 @@ class EncryptedFieldMixin(DigestsMixin):
                     "Load instances; only() keeps the other columns out."
                 )
             bound_to = binding(self, row)
-        return self.decode(self.cipher.open(cell, binding=bound_to, neighbours=neighbours))
+        plaintext = self.cipher.open(cell, binding=bound_to, neighbours=neighbours)
+        with suppress(Exception):  # whatever a field's class makes of a foreign plaintext, and quotes
+            return self.decode(plaintext)
+        del plaintext
+        raise MalformedEnvelope(f"The cell in {self} opens, but holds no value of a {self.plain_type}.")
 
     def complete_row(self, sealed: Sealed, instance: Model) -> None:
         """Fetch what was deferred of the row that ``sealed`` depends on."""
@@ -255,14 +334,18 @@ class EncryptedFieldMixin(DigestsMixin):
         return None if cell is None else self.open_cell(bytes(cell))
 
     def pre_save(self, model_instance: Model, add: bool) -> Any:
+        value = super().pre_save(model_instance, add)  # a cell that nobody touched comes as it is
         held = model_instance.__dict__.get(self.attname)
-        if type(held) is Sealed and not self.row_changed(held, model_instance):
-            return held
-        value = super().pre_save(model_instance, add)
+        if type(held) is Sealed:
+            touched = held.has_changed() or self.row_changed(held, model_instance)
+            if not touched and (value is held or held.holds(value)):
+                return held
+            value = held.open() if value is held else value
         if value is None or hasattr(value, "resolve_expression"):
             return value
-        sealed = self._sealed(self.seal_value(value, model_instance), model_instance)
-        model_instance.__dict__[self.attname] = sealed
+        sealed = self.sealed(value, model_instance)
+        if sealed is not None:
+            model_instance.__dict__[self.attname] = sealed
         return sealed
 
     def row_changed(self, held: Sealed, instance: Model) -> bool:
@@ -272,9 +355,6 @@ class EncryptedFieldMixin(DigestsMixin):
         now = row_values(self, instance)
         return any(old != new for old, new in zip(held.row, now, strict=True) if NOT_LOADED not in (old, new))
 
-    def _sealed(self, cell: bytes, instance: Model) -> Sealed:
-        return Sealed(cell, self, None, row_values(self, instance) if self.is_row_aware else None)
-
     def get_db_prep_save(self, value: Any, connection: Any) -> Any:
         if hasattr(value, "resolve_expression"):
             refuse_expression(self, value)
@@ -282,12 +362,12 @@ class EncryptedFieldMixin(DigestsMixin):
         return self.get_db_prep_value(value, connection)
 
     def get_db_prep_value(self, value: Any, connection: Any, prepared: bool = False) -> Any:
+        if type(value) is not Sealed:
+            if value == b"" and not isinstance(self, BinaryField):
+                value = ""  # what the schema editor takes as the default of a blank binary column
+            value = self.sealed(value)
         if value is None:
             return None
-        if type(value) is not Sealed:
-            if value == b"":
-                value = ""  # what the schema editor takes as the default of a blank binary column
-            value = Sealed(self.seal_value(value), self)
         self.cipher.secure(value.cell, connection.alias)
         return connection.Database.Binary(value.cell)
 
@@ -313,6 +393,11 @@ class EncryptedFieldMixin(DigestsMixin):
         raise refusal(self, lookup_name)
 
     # Validation, forms, fixtures
+
+    def to_python(self, value: Any) -> Any:
+        if isinstance(value, str) and is_serialized_cell(value):
+            return value  # load_serialized() takes it from here
+        return super().to_python(value)
 
     def clean(self, value: Any, model_instance: Model | None) -> Any:
         """Validate the plaintext. A stored cell is opened for that, and stays the cell it is.
@@ -355,10 +440,10 @@ class EncryptedFieldMixin(DigestsMixin):
 
     def value_from_object(self, obj: Model) -> Any:
         """Return the plaintext; the cell itself when it cannot be opened, and where it is to stay sealed."""
+        if dumps_cells(self):
+            return self._held_or_sealed(obj)
         held = self.held_by(obj)
-        if type(held) is not Sealed:
-            return held
-        if cells_are_to_stay_sealed() or sys._getframe(1).f_code is _READS_FOR_A_FIXTURE:
+        if type(held) is not Sealed or cells_are_to_stay_sealed():
             return held
         try:
             return held.open()
@@ -383,11 +468,18 @@ class EncryptedFieldMixin(DigestsMixin):
         return False
 
     def value_to_string(self, obj: Model) -> str:
-        """Return the cell as text, for ``dumpdata``: ciphertext, never plaintext."""
-        held = obj.__dict__.get(self.attname)
-        return cell_to_text(
-            held.cell if type(held) is Sealed else self.seal_value(getattr(obj, self.attname), obj)
-        )
+        """Return the cell as text for Django's serializers, else what the Django field makes of the value."""
+        if not dumps_cells(self):
+            getattr(obj, self.attname)  # raises when the cell cannot be opened
+            return super().value_to_string(obj)
+        sealed = self._held_or_sealed(obj)
+        return "" if sealed is None else cell_to_text(sealed.cell)
+
+    def _held_or_sealed(self, obj: Model) -> Sealed | None:
+        held = self.held_by(obj)
+        if type(held) is Sealed and not held.has_changed():
+            return held
+        return self.sealed(getattr(obj, self.attname), obj)
 
     def load_serialized(self, instance: Model) -> None:
         """Turn a fixture's value on ``instance`` into a cell: its ciphertext, or its plaintext sealed."""
@@ -395,76 +487,9 @@ class EncryptedFieldMixin(DigestsMixin):
         if value is None or type(value) is Sealed:
             return
         cell = text_to_cell(value)
-        instance.__dict__[self.attname] = self._sealed(
-            self.seal_value(value, instance) if cell is None else cell, instance
+        instance.__dict__[self.attname] = (
+            self.sealed(value, instance) if cell is None else self._of_row(cell, instance)
         )
 
-    # System checks
-
-    def check(self, **kwargs: Any) -> list[checks.CheckMessage]:
-        return [
-            *super().check(**kwargs),
-            *self._check_unsupported_options(),
-            *self._check_key_context(),
-            *self._check_bind_to(),
-            *self._check_mask(),
-        ]
-
-    def _check_unsupported_options(self) -> list[checks.CheckMessage]:
-        refused = (
-            ("E001", "primary_key", self.primary_key),
-            ("E002", "unique", self._unique and not self.primary_key),
-            ("E003", "db_index", self.db_index and not self._unique),
-            ("E004", "db_default", self.db_default is not NOT_PROVIDED),
-        )
-        return [
-            checks.Error(
-                f"An encrypted field cannot have {option}.",
-                hint="Equal values have different ciphertexts, and the database cannot encrypt. "
-                "See docs/checks.md for what to do instead.",
-                obj=self,
-                id=f"django_workos_vault.{number}",
-            )
-            for number, option, given in refused
-            if given
-        ]
-
-    def _check_key_context(self) -> list[checks.CheckMessage]:
-        try:
-            if self.key_context is None:
-                self._static_context()
-            else:
-                KeyContext({n: "row" if isinstance(v, FromRow) else v for n, v in self.key_context.items()})
-        except InvalidVaultConfiguration as exc:
-            return [checks.Error(str(exc), obj=self, id="django_workos_vault.E005")]
-        return []
-
-    def _check_bind_to(self) -> list[checks.CheckMessage]:
-        try:
-            reasons = {column.name: unbindable(column) for column in bound_columns(self)}
-        except FieldDoesNotExist as exc:
-            reasons = {"bind_to": str(exc)}
-        return [
-            checks.Error(
-                f"Cannot bind to {name}: {reason}.",
-                hint="Bind to a key that the program makes (a UUID primary key), or to columns whose values "
-                "come back from the database as they were written.",
-                obj=self,
-                id="django_workos_vault.E008",
-            )
-            for name, reason in reasons.items()
-            if reason
-        ]
-
-    def _check_mask(self) -> list[checks.CheckMessage]:
-        if self.mask in masks.NAMES:
-            return []
-        known = ", ".join(repr(name) for name in masks.NAMES)
-        return [
-            checks.Error(
-                f"There is no mask {self.mask!r}.",
-                hint=f"The masks are {known}.",
-                obj=self,
-                id="django_workos_vault.E007",
-            )
-        ]
+    def check(self, **kwargs: Any) -> list[CheckMessage]:
+        return [*super().check(**kwargs), *field_messages(self)]

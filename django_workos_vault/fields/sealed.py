@@ -1,11 +1,15 @@
 """What an instance holds of a stored cell: ``Sealed`` until somebody reads the attribute."""
 
+import copy
+import datetime
 import sys
 from collections.abc import Iterator
+from decimal import Decimal
 from types import CodeType
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
-from django.db.models import Model
+from django.db.models import Field, Model
 from django.db.models.query import QuerySet
 from django.db.models.query_utils import DeferredAttribute
 from django.db.models.sql.compiler import SQLInsertCompiler
@@ -14,6 +18,24 @@ if TYPE_CHECKING:
     from django_workos_vault.fields.base import EncryptedFieldMixin
 
 _UNOPENED: Any = object()
+
+# Values of other types may be changed in place, and save() has to notice.
+_IMMUTABLE = frozenset(
+    (
+        type(None),
+        str,
+        bytes,
+        bool,
+        int,
+        float,
+        Decimal,
+        datetime.date,
+        datetime.datetime,
+        datetime.time,
+        datetime.timedelta,
+        UUID,
+    )
+)
 
 #: Cells of one result set whose keys are unwrapped together when the first of them is opened.
 NEIGHBOURS = 1000
@@ -32,6 +54,7 @@ def _code_of(function: Any) -> Iterator[CodeType]:
 _MOVES_VALUES = frozenset(
     code
     for function in (
+        Field.pre_save,
         Model.refresh_from_db,
         Model.clean_fields,
         Model._get_field_expression_map,  # type: ignore[attr-defined]
@@ -51,7 +74,7 @@ class Sealed:
     sealed; None for a field that depends on none.
     """
 
-    __slots__ = ("_opened", "cell", "field", "neighbours", "row")
+    __slots__ = ("_encoded", "_opened", "cell", "field", "neighbours", "row")
 
     def __init__(
         self,
@@ -69,13 +92,25 @@ class Sealed:
     def open(self) -> Any:
         """Return the value. Raises EnvelopeError or VaultError when the cell cannot be opened."""
         if self._opened is _UNOPENED:
-            self._opened = self.field.open_cell(self.cell, self.neighbours, self.row)
+            value = self.field.open_cell(self.cell, self.neighbours, self.row)
+            self.remember(value, None if type(value) in _IMMUTABLE else self.field.encoded(value))
             self.neighbours = None
         return self._opened
 
     def holds(self, value: Any) -> bool:
         """Whether ``value`` is the very object that this cell was opened to."""
         return self._opened is value
+
+    def remember(self, value: Any, encoded: bytes | None) -> None:
+        """Take ``value``, whose plaintext bytes are ``encoded``, for what the cell opens to."""
+        self._encoded = None if type(value) in _IMMUTABLE else encoded
+        self._opened = value
+
+    def has_changed(self) -> bool:
+        """Whether the value was changed in place since the cell was opened, like a list appended to."""
+        if self._opened is _UNOPENED or self._encoded is None:
+            return False
+        return self.field.encoded(self._opened) != self._encoded
 
     def __repr__(self) -> str:
         return f"<Sealed {self.field}>"
@@ -84,13 +119,21 @@ class Sealed:
         return ""  # what a widget shows that knows nothing of cells
 
     def __reduce__(self) -> tuple[Any, ...]:
+        if self.has_changed():
+            return _itself, (self._opened,)  # not saved yet, so there is no cell of it
         return Sealed, (self.cell, self.field, None, self.row)
 
     def __copy__(self) -> "Sealed":
         return self
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> "Sealed":
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        if self.has_changed():
+            return copy.deepcopy(self._opened, memo)
         return Sealed(self.cell, self.field, None, self.row)
+
+
+def _itself(value: Any) -> Any:
+    return value
 
 
 class SealedAttribute(DeferredAttribute):
@@ -107,7 +150,9 @@ class SealedAttribute(DeferredAttribute):
         if attname not in instance.__dict__:
             super().__get__(instance, owner)  # loads a deferred field into __dict__
         value = instance.__dict__[attname]
-        if type(value) is not Sealed or sys._getframe(1).f_code in _MOVES_VALUES:
+        if type(value) is not Sealed:
+            return value
+        if sys._getframe(1).f_code in _MOVES_VALUES and not value.has_changed():
             return value
         if value.row is not None:
             value.field.complete_row(value, instance)

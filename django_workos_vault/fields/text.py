@@ -1,27 +1,37 @@
-"""Encrypted text."""
+"""Encrypted text. The cell is as long as the text, unless ``pad_to`` or ``choices`` say otherwise."""
 
-from typing import TYPE_CHECKING
+from typing import Any
 
 from django.db import models
 
 from django_workos_vault.fields.base import EncryptedFieldMixin
 
-if TYPE_CHECKING:
-    # What the attribute takes and gives, for type checkers; Django's classes are not generic at run time.
-    _Char = models.CharField[str, str]
-    _Text = models.TextField[str, str]
-    _Email = models.EmailField[str, str]
-else:
-    _Char, _Text, _Email = models.CharField, models.TextField, models.EmailField
 
-
-class EncryptedCharField(EncryptedFieldMixin, _Char):
+class EncryptedCharField(EncryptedFieldMixin, models.CharField):
     """Encrypted twin of :class:`django.db.models.CharField`. ``max_length`` counts plaintext characters."""
 
 
-class EncryptedTextField(EncryptedFieldMixin, _Text):
+class EncryptedTextField(EncryptedFieldMixin, models.TextField):
     """Encrypted twin of :class:`django.db.models.TextField`."""
 
 
-class EncryptedEmailField(EncryptedFieldMixin, _Email):
+class EncryptedEmailField(EncryptedFieldMixin, models.EmailField):
     """Encrypted twin of :class:`django.db.models.EmailField`."""
+
+
+class EncryptedURLField(EncryptedFieldMixin, models.URLField):
+    """Encrypted twin of :class:`django.db.models.URLField`."""
+
+
+class EncryptedSlugField(EncryptedFieldMixin, models.SlugField):
+    """Encrypted twin of :class:`django.db.models.SlugField`, without the index that it has by default."""
+
+    def __init__(self, *args: Any, db_index: bool = False, **kwargs: Any) -> None:
+        super().__init__(*args, db_index=db_index, **kwargs)
+
+    def deconstruct(self) -> Any:
+        name, path, args, kwargs = super().deconstruct()
+        kwargs.pop("db_index", None)  # SlugField names what differs from its own default, not from ours
+        if self.db_index:
+            kwargs["db_index"] = True
+        return name, path, args, kwargs

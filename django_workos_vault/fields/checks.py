@@ -1,0 +1,103 @@
+"""System checks of one field. Ids are documented in docs/checks.md and never reused."""
+
+from collections.abc import Iterator
+from inspect import getattr_static
+from typing import TYPE_CHECKING
+
+from django.core.checks import CheckMessage, Error
+from django.core.exceptions import FieldDoesNotExist
+from django.db.models import NOT_PROVIDED
+
+from django_workos_vault import masks
+from django_workos_vault.context import KeyContext
+from django_workos_vault.exceptions import InvalidVaultConfiguration
+from django_workos_vault.fields.rows import FromRow, bound_columns, unbindable
+from django_workos_vault.fields.sealed import SealedAttribute
+
+if TYPE_CHECKING:
+    from django_workos_vault.fields.base import EncryptedFieldMixin
+
+
+def field_messages(field: "EncryptedFieldMixin") -> Iterator[CheckMessage]:
+    """Yield what is wrong with the declaration of ``field``."""
+    yield from _unsupported_options(field)
+    yield from _key_context(field)
+    yield from _binding(field)
+    yield from _mask(field)
+    yield from _padding(field)
+    yield from _attribute(field)
+
+
+def _unsupported_options(field: "EncryptedFieldMixin") -> Iterator[CheckMessage]:
+    refused = (
+        ("E001", "primary_key", field.primary_key),
+        ("E002", "unique", field._unique and not field.primary_key),
+        ("E003", "db_index", field.db_index and not field._unique),
+        ("E004", "db_default", field.db_default is not NOT_PROVIDED),
+    )
+    for number, option, given in refused:
+        if given:
+            yield Error(
+                f"An encrypted field cannot have {option}.",
+                hint="Equal values have different ciphertexts, and the database cannot encrypt. "
+                "See docs/checks.md for what to do instead.",
+                obj=field,
+                id=f"django_workos_vault.{number}",
+            )
+
+
+def _key_context(field: "EncryptedFieldMixin") -> Iterator[CheckMessage]:
+    try:
+        if field.key_context is None:
+            field.static_context()
+        else:
+            KeyContext({n: "row" if isinstance(v, FromRow) else v for n, v in field.key_context.items()})
+    except InvalidVaultConfiguration as exc:
+        yield Error(str(exc), obj=field, id="django_workos_vault.E005")
+
+
+def _binding(field: "EncryptedFieldMixin") -> Iterator[CheckMessage]:
+    try:
+        reasons = {column.name: unbindable(column) for column in bound_columns(field)}
+    except FieldDoesNotExist as exc:
+        reasons = {"bind_to": str(exc)}
+    for name, reason in reasons.items():
+        if reason:
+            yield Error(
+                f"Cannot bind to {name}: {reason}.",
+                hint="Bind to a key that the program makes (a UUID primary key), or to columns whose values "
+                "come back from the database as they were written.",
+                obj=field,
+                id="django_workos_vault.E008",
+            )
+
+
+def _mask(field: "EncryptedFieldMixin") -> Iterator[CheckMessage]:
+    if field.mask not in masks.NAMES:
+        known = ", ".join(repr(name) for name in masks.NAMES)
+        yield Error(
+            f"There is no mask {field.mask!r}.",
+            hint=f"The masks are {known}.",
+            obj=field,
+            id="django_workos_vault.E007",
+        )
+
+
+def _padding(field: "EncryptedFieldMixin") -> Iterator[CheckMessage]:
+    if type(field.pad_to) is not int or field.pad_to < 0:
+        problem = "pad_to must be a number of bytes."
+    elif field.pad_to and not field.varies_in_length:
+        problem = "pad_to has no effect: all values of this type have the same length."
+    else:
+        return
+    yield Error(problem, hint="Give a block size such as 16.", obj=field, id="django_workos_vault.E013")
+
+
+def _attribute(field: "EncryptedFieldMixin") -> Iterator[CheckMessage]:
+    if not isinstance(getattr_static(field.model, field.attname), SealedAttribute):
+        yield Error(
+            "The field's class puts an attribute of its own on the model, which would hand out ciphertext.",
+            hint="Such a field cannot be encrypted. Encrypt the field that it is made of instead.",
+            obj=field,
+            id="django_workos_vault.E014",
+        )

@@ -1,0 +1,114 @@
+"""Encrypted dates and times. Every value of a type is sealed in the same number of bytes."""
+
+import datetime as dt
+import warnings
+from typing import Any
+
+from django.db import models
+from django.utils import timezone
+
+from django_workos_vault import conf
+from django_workos_vault.fields.base import EncryptedFieldMixin
+from django_workos_vault.fields.numbers import integer_from
+
+_EPOCH = dt.datetime(1970, 1, 1)
+_MICROSECOND = dt.timedelta(microseconds=1)
+_NAIVE, _AWARE = b"\x00", b"\x01"
+
+
+class DateEncoding(EncryptedFieldMixin):
+    """The proleptic Gregorian ordinal (``date.toordinal()``), four bytes."""
+
+    varies_in_length = False
+
+    def encode(self, value: dt.date) -> bytes:
+        return value.toordinal().to_bytes(4, signed=True)
+
+    def decode(self, plaintext: bytes) -> Any:
+        return dt.date.fromordinal(integer_from(plaintext, 4))
+
+
+class TimeEncoding(EncryptedFieldMixin):
+    """Microseconds since midnight, eight bytes. Times have no zone, as in Django's columns."""
+
+    varies_in_length = False
+
+    def encode(self, value: dt.time) -> bytes:
+        if value.tzinfo is not None:
+            raise ValueError("Django does not support timezone-aware times.")
+        since_midnight = dt.datetime.combine(_EPOCH, value) - _EPOCH
+        return (since_midnight // _MICROSECOND).to_bytes(8, signed=True)
+
+    def decode(self, plaintext: bytes) -> Any:
+        moment = _EPOCH + integer_from(plaintext, 8) * _MICROSECOND
+        if moment.date() != _EPOCH.date():
+            raise ValueError("more than a day")
+        return moment.time()
+
+
+class DateTimeEncoding(EncryptedFieldMixin):
+    """One byte that tells aware from naive, then microseconds since 1970 in eight; aware ones in UTC.
+
+    With ``USE_TZ`` a naive value is taken for one in the default time zone, with Django's warning, and UTC
+    comes back.
+    """
+
+    varies_in_length = False
+
+    def get_prep_value(self, value: Any) -> Any:
+        if isinstance(value, dt.date) and not isinstance(value, dt.datetime):
+            value = dt.datetime(value.year, value.month, value.day)
+        value = self.to_python(value)
+        if value is not None and conf.uses_time_zones() and timezone.is_naive(value):
+            # Django's own warning quotes the value.
+            warnings.warn(
+                f"DateTimeField {self} received a naive datetime while time zone support is active.",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+            value = timezone.make_aware(value, timezone.get_default_timezone())
+        return super().get_prep_value(value)
+
+    def encode(self, value: dt.datetime) -> bytes:
+        kind = _NAIVE
+        if timezone.is_aware(value):
+            if not conf.uses_time_zones():
+                raise ValueError("No timezone-aware datetimes when USE_TZ is False.")
+            kind, value = _AWARE, value.astimezone(dt.UTC).replace(tzinfo=None)
+        return kind + ((value - _EPOCH) // _MICROSECOND).to_bytes(8, signed=True)
+
+    def decode(self, plaintext: bytes) -> Any:
+        value = _EPOCH + integer_from(plaintext[1:], 8) * _MICROSECOND
+        aware = {_NAIVE: False, _AWARE: True}[plaintext[:1]]
+        if conf.uses_time_zones():
+            return value.replace(tzinfo=dt.UTC) if aware else timezone.make_aware(value)
+        return timezone.make_naive(value.replace(tzinfo=dt.UTC)) if aware else value
+
+
+class DurationEncoding(EncryptedFieldMixin):
+    """Microseconds, nine bytes: more than the longest ``timedelta`` needs."""
+
+    varies_in_length = False
+
+    def encode(self, value: dt.timedelta) -> bytes:
+        microseconds: int = self.to_python(value) // _MICROSECOND
+        return microseconds.to_bytes(9, signed=True)
+
+    def decode(self, plaintext: bytes) -> Any:
+        return integer_from(plaintext, 9) * _MICROSECOND
+
+
+class EncryptedDateField(DateEncoding, models.DateField):
+    """Encrypted twin of :class:`django.db.models.DateField`."""
+
+
+class EncryptedTimeField(TimeEncoding, models.TimeField):
+    """Encrypted twin of :class:`django.db.models.TimeField`."""
+
+
+class EncryptedDateTimeField(DateTimeEncoding, models.DateTimeField):
+    """Encrypted twin of :class:`django.db.models.DateTimeField`."""
+
+
+class EncryptedDurationField(DurationEncoding, models.DurationField):
+    """Encrypted twin of :class:`django.db.models.DurationField`."""
