@@ -1,6 +1,7 @@
 """Models that the tests write and read."""
 
 import uuid
+from typing import Any
 
 from django.db import models
 
@@ -152,3 +153,19 @@ class Unit(models.Model):
 class UnitProxy(Unit):
     class Meta:
         proxy = True
+
+
+class Citizen(models.Model):
+    """On its way from a plaintext column to an encrypted one: the application writes both."""
+
+    tax_id = models.CharField(max_length=20, null=True)
+    tax_id_sealed = EncryptedCharField(max_length=20, null=True)
+
+    def __str__(self) -> str:
+        return f"citizen {self.pk}"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        self.tax_id_sealed = self.tax_id
+        if (kwargs.get("update_fields") or ()) and "tax_id" in kwargs["update_fields"]:
+            kwargs["update_fields"] = {*kwargs["update_fields"], "tax_id_sealed"}
+        super().save(*args, **kwargs)
