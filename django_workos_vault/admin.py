@@ -169,7 +169,7 @@ class _MaskedReadonlyField(_MaskedPart):
 
 
 def _marker() -> Any:
-    return format_html('<em class="errornote-inline">{}</em>', CANNOT_BE_OPENED)
+    return format_html("<em>{}</em>", CANNOT_BE_OPENED)
 
 
 def encrypted_field(model: type[Model], path: Any) -> EncryptedFieldMixin | None:

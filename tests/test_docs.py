@@ -24,6 +24,9 @@ from django.core import checks
 from django.core.management import call_command, get_commands, load_command_class
 from django.db import connection
 from django.test import override_settings
+from django.urls import clear_url_caches, path
+
+from tests import urls
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 PAGES = [CHECKOUT / "README.md", *sorted((CHECKOUT / "docs").rglob("*.md"))]
@@ -46,6 +49,7 @@ def namespace(monkeypatch: pytest.MonkeyPatch, transactional_db: None) -> Iterat
             editor.delete_model(model)
         del apps.all_models[model._meta.app_label][model._meta.model_name]
     apps.clear_cache()
+    serve_admin()
 
 
 @pytest.mark.django_db(transaction=True, databases=["default", "other"])
@@ -77,6 +81,13 @@ def run_python(code: Any, namespace: dict[str, Any]) -> None:
         for model in apps.get_models():
             if model not in known:
                 editor.create_model(model)
+    serve_admin()
+
+
+def serve_admin() -> None:
+    """Django's URLs are made once; a page may register an admin and then look at it."""
+    urls.urlpatterns[:] = [path("admin/", admin.site.urls)]
+    clear_url_caches()
 
 
 def run_settings(code: Any) -> None:
