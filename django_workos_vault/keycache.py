@@ -1,6 +1,7 @@
 """Plaintext keys in memory: bounded, timed, and dropped when their time is up even if nobody asks."""
 
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from threading import Lock, Timer
 
@@ -76,7 +77,8 @@ class KeyCache:
     def _watch(self) -> None:
         if self._sweeper is None and self._keys:
             oldest = next(iter(self._keys.values()))
-            self._sweeper = Timer(max(0.0, oldest.dropped_at - self._clock()), self._sweep)
+            wait = max(0.0, oldest.dropped_at - self._clock())
+            self._sweeper = Timer(wait, _sweep, (weakref.ref(self),))  # weak: it must not keep the keys
             self._sweeper.name = "vault-key-sweeper"
             self._sweeper.daemon = True
             self._sweeper.start()
@@ -87,7 +89,8 @@ class KeyCache:
             sweeper.cancel()
         return sweeper
 
-    def _sweep(self) -> None:
+    def sweep(self) -> None:
+        """Drop the keys whose time is up."""
         with self._lock:
             for commitment in list(self._expired()):
                 self._drop(commitment)
@@ -118,3 +121,9 @@ class KeyCache:
         self._begin()
         with self._lock:
             self._watch()
+
+
+def _sweep(cache: "weakref.ref[KeyCache]") -> None:
+    alive = cache()
+    if alive is not None:
+        alive.sweep()

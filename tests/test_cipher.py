@@ -1,0 +1,161 @@
+"""Cells that were changed, swapped or made up: always a clear error, never somebody else's plaintext."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from django_workos_vault import envelope
+from django_workos_vault.backends.local import LocalVault
+from django_workos_vault.cipher import Cipher
+from django_workos_vault.context import KeyContext
+from django_workos_vault.exceptions import EnvelopeError, MalformedEnvelope, TamperedEnvelope, WrongBinding
+from django_workos_vault.keyring import KeyRing
+from django_workos_vault.policy import DataKeyPolicy
+from django_workos_vault.registry import DatabaseRegistry
+
+pytestmark = pytest.mark.django_db
+
+CLINIC = KeyContext({"app": "clinic"})
+ROW, OTHER_ROW = bytes(16), bytes(15) + b"\x01"
+PLAINTEXT = b"123-45-6789"
+
+
+@pytest.fixture
+def ring() -> KeyRing:
+    return KeyRing(
+        vault="default",
+        backend=LocalVault(master_key=b"tests only: this is not a secret"),
+        registry=DatabaseRegistry("default"),
+        policy=DataKeyPolicy(),
+    )
+
+
+VARIANTS = {
+    "plain": {},
+    "bound": {"binding": ROW},
+    "padded": {"pad_to": 32},
+    "digests": {"digests": bytes(range(64))},
+    "everything": {"binding": ROW, "pad_to": 16, "digests": bytes(32)},
+}
+
+
+@pytest.fixture(params=VARIANTS)
+def variant(request: pytest.FixtureRequest) -> dict[str, object]:
+    return VARIANTS[request.param]
+
+
+def opened(cipher: Cipher, cell: bytes, variant: dict[str, object]) -> bytes:
+    return cipher.open(cell, binding=variant.get("binding", b""))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("plaintext", [b"", b"\x00", b"\x80", b"x" * 5000])
+def test_every_variant_comes_back(ring: KeyRing, variant: dict[str, object], plaintext: bytes) -> None:
+    """What was sealed is opened, on the first opening and on the following ones."""
+    cipher = Cipher(ring, "app.Person.ssn")
+    cell = cipher.seal(plaintext, CLINIC, **variant)  # type: ignore[arg-type]
+    fresh = Cipher(ring, "app.Person.ssn")
+    assert [opened(fresh, cell, variant) for _ in range(3)] == [plaintext] * 3
+
+
+def test_truncated_cells_are_errors(ring: KeyRing, variant: dict[str, object]) -> None:
+    """A cell cut at any length is an EnvelopeError, whether or not its key and its start are known."""
+    cipher = Cipher(ring, "app.Person.ssn")
+    cell = cipher.seal(PLAINTEXT, CLINIC, **variant)  # type: ignore[arg-type]
+    opened(cipher, cell, variant)
+    for length in range(len(cell)):
+        with pytest.raises(EnvelopeError):
+            opened(cipher, cell[:length], variant)
+    with pytest.raises(TamperedEnvelope):
+        opened(cipher, cell + b"\x00", variant)
+
+
+def test_flipped_bits_are_errors(ring: KeyRing, variant: dict[str, object]) -> None:
+    """One flipped bit anywhere is an EnvelopeError, except in the wrapped key of a key already in memory.
+
+    The wrapped key is not part of what the cell authenticates, so that it can be wrapped again; it either
+    gives the committed key or no key at all.
+    """
+    cipher = Cipher(ring, "app.Person.ssn")
+    cell = cipher.seal(PLAINTEXT, CLINIC, **variant)  # type: ignore[arg-type]
+    opened(cipher, cell, variant)
+    parsed = envelope.parse(cell)
+    reference = range(parsed.body_at - len(parsed.key_reference), parsed.body_at)
+    for at in range(len(cell)):
+        flipped = bytearray(cell)
+        flipped[at] ^= 1 << (at % 8)
+        if at in reference:
+            assert opened(cipher, bytes(flipped), variant) == PLAINTEXT
+        else:
+            with pytest.raises(EnvelopeError):
+                opened(cipher, bytes(flipped), variant)
+
+
+def test_cell_of_another_column_is_refused_with_warm_keys_too(ring: KeyRing) -> None:
+    """Both columns' cells begin alike and share a key; one is never opened as the other."""
+    ssn, notes = Cipher(ring, "app.Person.ssn"), Cipher(ring, "app.Person.notes")
+    cell, other = ssn.seal(PLAINTEXT, CLINIC), notes.seal(b"note", CLINIC)
+    assert (ssn.open(cell), notes.open(other)) == (PLAINTEXT, b"note")
+    with pytest.raises(WrongBinding, match="another field"):
+        notes.open(cell)
+    with pytest.raises(TamperedEnvelope):
+        notes.open(cell.replace(envelope.label_id("app.Person.ssn"), envelope.label_id("app.Person.notes")))
+
+
+def test_cell_of_a_renamed_column_opens_by_its_old_label(ring: KeyRing) -> None:
+    """previous_labels open what was sealed before a rename, next to what was sealed since."""
+    old = Cipher(ring, "app.Person.ssn").seal(PLAINTEXT, CLINIC)
+    renamed = Cipher(ring, "app.Person.number", ("app.Person.ssn",))
+    new = renamed.seal(b"new", CLINIC)
+    assert [renamed.open(cell) for cell in (old, new, old, new)] == [PLAINTEXT, b"new"] * 2
+
+
+def test_cell_of_another_row_is_refused(ring: KeyRing) -> None:
+    """A bound cell opens for its row alone, and an unbound one is none of any row's."""
+    cipher = Cipher(ring, "app.Device.pin")
+    bound, unbound = cipher.seal(PLAINTEXT, CLINIC, binding=ROW), cipher.seal(PLAINTEXT, CLINIC)
+    assert cipher.open(bound, binding=ROW) == PLAINTEXT
+    for cell, binding in ((bound, OTHER_ROW), (bound, b""), (unbound, ROW)):
+        with pytest.raises(WrongBinding, match="another row"):
+            cipher.open(cell, binding=binding)
+
+
+def test_parts_of_two_cells_do_not_fit_together(ring: KeyRing) -> None:
+    """The start of one organization's cell and the body of another's are no cell."""
+    cipher = Cipher(ring, "app.Patient.ssn")
+    one, two = (cipher.seal(PLAINTEXT, KeyContext({"org": org})) for org in ("1", "2"))
+    assert cipher.open(one) == cipher.open(two) == PLAINTEXT
+    body_at = envelope.parse(one).body_at
+    with pytest.raises(TamperedEnvelope):
+        cipher.open(one[:body_at] + two[body_at:])
+
+
+def test_unpadded_plaintext_in_a_padded_cell_is_malformed(ring: KeyRing) -> None:
+    """A padded cell whose plaintext has no padding is an error, not a guess."""
+    cipher = Cipher(ring, "app.Person.ssn")
+    key = ring.sealing_key(CLINIC)
+    head = cipher._head(key, envelope.PADDED, b"", b"")
+    sealed = key.aead.encrypt(bytes(12), b"no padding", head.associated_data)
+    for _ in range(2):
+        with pytest.raises(MalformedEnvelope):
+            cipher.open(head.start + bytes(12) + sealed[-16:] + sealed[:-16])
+
+
+@given(st.binary(max_size=400))
+def test_made_up_bytes_are_envelope_errors(cell: bytes) -> None:
+    """Whatever the bytes, parsing ends in an envelope or an EnvelopeError."""
+    try:
+        parsed = envelope.parse(cell)
+    except EnvelopeError:
+        return
+    assert parsed.body_at <= len(cell)
+
+
+@given(st.binary(min_size=1, max_size=60), st.integers(0, 400))
+def test_cells_with_made_up_insides_are_envelope_errors(insides: bytes, at: int) -> None:
+    """Overwriting any part of a valid start never leads into the parser's insides."""
+    start = envelope.header(0, bytes(8), bytes(32), b"", b"k" * 206) + bytes(28)
+    at = min(at, len(start))
+    try:
+        envelope.parse(start[:at] + insides + start[at + len(insides) :])
+    except EnvelopeError:
+        return
