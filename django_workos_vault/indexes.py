@@ -87,7 +87,7 @@ class BlindIndex(DigestAt):
 
     def find_slot(self) -> int:
         [source] = self.get_source_expressions()
-        return self._entry(source.output_field)[0]
+        return self.entry(source.output_field)[0]
 
     @property
     def source_name(self) -> str | None:
@@ -97,7 +97,7 @@ class BlindIndex(DigestAt):
 
     def digest_of(self, field: Any, value: Any, instance: Any) -> bytes | None:
         """Return the digest that ``value`` would have in this index, in the row ``instance``."""
-        kind = self._entry(field)[1]
+        kind = self.entry(field)[1]
         others = {name: getattr(instance, name, None) for name in getattr(kind, "with_fields", ())}
         return field.digest_of(kind, value, others)  # type: ignore[no-any-return]
 
@@ -110,12 +110,13 @@ class BlindIndex(DigestAt):
         field: Any = value.output_field
         others = {
             name: replacements[F(name)].value
-            for name in getattr(self._entry(field)[1], "with_fields", ())
+            for name in getattr(self.entry(field)[1], "with_fields", ())
             if F(name) in replacements
         }
-        return Value(field.digest_of(self._entry(field)[1], value.value, others), BinaryField())
+        return Value(field.digest_of(self.entry(field)[1], value.value, others), BinaryField())
 
-    def _entry(self, field: Any) -> tuple[int, Kind]:
+    def entry(self, field: Any) -> tuple[int, Kind]:
+        """Return the slot and the declaration on ``field`` that is meant. Raises FieldError."""
         declared = getattr(field, "blind_indexes", ())
         # Without a name the first slot is meant, even when it is unused by now: an index that silently moved
         # to another slot would need a migration that nothing announces.

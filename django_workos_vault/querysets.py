@@ -58,6 +58,7 @@ class EncryptedQuerySet(models.QuerySet[_Model]):
         for obj in objs:
             refuse_partial_rebinding(obj, frozenset(fields))
             for field in self._encrypted_fields():
+                field.renew_compounds(obj, fields)
                 if field.name in fields:
                     field.pre_save(obj, add=False)
         # Django's bulk_update() writes with update(), which must not be the one above.

@@ -1,4 +1,4 @@
-"""What happens before a row is saved: fixtures are sealed, half-moved rows refused."""
+"""What happens before a row is saved: fixtures are sealed, half-moved rows refused, compounds renewed."""
 
 from typing import Any
 
@@ -17,6 +17,17 @@ def refuse_half_moved_rows(
     """Refuse ``save(update_fields=...)`` that would move a row from under the cells bound to it."""
     if not raw and update_fields is not None:
         refuse_partial_rebinding(instance, update_fields)
+
+
+@receiver(pre_save, dispatch_uid="django_workos_vault.renew_compounds")
+def renew_compound_indexes(
+    sender: type[Model], instance: Model, raw: bool, update_fields: frozenset[str] | None, **kwargs: Any
+) -> None:
+    """Seal a cell anew when another field of its compound blind index was assigned."""
+    if not raw:
+        for field in sender._meta.concrete_fields:
+            if isinstance(field, EncryptedFieldMixin):
+                field.renew_compounds(instance, update_fields)
 
 
 @receiver(pre_save, dispatch_uid="django_workos_vault.load_serialized")

@@ -26,6 +26,7 @@ from django_workos_vault.fields.defaults import DefaultOf
 from django_workos_vault.fields.digests import DigestsMixin
 from django_workos_vault.fields.expressions import refuse_expression
 from django_workos_vault.fields.forms import cells_are_to_stay_sealed, keep_cells
+from django_workos_vault.fields.index_checks import check_blind_indexes
 from django_workos_vault.fields.keys import contexts_of_batch
 from django_workos_vault.fields.lookups import lookup_class, refusal
 from django_workos_vault.fields.rows import (
@@ -492,4 +493,8 @@ class EncryptedFieldMixin(DigestsMixin):
         )
 
     def check(self, **kwargs: Any) -> list[CheckMessage]:
-        return [*super().check(**kwargs), *field_messages(self)]
+        return [
+            *super().check(**kwargs),
+            *field_messages(self),
+            *check_blind_indexes(self, kwargs.get("databases")),
+        ]

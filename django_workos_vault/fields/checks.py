@@ -11,6 +11,7 @@ from django.db.models import NOT_PROVIDED
 from django_workos_vault import masks
 from django_workos_vault.context import KeyContext
 from django_workos_vault.exceptions import InvalidVaultConfiguration
+from django_workos_vault.fields.index_checks import index_hint, unique_hint
 from django_workos_vault.fields.rows import FromRow, bound_columns, unbindable
 from django_workos_vault.fields.sealed import SealedAttribute
 
@@ -30,17 +31,16 @@ def field_messages(field: "EncryptedFieldMixin") -> Iterator[CheckMessage]:
 
 def _unsupported_options(field: "EncryptedFieldMixin") -> Iterator[CheckMessage]:
     refused = (
-        ("E001", "primary_key", field.primary_key),
-        ("E002", "unique", field._unique and not field.primary_key),
-        ("E003", "db_index", field.db_index and not field._unique),
-        ("E004", "db_default", field.db_default is not NOT_PROVIDED),
+        ("E001", "primary_key", field.primary_key, "Use an ordinary primary key."),
+        ("E002", "unique", field._unique and not field.primary_key, unique_hint(field)),
+        ("E003", "db_index", field.db_index and not field._unique, index_hint(field)),
+        ("E004", "db_default", field.db_default is not NOT_PROVIDED, "Use default."),
     )
-    for number, option, given in refused:
+    for number, option, given, instead in refused:
         if given:
             yield Error(
                 f"An encrypted field cannot have {option}.",
-                hint="Equal values have different ciphertexts, and the database cannot encrypt. "
-                "See docs/checks.md for what to do instead.",
+                hint=f"Equal values have different ciphertexts, and the database cannot encrypt. {instead}",
                 obj=field,
                 id=f"django_workos_vault.{number}",
             )

@@ -53,15 +53,19 @@ class DigestsMixin(_Base):
         return ()
 
     @cached_property
+    def compound_members(self) -> tuple[str, ...]:
+        """Names of the other fields in this one's compound indexes."""
+        return tuple(n for _, kind in self.slots if isinstance(kind, Compound) for n in kind.with_fields)
+
+    @cached_property
     def compounds(self) -> "tuple[DigestsMixin, ...]":
         """The fields of the model that have a compound index with this one in it."""
         return tuple(
             field
             for field in self.model._meta.local_concrete_fields
             if isinstance(field, DigestsMixin)
-            and any(
-                isinstance(k, Compound) and self.name in (field.name, *k.with_fields) for _, k in field.slots
-            )
+            and field.compound_members
+            and self.name in (field.name, *field.compound_members)
         )
 
     def front(self, value: Any, instance: Model | None) -> bytes:
@@ -136,6 +140,31 @@ class DigestsMixin(_Base):
         return kind.combined(
             field.encode(field.get_prep_value(value)) for field, value in zip(fields, values, strict=True)
         )
+
+    def renew_compounds(self, instance: Model, written: Iterable[str] | None) -> None:
+        """Make sure that a save of the columns ``written`` (all of them when None) renews compound digests.
+
+        The digest stands in front of this field's cell, which must be sealed again when another field of the
+        index was assigned. Raises FieldError when ``written`` leaves this field out.
+        """
+        held_by_name = instance.__dict__
+        assigned = [
+            name
+            for name in self.compound_members
+            if (written is None or name in written)
+            and name in held_by_name
+            and type(held_by_name[name]) is not Sealed
+        ]
+        if not assigned:
+            return
+        if self.attname not in held_by_name or (written is not None and self.name not in written):
+            raise FieldError(
+                f"{self} has a compound blind index with {', '.join(sorted(assigned))}: write it too, so "
+                "that the index is renewed."
+            )
+        held = held_by_name[self.attname]
+        if type(held) is Sealed:
+            held_by_name[self.attname] = held.open()
 
     def _compound_digest(self, kind: Compound, values: list[Any]) -> bytes | None:
         opened = [value.open() if type(value) is Sealed else value for value in values]

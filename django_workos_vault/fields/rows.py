@@ -130,8 +130,9 @@ def _canonical(column: "models.Field[Any, Any]", value: Any) -> str | None:
 
 def depends_on(field: "EncryptedFieldMixin", names: Iterable[str]) -> bool:
     """Whether writing the columns ``names`` of a row means sealing ``field``'s cell for that row."""
-    own = {field.name, field.attname} if field.is_row_aware else set()
-    columns = {field.model._meta.get_field(name).attname for name in field.row_columns}  # type: ignore[union-attr]
+    own = {field.name, field.attname} if field.is_row_aware or field.compounds else set()
+    needed = (*field.row_columns, *field.compound_members)
+    columns = {field.model._meta.get_field(name).attname for name in needed}  # type: ignore[union-attr]
     written = {getattr(field.model._meta.get_field(name), "attname", name) for name in names if name != "pk"}
     return bool((own | columns) & written)
 

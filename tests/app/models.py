@@ -14,6 +14,7 @@ from django_workos_vault.fields import (
 from django_workos_vault.indexes import (
     BlindIndex,
     CaseFolded,
+    Compound,
     Digits,
     Exact,
     FirstCharacters,
@@ -95,6 +96,10 @@ class Account(models.Model):
             models.Index(BlindIndex("login", "exact"), name="account_login"),
             models.Index(BlindIndex("login", "folded"), name="account_login_folded"),
             models.Index(BlindIndex("ssn", "exact"), name="account_ssn"),
+            models.Index(BlindIndex("ssn", "last4"), name="account_ssn_last4"),
+            models.Index(BlindIndex("ssn", "first3"), name="account_ssn_first3"),
+            models.Index(BlindIndex("phone"), name="account_phone_digits"),
+            models.Index(BlindIndex("city"), name="account_city"),
         ]
         constraints = [
             models.UniqueConstraint(BlindIndex("email"), name="account_email"),
@@ -169,3 +174,20 @@ class Citizen(models.Model):
         if (kwargs.get("update_fields") or ()) and "tax_id" in kwargs["update_fields"]:
             kwargs["update_fields"] = {*kwargs["update_fields"], "tax_id_sealed"}
         super().save(*args, **kwargs)
+
+
+class Voter(models.Model):
+    """Found by two encrypted columns together, and by neither alone."""
+
+    surname = EncryptedCharField(
+        max_length=50, null=True, blind_indexes=[Compound(name="surname_and_town", with_fields=("town",))]
+    )
+    town = EncryptedCharField(max_length=50, null=True)
+
+    objects = EncryptedManager()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(BlindIndex("surname"), name="voter_surname_and_town")]
+
+    def __str__(self) -> str:
+        return f"voter {self.pk}"

@@ -1,0 +1,180 @@
+"""System checks of ``blind_indexes``. What each one means stands in docs/checks.md."""
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from django.core import checks
+from django.core.exceptions import FieldError
+from django.db import connections, router
+from django.db.models import BooleanField, CharField, UniqueConstraint
+
+from django_workos_vault.blind import FULL_BITS, MIN_BITS, Compound, Kind, LastCharacters
+from django_workos_vault.envelope import MAX_DIGESTS
+from django_workos_vault.fields.digests import DigestsMixin
+from django_workos_vault.indexes import BlindIndex
+
+if TYPE_CHECKING:
+    from django_workos_vault.fields.base import EncryptedFieldMixin
+
+#: A digest of one of fewer choices is as good as the value: whoever sees the counts can name them.
+FEWEST_CHOICES = 20
+
+
+def check_blind_indexes(
+    field: "EncryptedFieldMixin", databases: Iterable[str] | None
+) -> list[checks.CheckMessage]:
+    """Return what is wrong with the field's blind indexes, and with indexes and constraints over it."""
+    for kind in field.blind_indexes:
+        if kind is not None and not isinstance(kind, Kind):
+            return [
+                _error(
+                    field, "E030", f"blind_indexes holds a {type(kind).__name__}, which is no kind of index."
+                )
+            ]
+    return [
+        *_check_declaration(field),
+        *_check_what_they_reveal(field),
+        *_check_meta(field),
+        *_check_databases(field, databases or ()),
+    ]
+
+
+def _check_declaration(field: "EncryptedFieldMixin") -> Iterator[checks.CheckMessage]:
+    if len(field.blind_indexes) > MAX_DIGESTS:
+        yield _error(field, "E030", f"A cell has room for {MAX_DIGESTS} blind indexes.")
+    seen: set[tuple[str, int]] = set()
+    for _, kind in field.slots:
+        if (kind.name, kind.version) in seen:
+            yield _error(
+                field,
+                "E030",
+                f"Two blind indexes are called {kind.name!r}, version {kind.version}: name one.",
+            )
+        seen.add((kind.name, kind.version))
+        for problem in _problems(field, kind):
+            yield _error(field, "E030", f"The blind index {kind.name!r}: {problem}.")
+
+
+def _problems(field: "EncryptedFieldMixin", kind: Kind) -> Iterator[str]:
+    taken = set(CharField().get_lookups()) - set(kind.lookups)
+    if not kind.name.isidentifier() or "__" in kind.name or kind.name in taken:
+        yield "its name must be an identifier that is no lookup of Django's and has no double underscore"
+    if type(kind.version) is not int or kind.version < 1:
+        yield "its version must be 1, 2, 3, ..."
+    if type(kind.bits) is not int or not MIN_BITS <= kind.bits <= FULL_BITS:
+        yield f"its bits must be {MIN_BITS} to {FULL_BITS}"
+    if isinstance(kind, LastCharacters) and (type(kind.count) is not int or kind.count < 1):
+        yield "its count must be 1 or more"
+    if isinstance(kind, Compound):
+        encrypted = {f.name for f in field.model._meta.local_concrete_fields if isinstance(f, DigestsMixin)}
+        if not kind.with_fields or not set(kind.with_fields) <= encrypted - {field.name}:
+            yield "with_fields must name other encrypted fields of the same model"
+
+
+def _check_what_they_reveal(field: "EncryptedFieldMixin") -> Iterator[checks.CheckMessage]:
+    alone = [kind for _, kind in field.slots if not isinstance(kind, Compound)]
+    if alone and (isinstance(field, BooleanField) or 0 < len(field.flatchoices or ()) < FEWEST_CHOICES):
+        yield checks.Error(
+            "A blind index on a field with so few values would reveal them.",
+            hint="Equal values have equal digests, so the counts of each tell which is which. Filter in "
+            "Python, or combine the field with another one in a Compound index.",
+            obj=field,
+            id="django_workos_vault.E031",
+        )
+
+
+def _check_meta(field: "EncryptedFieldMixin") -> Iterator[checks.CheckMessage]:
+    options = field.model._meta
+    named = [*options.indexes, *options.constraints]
+    direct = [item.name for item in named if field.name in getattr(item, "fields", ())]
+    if direct or any(field.name in together for together in options.unique_together):
+        yield checks.Error(
+            f"{direct[0] if direct else 'unique_together'} indexes ciphertext, where nothing is ever equal.",
+            hint=_instead(field),
+            obj=field,
+            id="django_workos_vault.E032",
+        )
+    backed = set()
+    for item in named:
+        for position, expression in enumerate(getattr(item, "expressions", ())):
+            if not isinstance(expression, BlindIndex) or expression.source_name != field.name:
+                continue
+            try:
+                slot, kind = expression.entry(field)
+            except FieldError as exc:
+                yield _error(field, "E033", f"{item.name}: {exc}")
+                continue
+            if position == 0:
+                backed.add(slot)
+            if isinstance(item, UniqueConstraint) and kind.bits < FULL_BITS:
+                yield _error(
+                    field,
+                    "E034",
+                    f"{item.name} would refuse different values: {kind.name!r} has {kind.bits} bits.",
+                )
+            if isinstance(item, UniqueConstraint) and field.previous_labels:
+                yield checks.Error(
+                    f"{item.name} cannot see that a value sealed under a previous label is taken.",
+                    hint=f"Keep the old name: label={field.previous_labels[-1]!r}, no previous_labels.",
+                    obj=field,
+                    id="django_workos_vault.E035",
+                )
+    for slot, kind in field.slots:
+        if slot not in backed:
+            yield checks.Warning(
+                f"No index of the table begins with the blind index {kind.name!r} (version {kind.version}): "
+                "lookups read every row.",
+                hint=f"Add models.Index({_expression(field, kind)}, name=...) to Meta.indexes.",
+                obj=field,
+                id="django_workos_vault.W030",
+            )
+
+
+def _check_databases(field: "EncryptedFieldMixin", databases: Iterable[str]) -> Iterator[checks.CheckMessage]:
+    for alias in databases:
+        connection = connections[alias]
+        if (
+            field.slots
+            and router.allow_migrate_model(alias, field.model)
+            and not connection.features.supports_expression_indexes
+        ):
+            yield checks.Warning(
+                f"{connection.display_name} ({alias!r}) has no indexes on expressions: lookups in blind "
+                "indexes are right, but read every row, and a UniqueConstraint over one is not enforced.",
+                hint="Use PostgreSQL, SQLite or MySQL 8 for large or unique columns.",
+                obj=field,
+                id="django_workos_vault.W031",
+            )
+
+
+def unique_hint(field: "EncryptedFieldMixin") -> str:
+    """Return what to write instead of ``unique=True`` on ``field``."""
+    return (
+        f"Give the field blind_indexes=[Exact()] and the model's Meta constraints = "
+        f'[models.UniqueConstraint(BlindIndex("{field.name}"), name="unique_{field.name}")], both from '
+        "django_workos_vault.indexes."
+    )
+
+
+def index_hint(field: "EncryptedFieldMixin") -> str:
+    """Return what to write instead of ``db_index=True`` on ``field``."""
+    return (
+        f"Give the field blind_indexes=[Exact()] and the model's Meta indexes = "
+        f'[models.Index(BlindIndex("{field.name}"), name="{field.name}_index")], both from '
+        "django_workos_vault.indexes."
+    )
+
+
+def _instead(field: "EncryptedFieldMixin") -> str:
+    return (
+        f'Give the field blind_indexes=[Exact()] and name BlindIndex("{field.name}") there, as an expression.'
+    )
+
+
+def _expression(field: "EncryptedFieldMixin", kind: Kind) -> str:
+    version = f", version={kind.version}" if kind.version != 1 else ""
+    return f'BlindIndex("{field.name}", "{kind.name}"{version})'
+
+
+def _error(field: Any, number: str, message: str) -> checks.CheckMessage:
+    return checks.Error(message, obj=field, id=f"django_workos_vault.{number}")
