@@ -15,6 +15,7 @@ from django.db.models.constants import LOOKUP_SEP
 from django.http import HttpRequest, HttpResponse
 from django.utils.html import format_html
 
+from django_workos_vault import masks
 from django_workos_vault.exceptions import (
     DecryptionForbidden,
     EnvelopeError,
@@ -52,6 +53,14 @@ class MaskedModelForm(_ModelForm):
             field = encrypted_field(self._meta.model, name)
             if field is not None:
                 keep_cells(form_field, field).masks_values = True
+
+    def add_error(self, field: str | None, error: Any) -> None:
+        super().add_error(field, error)
+        for name, found in self.errors.items():
+            if encrypted_field(self._meta.model, name) is not None:
+                for each in found.as_data():
+                    if each.params and "value" in each.params:
+                        each.params = {**each.params, "value": masks.FULL}  # Django quotes what is invalid
 
     def _post_clean(self) -> None:
         with cells_stay_sealed():

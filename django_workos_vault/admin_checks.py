@@ -68,7 +68,7 @@ def _check_names(model: type[Model], options: Any) -> Iterator[checks.CheckMessa
                 "E024",
                 "search_fields",
                 name,
-                "Ciphertext has no parts. With a blind index on the field, search by __exact.",
+                "Ciphertext has no parts. Search by a lookup that one of its blind_indexes answers.",
             )
     if getattr(options, "save_as", False) and _has_encrypted_fields(model):
         yield checks.Error(
@@ -106,4 +106,4 @@ def _is_searchable(model: type[Model], name: str) -> bool:
     if field is None and LOOKUP_SEP in path:
         path, _, lookup = path.rpartition(LOOKUP_SEP)
         field = encrypted_field(model, path)
-    return field is None or bool(lookup in ("exact", "iexact") and getattr(field, "blind_indexes", ()))
+    return field is None or bool(field.slots_for(lookup or "icontains"))

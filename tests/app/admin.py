@@ -3,7 +3,7 @@
 from django.contrib import admin
 
 from django_workos_vault.admin import MaskedAdminMixin
-from tests.app.models import Device, Organization, Patient, Person
+from tests.app.models import Device, Organization, Patient, Person, Questionnaire
 
 
 @admin.register(Person)
@@ -31,3 +31,8 @@ class PatientAdmin(MaskedAdminMixin, admin.ModelAdmin):
 @admin.register(Device)
 class DeviceAdmin(MaskedAdminMixin, admin.ModelAdmin):
     list_display = ("name", "organization", "pin")
+
+
+@admin.register(Questionnaire)
+class QuestionnaireAdmin(MaskedAdminMixin, admin.ModelAdmin):
+    list_display = tuple(field.name for field in Questionnaire._meta.concrete_fields)

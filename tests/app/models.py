@@ -5,6 +5,7 @@ from typing import Any
 
 from django.db import models
 
+from django_workos_vault import fields
 from django_workos_vault.fields import (
     EncryptedCharField,
     EncryptedEmailField,
@@ -191,3 +192,28 @@ class Voter(models.Model):
 
     def __str__(self) -> str:
         return f"voter {self.pk}"
+
+
+class Questionnaire(models.Model):
+    """One of each type that a form can edit; half of them may be left blank."""
+
+    big = fields.EncryptedBigIntegerField()
+    flag = fields.EncryptedBooleanField()
+    maybe = fields.EncryptedBooleanField(null=True, blank=True)
+    choice = fields.EncryptedCharField(choices=[("flu", "Influenza"), ("cold", "A cold")])
+    born = fields.EncryptedDateField(null=True, blank=True)
+    seen = fields.EncryptedDateTimeField()
+    price = fields.EncryptedDecimalField(max_digits=8, decimal_places=2, null=True, blank=True)
+    took = fields.EncryptedDurationField()
+    ratio = fields.EncryptedFloatField(null=True, blank=True)
+    address = fields.EncryptedGenericIPAddressField()
+    number = fields.EncryptedIntegerField(null=True, blank=True, mask="last4")
+    data = fields.EncryptedJSONField()
+    slug = fields.EncryptedSlugField(blank=True)
+    text = fields.EncryptedTextField(default=str)
+    hour = fields.EncryptedTimeField(null=True, blank=True)
+    url = fields.EncryptedURLField(blank=True)
+    token = fields.EncryptedUUIDField()
+
+    def __str__(self) -> str:
+        return f"questionnaire {self.pk}"
