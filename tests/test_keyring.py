@@ -321,7 +321,7 @@ async def test_tasks_share_one_request_and_the_loop_goes_on(
     assert turns > 5
 
 
-async def test_a_cancelled_task_leaves_the_others_their_key(
+async def test_cancelling_one_of_them_leaves_the_others_their_key(
     vault_emulator: RunningEmulator, client: Client
 ) -> None:
     """Cancelling the task that asked does not fail those that wait for its answer."""
