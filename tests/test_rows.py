@@ -247,3 +247,36 @@ async def test_aunlock_does_not_block_the_loop(transactional_db: None) -> None:
     assert [d.pin for d in devices] == ["1234"]
     assert vaults["default"].backend.requests_made == 1
     await sync_to_async(connections.close_all)()  # the connection of the thread that ran the queries
+
+
+@pytest.mark.parametrize("before", [(), ("organization",)])
+def test_changed_binding_opens_as_before_until_it_is_sealed_anew(before: tuple[str, ...]) -> None:
+    """After ``bind_to`` changed, ``previous_bind_to`` opens older cells, of this row alone."""
+    with isolate_apps("tests.app"):
+
+        class Gadget(models.Model):
+            organization = models.IntegerField()
+            pin = EncryptedCharField(max_length=8, bind_to=before, label="gadget pin")
+
+            class Meta:
+                app_label = "app"
+
+        class GadgetNow(models.Model):
+            organization = models.IntegerField()
+            pin = EncryptedCharField(
+                max_length=8, bind_to=("name",), previous_bind_to=(before,), label="gadget pin"
+            )
+            name = models.CharField(max_length=8)
+
+            class Meta:
+                app_label = "app"
+
+    cell = Gadget.pin.field.seal_value("1234", Gadget(organization=1))
+    old, new = GadgetNow.pin.field, GadgetNow(organization=1, name="a")
+    assert old.open_cell(cell, row=(("a", 1) if before else ("a",))) == "1234"
+    if before:
+        with pytest.raises(WrongBinding):
+            old.open_cell(cell, row=("a", 2))
+    anew = old.seal_value("1234", new)
+    with pytest.raises(WrongBinding):
+        old.open_cell(anew, row=(("b", 1) if before else ("b",)))

@@ -19,6 +19,7 @@ from django_workos_vault.exceptions import (
     InvalidVaultConfiguration,
     MalformedEnvelope,
     VaultError,
+    WrongBinding,
 )
 from django_workos_vault.fields.checks import field_messages
 from django_workos_vault.fields.columns import EncryptedCol
@@ -32,7 +33,7 @@ from django_workos_vault.fields.lookups import lookup_class, refusal
 from django_workos_vault.fields.rows import (
     NOT_LOADED,
     FromRow,
-    binding,
+    bindings,
     resolve_key_context,
     row_columns,
     row_values,
@@ -64,6 +65,9 @@ class EncryptedFieldMixin(DigestsMixin):
     ``bind_to``
         names of local columns (or ``"pk"``) that identify the row. A cell copied into another row no longer
         opens.
+    ``previous_bind_to``
+        what ``bind_to`` was before, as a tuple of tuples, ``()`` for no binding: cells sealed so still open,
+        until ``vault_reencrypt`` has sealed them anew.
     ``blind_indexes``
         list of what the field can be searched by, from ``indexes``. The place in the list is the place in the
         cell: append to it, never reorder it, and put ``None`` where one is dropped.
@@ -82,6 +86,7 @@ class EncryptedFieldMixin(DigestsMixin):
     non_db_attrs = (
         *Field.non_db_attrs,
         "bind_to",
+        "previous_bind_to",
         "blind_indexes",
         "default",
         "key_context",
@@ -100,6 +105,7 @@ class EncryptedFieldMixin(DigestsMixin):
         key_context: dict[str, Any] | None = None,
         mask: str = "full",
         bind_to: tuple[str, ...] = (),
+        previous_bind_to: tuple[tuple[str, ...], ...] = (),
         blind_indexes: Sequence[Kind | None] = (),
         pad_to: int = 0,
         label: str | None = None,
@@ -110,6 +116,7 @@ class EncryptedFieldMixin(DigestsMixin):
         self.key_context = key_context
         self.mask = mask
         self.bind_to = tuple(bind_to)
+        self.previous_bind_to = tuple(tuple(names) for names in previous_bind_to)
         self.blind_indexes = tuple(blind_indexes)
         self.pad_to = pad_to
         self.explicit_label = label
@@ -128,6 +135,8 @@ class EncryptedFieldMixin(DigestsMixin):
             kwargs["mask"] = self.mask
         if self.bind_to:
             kwargs["bind_to"] = self.bind_to
+        if self.previous_bind_to:
+            kwargs["previous_bind_to"] = self.previous_bind_to
         if self.blind_indexes:
             kwargs["blind_indexes"] = list(self.blind_indexes)
         if self.pad_to:
@@ -194,6 +203,11 @@ class EncryptedFieldMixin(DigestsMixin):
         return bool(self.bind_to) or any(
             isinstance(item, FromRow) for item in (self.key_context or {}).values()
         )
+
+    @property
+    def remembers_row(self) -> bool:
+        """Whether a cell keeps what its row held when it was loaded: to open it, or to seal it anew."""
+        return self.is_row_aware or bool(self.previous_bind_to)
 
     @cached_property
     def row_columns(self) -> tuple[str, ...]:
@@ -284,7 +298,7 @@ class EncryptedFieldMixin(DigestsMixin):
             self.vault.keyring.prepare(contexts_of_batch(self, instance))
         bound_to = b""
         if self.bind_to and instance is not None:
-            bound_to = binding(self, self._whole_row(instance))
+            bound_to = bindings(self, self._whole_row(instance))[0]
         return self.cipher.seal(plaintext, context, binding=bound_to, pad_to=self.block, digests=digests)
 
     def sealed(self, value: Any, instance: Model | None = None) -> Sealed | None:
@@ -299,7 +313,7 @@ class EncryptedFieldMixin(DigestsMixin):
         return sealed
 
     def _of_row(self, cell: bytes, instance: Model | None) -> Sealed:
-        row = row_values(self, instance) if self.is_row_aware and instance is not None else None
+        row = row_values(self, instance) if self.remembers_row and instance is not None else None
         return Sealed(cell, self, None, row)
 
     def open_cell(
@@ -309,19 +323,26 @@ class EncryptedFieldMixin(DigestsMixin):
 
         ``row`` holds the row's values of :attr:`row_columns`, for a field with ``bind_to``.
         """
-        bound_to = b""
-        if self.bind_to:
-            if row is None:
-                raise FieldError(
-                    f"{self} is bound to its row, and values(), annotations and expressions have none. "
-                    "Load instances; only() keeps the other columns out."
-                )
-            bound_to = binding(self, row)
-        plaintext = self.cipher.open(cell, binding=bound_to, neighbours=neighbours)
+        if self.bind_to or self.previous_bind_to:
+            plaintext = self._open_bound(cell, neighbours, row)
+        else:
+            plaintext = self.cipher.open(cell, neighbours=neighbours)
         with suppress(Exception):  # whatever a field's class makes of a foreign plaintext, and quotes
             return self.decode(plaintext)
         del plaintext
         raise MalformedEnvelope(f"The cell in {self} opens, but holds no value of a {self.plain_type}.")
+
+    def _open_bound(self, cell: bytes, neighbours: list[bytes] | None, row: tuple[Any, ...] | None) -> bytes:
+        if row is None:
+            raise FieldError(
+                f"{self} is bound to its row, and values(), annotations and expressions have none. "
+                "Load instances; only() keeps the other columns out."
+            )
+        current, *previous = bindings(self, row)
+        for bound_to in previous:
+            with suppress(WrongBinding):
+                return self.cipher.open(cell, binding=bound_to, neighbours=neighbours)
+        return self.cipher.open(cell, binding=current, neighbours=neighbours)
 
     def complete_row(self, sealed: Sealed, instance: Model) -> None:
         """Fetch what was deferred of the row that ``sealed`` depends on."""

@@ -77,10 +77,16 @@ def resolve_key_context(given: dict[str, Any], instance: "Model") -> KeyContext:
     )
 
 
-def bound_columns(field: "EncryptedFieldMixin") -> "tuple[models.Field[Any, Any], ...]":
-    """Return the local columns named in ``bind_to``. Raises FieldDoesNotExist for a name that is none."""
+def bound_columns(
+    field: "EncryptedFieldMixin", bind_to: tuple[str, ...] | None = None
+) -> "tuple[models.Field[Any, Any], ...]":
+    """Return the local columns named in ``bind_to``, the field's own unless another is given.
+
+    Raises FieldDoesNotExist for a name that is none.
+    """
     options = field.model._meta
-    return tuple(options.pk if name == "pk" else options.get_field(name) for name in field.bind_to)  # type: ignore[misc]
+    names = field.bind_to if bind_to is None else bind_to
+    return tuple(options.pk if name == "pk" else options.get_field(name) for name in names)  # type: ignore[misc]
 
 
 def unbindable(column: "models.Field[Any, Any]") -> str:
@@ -97,7 +103,11 @@ def unbindable(column: "models.Field[Any, Any]") -> str:
 
 def row_columns(field: "EncryptedFieldMixin") -> tuple[str, ...]:
     """Return the attribute names of the local columns that the field's cells depend on, bound ones first."""
-    names = [column.attname for column in bound_columns(field)]
+    names = [
+        column.attname
+        for bind_to in (field.bind_to, *field.previous_bind_to)
+        for column in bound_columns(field, bind_to)
+    ]
     for item in (field.key_context or {}).values():
         if isinstance(item, FromRow):
             try:
@@ -113,12 +123,23 @@ def row_values(field: "EncryptedFieldMixin", instance: "Model") -> tuple[Any, ..
     return tuple(instance.__dict__.get(name, NOT_LOADED) for name in field.row_columns)
 
 
-def binding(field: "EncryptedFieldMixin", row: tuple[Any, ...]) -> bytes:
-    """Return the 16 bytes that stand for a row's identity: the start of SHA-256 of its bound columns."""
-    columns = bound_columns(field)
-    identity = [
-        [column.attname, _canonical(column, value)] for column, value in zip(columns, row, strict=False)
+def bindings(field: "EncryptedFieldMixin", row: tuple[Any, ...]) -> list[bytes]:
+    """Return what stands in a cell for the row's identity: as ``bind_to`` has it, then as it was before.
+
+    ``row`` holds the values of :func:`row_columns`. An identity is 16 bytes, the start of SHA-256 of the
+    bound columns as JSON; for a field that is bound to nothing, no bytes.
+    """
+    values = dict(zip(field.row_columns, row, strict=True))
+    return [
+        _identity(bound_columns(field, bind_to), values)
+        for bind_to in (field.bind_to, *field.previous_bind_to)
     ]
+
+
+def _identity(columns: "tuple[models.Field[Any, Any], ...]", values: dict[str, Any]) -> bytes:
+    if not columns:
+        return b""
+    identity = [(column.attname, _canonical(column, values[column.attname])) for column in columns]
     return sha256(json.dumps(identity, separators=(",", ":")).encode()).digest()[:16]
 
 
@@ -162,7 +183,7 @@ def _remember_rows(*, instance: "Model", **kwargs: Any) -> None:
 
 
 def _watch_rows(*, sender: "type[Model]", **kwargs: Any) -> None:
-    if any(getattr(field, "is_row_aware", False) for field in sender._meta.concrete_fields):
+    if any(getattr(field, "remembers_row", False) for field in sender._meta.concrete_fields):
         post_init.connect(_remember_rows, sender=sender)
 
 
