@@ -4,8 +4,9 @@ import re
 from io import StringIO
 
 import pytest
-from django.core.management import call_command
-from django.test import Client
+from django.conf import settings
+from django.core.management import CommandError, call_command
+from django.test import Client, override_settings
 
 from django_workos_vault.handler import vaults
 from example_project.management.commands import demo
@@ -61,3 +62,12 @@ def test_another_organizations_patients_stay() -> None:
     run()
     vaults.reset()
     assert Patient.objects.get(pk=mine.pk).ssn == "123-45-6789"
+
+
+def test_a_database_of_another_key_file_is_an_error_to_act_on() -> None:
+    """Whoever deletes the key file is told to delete the database too."""
+    run()
+    other_key = settings.WORKOS_VAULTS["default"] | {"OPTIONS": {"master_key": bytes(range(32))}}
+    changed = override_settings(WORKOS_VAULTS={"default": other_key})
+    with changed, pytest.raises(CommandError, match="delete the database"):
+        run()

@@ -12,6 +12,7 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.db import connection
 
+from django_workos_vault.exceptions import EnvelopeError
 from django_workos_vault.fields.base import EncryptedFieldMixin
 from django_workos_vault.fields.masking import masked_value
 from django_workos_vault.handler import vaults
@@ -35,7 +36,13 @@ class Command(BaseCommand):
         """Print the tour, section by section."""
         self.colour = style_for(self.stdout, self.style, options["force_color"])
         call_command("migrate", verbosity=0)
-        writing = self._write_patients()
+        try:
+            writing = self._write_patients()
+        except EnvelopeError as exc:
+            raise CommandError(
+                f"The database {connection.settings_dict['NAME']} was written under another key file. They "
+                "belong together: delete the database, and run the demo again."
+            ) from exc
         reading = self._read_patients()
         self._heading(f"{PATIENTS:,} synthetic patients of {len(ORGANIZATIONS)} organizations")
         self._line("written", f"with {writing} Vault requests")
