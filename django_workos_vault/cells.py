@@ -104,11 +104,6 @@ class CellReader:
         except _REFUSALS as exc:
             self._refused[commitment] = _cannot_open(exc)
             raise self._refused[commitment] from None
-        except (ValueError, TypeError, ArithmeticError):
-            # The error of a decoder quotes the plaintext.
-            raise CannotOpen(
-                "UnreadableValue", "It opens, but holds no value of this field's type."
-            ) from None
 
 
 def parsed(field: EncryptedFieldMixin, instance: Model) -> envelope.Envelope:

@@ -1,7 +1,9 @@
 """``vault_reencrypt`` on a real database, with other writers at work."""
 
 import json
+import os
 import signal
+import termios
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,7 +20,7 @@ from django_workos_vault.fields import stored_cell
 from django_workos_vault.handler import vaults
 from django_workos_vault.models import DataKeyRecord
 from django_workos_vault.testing import RunningEmulator
-from tests.app.models import Device, Organization, Patient, Person
+from tests.app.models import Account, Device, Organization, Patient, Person
 
 pytestmark = pytest.mark.django_db
 
@@ -406,3 +408,33 @@ def test_cells_bound_to_their_row_stay_bound() -> None:
     assert [(cell["pk"], cell["reason"]) for cell in json.loads(out)["left"]] == [
         (str(devices[1].pk), "WrongBinding")
     ]
+
+
+@pytest.mark.parametrize("rekey", [False, True])
+def test_blind_indexes_go_along(rekey: bool) -> None:
+    """A searchable column is found by the same searches afterwards."""
+    account = Account.objects.create(login="Ada", email="Ada@b.example", ssn="123-45-6789")
+    digests = envelope.parse(cell_of(account, "login")).digests
+    reencrypt("app.Account", rekey=rekey)
+    assert envelope.parse(cell_of(account, "login")).digests == digests
+    assert Account.objects.get(login="Ada") == Account.objects.get(email="ada@b.example") == account
+    assert Account.objects.get().ssn == "123-45-6789"
+
+
+def test_progress_is_shown_on_a_terminal_alone(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The bar goes to stderr when that is a terminal, and nowhere otherwise; the report stays plain."""
+    people(2)
+    reencrypt("app.Person")
+    assert capsys.readouterr().err == ""
+    reader, writer = os.openpty()
+    os.set_blocking(reader, False)
+    termios.tcsetwinsize(writer, (24, 80))
+    with open(writer, "w") as terminal, monkeypatch.context() as patch:
+        patch.setattr("sys.stderr", terminal)
+        text = reencrypt("app.Person")
+        shown = os.read(reader, 4096).decode()
+    os.close(reader)
+    assert "/2 [" in shown
+    assert "\x1b" not in text

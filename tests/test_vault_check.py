@@ -17,9 +17,9 @@ from django.test import override_settings
 
 from django_workos_vault.handler import vaults
 from django_workos_vault.inspection.tracked_files import inspect_tracked_files
-from django_workos_vault.models import DataKeyRecord
+from django_workos_vault.models import DataKeyRecord, IndexKeyRecord
 from django_workos_vault.testing import RunningEmulator
-from tests.app.models import Organization, Patient, Person
+from tests.app.models import Account, Organization, Patient, Person
 
 pytestmark = pytest.mark.django_db
 
@@ -130,7 +130,7 @@ def test_value_of_another_type_is_not_quoted() -> None:
     out = StringIO()
     with pytest.raises(CommandError):
         call_command("vault_check", stdout=out)
-    assert "UnreadableValue" in out.getvalue()
+    assert "opens, but holds no value of a CharField" in out.getvalue()
     assert "123-45" not in out.getvalue()
 
 
@@ -158,6 +158,16 @@ def test_record_with_another_keys_blob_is_found() -> None:
     other = vaults["default"].backend.create_data_key({"app": "tests"})
     DataKeyRecord.objects.update(wrapped=other.wrapped)
     assert "unwraps to another key" in problems()[0]["message"]
+
+
+def test_changed_index_root_key_is_found() -> None:
+    """The root key of the blind indexes is checked like the data keys."""
+    Account.objects.create(
+        organization=Organization.objects.create(name="o"), login="ada", email="a@b.example"
+    )
+    vault_check()
+    IndexKeyRecord.objects.update(proof="0" * 64)
+    assert "index root key 1 was changed" in problems()[0]["message"]
 
 
 def test_withdrawn_key_is_told_for_registry_and_rows() -> None:
@@ -282,3 +292,9 @@ def test_no_checkout(tmp_path: Path) -> None:
     (finding,) = inspect_tracked_files(tmp_path, frozenset())
     assert finding.status == "skipped"
     assert "not a git repository" in finding.message
+
+
+def test_colour_when_asked_for() -> None:
+    """Output that is no terminal is plain; ``--force-color`` colours it all the same."""
+    assert "\x1b[" not in vault_check()
+    assert "\x1b[" in vault_check(force_color=True)

@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 from django_workos_vault.context import KeyContext
-from django_workos_vault.exceptions import EnvelopeError, InvalidVaultConfiguration, VaultError
+from django_workos_vault.exceptions import EnvelopeError, InvalidVaultConfiguration, VaultError, WrongKey
 from django_workos_vault.handler import Vault
 from django_workos_vault.inspection.findings import Finding, Progress, advice_for
 from django_workos_vault.keys import DataKey
-from django_workos_vault.models import DataKeyRecord
+from django_workos_vault.models import DataKeyRecord, IndexKeyRecord
 from django_workos_vault.records import KeyRecord
 from django_workos_vault.registry import key_record
 
@@ -19,7 +19,7 @@ _KEYS_AT_A_TIME = 100
 
 
 def inspect_round_trip(vault: Vault) -> Iterator[Finding]:
-    """Yield findings of three requests and more: create and unwrap a data key, rekey and unwrap it."""
+    """Yield findings of four requests: create and unwrap a data key, rekey and unwrap it."""
     context = (vault.key_context or KeyContext(_FALLBACK_CONTEXT)).items
     backend = vault.backend
     with ExitStack() as wiping:
@@ -69,6 +69,9 @@ def inspect_registry(vault: Vault, progress: Progress) -> Iterator[Finding]:
                 yield finding
             bar.update(len(batch))
             last = batch[-1].pk
+    for finding in _index_root_faults(vault):
+        wrong += 1
+        yield finding
     if not wrong:
         yield Finding("registry", vault.alias, "ok", f"All {total} data keys unwrap and are filed rightly.")
 
@@ -89,6 +92,18 @@ def _faults(vault: Vault, rows: list[DataKeyRecord]) -> Iterator[Finding]:
         if fault is not None:
             advice = _REPAIR if isinstance(fault, EnvelopeError) else advice_for(fault)
             yield _fault(vault, record.key_id, str(fault), advice)
+
+
+def _index_root_faults(vault: Vault) -> Iterator[Finding]:
+    vault.index_keys.forget()
+    for row in IndexKeyRecord.objects.filter(vault=vault.alias).order_by("version"):
+        try:
+            vault.index_keys.key(row.version, b"vault_check")
+        except VaultError as exc:
+            yield _fault(vault, row.key_id, f"Index root key {row.version}: {exc}", advice_for(exc))
+        except (WrongKey, ValueError):
+            message = f"The record of index root key {row.version} was changed: searches would find nothing."
+            yield _fault(vault, row.key_id, message, "Restore the record from a backup; nothing replaces it.")
 
 
 def _fault(vault: Vault, key_id: str, message: str, advice: str) -> Finding:
