@@ -13,10 +13,8 @@ from django.utils.translation import gettext_lazy as _
 
 from django_workos_vault.blind import Kind
 from django_workos_vault.cipher import Cipher
-from django_workos_vault.context import KeyContext
 from django_workos_vault.exceptions import (
     EnvelopeError,
-    InvalidVaultConfiguration,
     MalformedEnvelope,
     VaultError,
     WrongBinding,
@@ -32,10 +30,7 @@ from django_workos_vault.fields.keys import contexts_of_batch
 from django_workos_vault.fields.lookups import lookup_class, refusal
 from django_workos_vault.fields.rows import (
     NOT_LOADED,
-    FromRow,
     bindings,
-    resolve_key_context,
-    row_columns,
     row_values,
 )
 from django_workos_vault.fields.sealed import Sealed, SealedAttribute
@@ -46,10 +41,11 @@ from django_workos_vault.fields.serialization import (
     text_to_cell,
 )
 from django_workos_vault.fields.unique import refuse_duplicate, refuse_duplicate_in_serializer
-from django_workos_vault.handler import Vault, vaults
+from django_workos_vault.fields.vaulted import VaultFieldMixin
+from django_workos_vault.handler import vaults
 
 
-class EncryptedFieldMixin(DigestsMixin):
+class EncryptedFieldMixin(VaultFieldMixin, DigestsMixin):
     """Seals a Django field's values into one binary column.
 
     Arguments beyond the Django field's own, all optional:
@@ -101,38 +97,22 @@ class EncryptedFieldMixin(DigestsMixin):
     def __init__(
         self,
         *args: Any,
-        vault: str = "default",
-        key_context: dict[str, Any] | None = None,
-        mask: str = "full",
         bind_to: tuple[str, ...] = (),
         previous_bind_to: tuple[tuple[str, ...], ...] = (),
         blind_indexes: Sequence[Kind | None] = (),
         pad_to: int = 0,
-        label: str | None = None,
-        previous_labels: tuple[str, ...] = (),
         **kwargs: Any,
     ) -> None:
-        self.vault_alias = vault
-        self.key_context = key_context
-        self.mask = mask
         self.bind_to = tuple(bind_to)
         self.previous_bind_to = tuple(tuple(names) for names in previous_bind_to)
         self.blind_indexes = tuple(blind_indexes)
         self.pad_to = pad_to
-        self.explicit_label = label
-        self.previous_labels = tuple(previous_labels)
         super().__init__(*args, **kwargs)
         if self.blind_indexes:
             self.validators.append(refuse_duplicate_in_serializer)
 
     def deconstruct(self) -> Any:
         name, path, args, kwargs = super().deconstruct()
-        if self.vault_alias != "default":
-            kwargs["vault"] = self.vault_alias
-        if self.key_context is not None:
-            kwargs["key_context"] = self.key_context
-        if self.mask != "full":
-            kwargs["mask"] = self.mask
         if self.bind_to:
             kwargs["bind_to"] = self.bind_to
         if self.previous_bind_to:
@@ -141,14 +121,8 @@ class EncryptedFieldMixin(DigestsMixin):
             kwargs["blind_indexes"] = list(self.blind_indexes)
         if self.pad_to:
             kwargs["pad_to"] = self.pad_to
-        if self.explicit_label is not None:
-            kwargs["label"] = self.explicit_label
-        if self.previous_labels:
-            kwargs["previous_labels"] = self.previous_labels
         if "default" in kwargs and not callable(kwargs["default"]) and kwargs["default"] not in (None, ""):
             kwargs["default"] = DefaultOf(self.model._meta.label, self.name)
-        if path.startswith(f"{__package__}."):
-            path = f"{__package__}.{type(self).__qualname__}"  # migrations do not depend on our files
         return name, path, args, kwargs
 
     # The column
@@ -180,69 +154,12 @@ class EncryptedFieldMixin(DigestsMixin):
         # A column remembers where its cells go in one query, so queries cannot share it.
         return EncryptedCol(self.model._meta.db_table, self)
 
-    # Labels, contexts and ciphers
-
-    @cached_property
-    def label(self) -> str:
-        """The name that this field's cells are sealed for."""
-        return self.explicit_label or f"{self.model._meta.label}.{self.name}"
-
-    @property
-    def vault(self) -> Vault:
-        """The configured vault that keeps this field's keys."""
-        return vaults[self.vault_alias]
+    # Values to cells and back
 
     @property
     def cipher(self) -> Cipher:
         """What seals and opens this field's cells."""
         return vaults[self.vault_alias].cipher(self.label, self.previous_labels)
-
-    @cached_property
-    def is_row_aware(self) -> bool:
-        """Whether sealing needs the row: for its key context, or because cells are bound to it."""
-        return bool(self.bind_to) or any(
-            isinstance(item, FromRow) for item in (self.key_context or {}).values()
-        )
-
-    @property
-    def remembers_row(self) -> bool:
-        """Whether a cell keeps what its row held when it was loaded: to open it, or to seal it anew."""
-        return self.is_row_aware or bool(self.previous_bind_to)
-
-    @cached_property
-    def row_columns(self) -> tuple[str, ...]:
-        """Attribute names of the local columns that this field's cells depend on."""
-        return row_columns(self)
-
-    @cached_property
-    def _own_context(self) -> KeyContext | None:
-        return KeyContext(self.key_context) if self.key_context is not None else None
-
-    def context_for(self, instance: Model | None) -> KeyContext:
-        """Return the key context for a value of ``instance``, or of no instance at hand.
-
-        Raises FieldError when the context comes from the row and there is none.
-        """
-        if self.is_row_aware:
-            if instance is None:
-                raise FieldError(
-                    f"{self} depends on its row, and there is none in update(), bulk_update() and "
-                    "expressions. Use update() and bulk_update() of EncryptedManager, or save()."
-                )
-            if self.key_context is not None:
-                return resolve_key_context(self.key_context, instance)
-        return self.static_context()
-
-    def static_context(self) -> KeyContext:
-        """Return the field's own key context, else its vault's."""
-        context = self._own_context or self.vault.key_context
-        if context is None:
-            raise InvalidVaultConfiguration(
-                f"{self} has no key_context and vault {self.vault_alias!r} has no KEY_CONTEXT. Give one."
-            )
-        return context
-
-    # Values to cells and back
 
     #: Whether plaintexts of this type differ in length.
     varies_in_length = True
@@ -369,13 +286,6 @@ class EncryptedFieldMixin(DigestsMixin):
         if sealed is not None:
             model_instance.__dict__[self.attname] = sealed
         return sealed
-
-    def row_changed(self, held: Sealed, instance: Model) -> bool:
-        """Whether the program moved the row since ``held`` was sealed, so that it must be sealed anew."""
-        if held.row is None:
-            return False
-        now = row_values(self, instance)
-        return any(old != new for old, new in zip(held.row, now, strict=True) if NOT_LOADED not in (old, new))
 
     def get_db_prep_save(self, value: Any, connection: Any) -> Any:
         if hasattr(value, "resolve_expression"):

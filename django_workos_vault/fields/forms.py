@@ -1,7 +1,7 @@
 """Form fields of encrypted columns: a cell that is not shown stays as it is when nothing is entered.
 
-A form is given the cell itself (``Sealed``) as a field's initial value where the plaintext must not be shown
-(the admin) or cannot be (a cell that does not open). The input is then blank, with the mask as its
+A form is given the cell itself (``Withheld``) as a field's initial value where the plaintext must not be
+shown (the admin) or cannot be (a cell that does not open). The input is then blank, with the mask as its
 placeholder; blank keeps the cell, and a column that may be empty gets a checkbox to clear it. What the user
 enters is always a value, never a cell.
 """
@@ -20,7 +20,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext as _
 
 from django_workos_vault.fields.masking import CANNOT_BE_OPENED, masked_or_marked
-from django_workos_vault.fields.sealed import Sealed
+from django_workos_vault.fields.sealed import Withheld
 
 if TYPE_CHECKING:
     from django_workos_vault.fields.base import EncryptedFieldMixin
@@ -71,7 +71,7 @@ class _KeepingWidget(_Widget):
     returns_what_was_entered = True
 
     def use_required_attribute(self, initial: Any) -> bool:
-        return super().use_required_attribute(initial) and type(initial) is not Sealed
+        return super().use_required_attribute(initial) and not isinstance(initial, Withheld)
 
     def value_from_datadict(self, data: Any, files: Any, name: str) -> Any:
         value = super().value_from_datadict(data, files, name)
@@ -120,7 +120,7 @@ class KeepsCells(_FormField):
 
     def get_bound_field(self, form: Any, field_name: str) -> BoundField:
         initial = form.get_initial_for_field(self, field_name)
-        if self.masks_values or type(initial) is Sealed:
+        if self.masks_values or isinstance(initial, Withheld):
             self._hide(initial)
         return super().get_bound_field(form, field_name)
 
@@ -130,16 +130,16 @@ class KeepsCells(_FormField):
         return super().bound_data(data, initial)
 
     def prepare_value(self, value: Any) -> Any:
-        return None if type(value) is Sealed or value is None else super().prepare_value(value)
+        return None if isinstance(value, Withheld) or value is None else super().prepare_value(value)
 
     def has_changed(self, initial: Any, data: Any) -> bool:
-        if type(initial) is Sealed:
+        if isinstance(initial, Withheld):
             return not self.disabled and not _is_blank(data)
         return super().has_changed(initial, data)
 
     def _clean_bound_field(self, bound_field: Any) -> Any:
         initial, data = bound_field.initial, bound_field.data
-        if type(initial) is not Sealed:
+        if not isinstance(initial, Withheld):
             return super()._clean_bound_field(bound_field)  # type: ignore[misc]
         if data is _Answer.CONTRADICTION:
             raise ValidationError(
@@ -162,14 +162,14 @@ class KeepsCells(_FormField):
 
     def _hide(self, initial: Any) -> None:
         mask = ""
-        if type(initial) is Sealed:
+        if isinstance(initial, Withheld):
             mask = masked_or_marked(initial.field, initial) if self.masks_values else str(CANNOT_BE_OPENED)
             self._offer_to_keep(mask)
         widget = self.widget
         widget.attrs.update({"autocomplete": "off", **({"placeholder": mask} if mask else {})})
         widget_class: Any = type(widget)
         widget.__class__ = _keeping(_KeepingWidget, widget_class)
-        widget.keeps = type(initial) is Sealed and not self.disabled
+        widget.keeps = isinstance(initial, Withheld) and not self.disabled
         widget.clear_offered = widget.keeps and self.may_be_cleared
         widget.returns_what_was_entered = not self.masks_values
 

@@ -6,7 +6,7 @@ from django.utils.translation import gettext_lazy as _
 
 from django_workos_vault import masks
 from django_workos_vault.exceptions import DecryptionForbidden, EnvelopeError, VaultError
-from django_workos_vault.fields.sealed import Sealed
+from django_workos_vault.fields.sealed import Withheld
 
 if TYPE_CHECKING:
     from django_workos_vault.fields.base import EncryptedFieldMixin
@@ -20,7 +20,7 @@ def masked_value(field: "EncryptedFieldMixin", held: Any) -> str:
 
     The mask ``full`` opens nothing.
     """
-    return masks.masked(field.mask, held.open if type(held) is Sealed else lambda: held)
+    return masks.masked(field.mask, held.open if isinstance(held, Withheld) else lambda: held)
 
 
 def masked_or_marked(field: "EncryptedFieldMixin", held: Any) -> str:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from django.db.models import Model
 
     from django_workos_vault.fields.base import EncryptedFieldMixin
+    from django_workos_vault.fields.vaulted import VaultFieldMixin
 
 NOT_LOADED: Any = object()
 
@@ -78,7 +79,7 @@ def resolve_key_context(given: dict[str, Any], instance: "Model") -> KeyContext:
 
 
 def bound_columns(
-    field: "EncryptedFieldMixin", bind_to: tuple[str, ...] | None = None
+    field: "VaultFieldMixin", bind_to: tuple[str, ...] | None = None
 ) -> "tuple[models.Field[Any, Any], ...]":
     """Return the local columns named in ``bind_to``, the field's own unless another is given.
 
@@ -101,7 +102,7 @@ def unbindable(column: "models.Field[Any, Any]") -> str:
     return ""
 
 
-def row_columns(field: "EncryptedFieldMixin") -> tuple[str, ...]:
+def row_columns(field: "VaultFieldMixin") -> tuple[str, ...]:
     """Return the attribute names of the local columns that the field's cells depend on, bound ones first."""
     names = [
         column.attname
@@ -118,7 +119,7 @@ def row_columns(field: "EncryptedFieldMixin") -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
-def row_values(field: "EncryptedFieldMixin", instance: "Model") -> tuple[Any, ...]:
+def row_values(field: "VaultFieldMixin", instance: "Model") -> tuple[Any, ...]:
     """Return what the instance holds in :func:`row_columns` now, ``NOT_LOADED`` for deferred ones."""
     return tuple(instance.__dict__.get(name, NOT_LOADED) for name in field.row_columns)
 

@@ -51,7 +51,7 @@ def _code_of(function: Any) -> Iterator[CodeType]:
 # as it is: refresh_from_db() would otherwise open every cell, and fail on one that cannot be opened;
 # full_clean() would turn a cell nobody touched into an assigned value, and open all of a row's for any
 # constraint of the model; loaddata would seal anew.
-_MOVES_VALUES = frozenset(
+MOVES_VALUES = frozenset(
     code
     for function in (
         Field.pre_save,
@@ -66,15 +66,35 @@ _MOVES_VALUES = frozenset(
 )
 
 
-class Sealed:
+class Withheld:
+    """What an instance holds of a stored value until somebody reads the attribute.
+
+    ``row`` is what the row held in the columns that choose the value's key, or that the value is bound to
+    (see ``rows``), when it was loaded or stored; None for a field that depends on none.
+    """
+
+    __slots__ = ()
+
+    field: Any
+    row: tuple[Any, ...] | None
+
+    def open(self) -> Any:
+        """Return the value. Raises EnvelopeError or VaultError when it cannot be had."""
+        raise NotImplementedError
+
+    def __str__(self) -> str:
+        return ""  # what a widget shows that knows nothing of such values
+
+
+class Sealed(Withheld):
     """One stored cell of one instance. Opened at most once; pickled and copied as ciphertext.
 
     ``neighbours`` are cells of the same result set and column, whose keys are fetched along with this one's.
-    ``row`` is what the row held in the columns that the cell depends on (see ``rows``) when it was loaded or
-    sealed; None for a field that depends on none.
     """
 
     __slots__ = ("_encoded", "_opened", "cell", "field", "neighbours", "row")
+
+    field: "EncryptedFieldMixin"
 
     def __init__(
         self,
@@ -115,9 +135,6 @@ class Sealed:
     def __repr__(self) -> str:
         return f"<Sealed {self.field}>"
 
-    def __str__(self) -> str:
-        return ""  # what a widget shows that knows nothing of cells
-
     def __reduce__(self) -> tuple[Any, ...]:
         if self.has_changed():
             return _itself, (self._opened,)  # not saved yet, so there is no cell of it
@@ -152,7 +169,7 @@ class SealedAttribute(DeferredAttribute):
         value = instance.__dict__[attname]
         if type(value) is not Sealed:
             return value
-        if sys._getframe(1).f_code in _MOVES_VALUES and not value.has_changed():
+        if sys._getframe(1).f_code in MOVES_VALUES and not value.has_changed():
             return value
         if value.row is not None:
             value.field.complete_row(value, instance)

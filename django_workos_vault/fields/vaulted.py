@@ -1,0 +1,120 @@
+"""What every field that uses a vault has in common: alias, key context, label and mask."""
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from django.core.exceptions import FieldError
+from django.db.models import Field, Model
+
+from django_workos_vault.context import KeyContext
+from django_workos_vault.exceptions import InvalidVaultConfiguration
+from django_workos_vault.fields.rows import NOT_LOADED, FromRow, resolve_key_context, row_columns, row_values
+from django_workos_vault.fields.sealed import Withheld
+from django_workos_vault.handler import Vault, vaults
+
+if TYPE_CHECKING:
+    _Field = Field[Any, Any]
+else:
+    _Field = object
+
+
+class VaultFieldMixin(_Field):
+    """Knows which vault and which key a value belongs to. Goes in front of a Django field class."""
+
+    bind_to: tuple[str, ...] = ()
+    previous_bind_to: tuple[tuple[str, ...], ...] = ()
+
+    def __init__(
+        self,
+        *args: Any,
+        vault: str = "default",
+        key_context: dict[str, Any] | None = None,
+        mask: str = "full",
+        label: str | None = None,
+        previous_labels: tuple[str, ...] = (),
+        **kwargs: Any,
+    ) -> None:
+        self.vault_alias = vault
+        self.key_context = key_context
+        self.mask = mask
+        self.explicit_label = label
+        self.previous_labels = tuple(previous_labels)
+        super().__init__(*args, **kwargs)
+
+    def deconstruct(self) -> Any:
+        name, path, args, kwargs = super().deconstruct()
+        if self.vault_alias != "default":
+            kwargs["vault"] = self.vault_alias
+        if self.key_context is not None:
+            kwargs["key_context"] = self.key_context
+        if self.mask != "full":
+            kwargs["mask"] = self.mask
+        if self.explicit_label is not None:
+            kwargs["label"] = self.explicit_label
+        if self.previous_labels:
+            kwargs["previous_labels"] = self.previous_labels
+        if path.startswith(f"{__package__}."):
+            path = f"{__package__}.{type(self).__qualname__}"  # migrations do not depend on our files
+        return name, path, args, kwargs
+
+    @cached_property
+    def label(self) -> str:
+        """The name that this field's cells are sealed for."""
+        return self.explicit_label or f"{self.model._meta.label}.{self.name}"
+
+    @property
+    def vault(self) -> Vault:
+        """The configured vault that keeps this field's keys."""
+        return vaults[self.vault_alias]
+
+    @cached_property
+    def is_row_aware(self) -> bool:
+        """Whether sealing needs the row: for its key context, or because cells are bound to it."""
+        return bool(self.bind_to) or any(
+            isinstance(item, FromRow) for item in (self.key_context or {}).values()
+        )
+
+    @property
+    def remembers_row(self) -> bool:
+        """Whether a value keeps what its row held when it was loaded: to open it, or to store it anew."""
+        return self.is_row_aware or bool(self.previous_bind_to)
+
+    @cached_property
+    def row_columns(self) -> tuple[str, ...]:
+        """Attribute names of the local columns that this field's cells depend on."""
+        return row_columns(self)
+
+    @cached_property
+    def _own_context(self) -> KeyContext | None:
+        return KeyContext(self.key_context) if self.key_context is not None else None
+
+    def context_for(self, instance: Model | None) -> KeyContext:
+        """Return the key context for a value of ``instance``, or of no instance at hand.
+
+        Raises FieldError when the context comes from the row and there is none.
+        """
+        if self.is_row_aware:
+            if instance is None:
+                raise FieldError(
+                    f"{self} depends on its row, and there is none in update(), bulk_update() and "
+                    "expressions. Use update() and bulk_update() of EncryptedManager, or save()."
+                )
+            if self.key_context is not None:
+                return resolve_key_context(self.key_context, instance)
+        return self.static_context()
+
+    def static_context(self) -> KeyContext:
+        """Return the field's own key context, else its vault's."""
+        context = self._own_context or self.vault.key_context
+        if context is None:
+            raise InvalidVaultConfiguration(
+                f"{self} has no key_context and vault {self.vault_alias!r} has no KEY_CONTEXT. Give one."
+            )
+        return context
+
+    def row_changed(self, held: Withheld, instance: Model) -> bool:
+        """Whether the program moved the row since ``held`` was sealed, so that it must be sealed anew."""
+        if held.row is None:
+            return False
+        now = row_values(self, instance)
+        return any(old != new for old, new in zip(held.row, now, strict=True) if NOT_LOADED not in (old, new))
