@@ -39,6 +39,7 @@ class DigestAt(Func):
     In a cell sealed before the slot was declared these are bytes of the envelope, which equal no digest.
     """
 
+    reads_ciphertext = True
     function = "SUBSTRING"
     arity = 1
     output_field = BinaryField()

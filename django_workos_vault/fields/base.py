@@ -269,6 +269,9 @@ class EncryptedFieldMixin(VaultFieldMixin, DigestsMixin):
     def _whole_row(self, instance: Model) -> tuple[Any, ...]:
         return tuple(getattr(instance, name) for name in self.row_columns)
 
+    def get_db_converters(self, connection: Any) -> list[Any]:
+        return [self.from_db_value]  # and nothing that a database does for the plain type
+
     def from_db_value(self, cell: Any, expression: Any, connection: Any) -> Any:
         return None if cell is None else self.open_cell(bytes(cell))
 

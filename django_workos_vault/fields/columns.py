@@ -1,15 +1,11 @@
 """How an encrypted column is selected, and what its cells become on the way out of the database."""
 
-import sys
 from collections.abc import Callable
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from django.core.exceptions import FieldError
-from django.db.models.expressions import Col, OrderBy
-from django.db.models.sql.compiler import SQLUpdateCompiler
-from django.db.models.sql.where import WhereNode
+from django.db.models.expressions import Col
 
+from django_workos_vault.fields.misuse import refuse_misuse
 from django_workos_vault.fields.sealed import NEIGHBOURS, Sealed
 
 if TYPE_CHECKING:
@@ -33,7 +29,7 @@ class EncryptedCol(Col):
         self._fills_instances = True
 
     def as_sql(self, compiler: Any, connection: Any) -> Any:
-        self._refuse_ordering_and_copying(compiler)
+        refuse_misuse(self, compiler)
         query = compiler.query
         self._fills_instances = query.default_cols and not any(
             self is annotation for annotation in query.annotation_select.values()
@@ -44,24 +40,6 @@ class EncryptedCol(Col):
         if self._fills_instances:
             return [sealing_converter(self.target)]
         return super().get_db_converters(connection)
-
-    def _refuse_ordering_and_copying(self, compiler: Any) -> None:
-        updating = isinstance(compiler, SQLUpdateCompiler)
-        frame: FrameType | None = sys._getframe(2)
-        while frame is not None and frame.f_code.co_name != "execute_sql":
-            code = frame.f_code
-            if code is WhereNode.as_sql.__code__:
-                return
-            if code is OrderBy.as_sql.__code__:
-                raise FieldError(
-                    f"Cannot order by {self.target}: ciphertext has no order. Sort in Python after loading."
-                )
-            if updating and code is SQLUpdateCompiler.as_sql.__code__:
-                raise FieldError(
-                    f"Cannot copy {self.target} with an expression: another column cannot open its cells. "
-                    "Load the rows and assign the attribute."
-                )
-            frame = frame.f_back
 
 
 def sealing_converter(field: "EncryptedFieldMixin") -> Converter:

@@ -97,6 +97,7 @@ class _DigestLookup(_Lookup):
     """Equality in the blind index that answers ``lookup_name``, in every declared version of it."""
 
     many = False
+    reads_ciphertext = True
 
     def __init__(self, lhs: Any, rhs: Any) -> None:
         super().__init__(lhs, rhs)
