@@ -138,7 +138,6 @@ def test_forms_and_widgets_are_those_of_the_plain_field(name: str) -> None:
         ("uuid", "x"),
         ("ip", "300.1.1.1"),
         ("json", object()),
-        ("binary", "x"),
         ("colour", "green"),
     ],
 )

@@ -5,6 +5,7 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from django.core.checks import CheckMessage
 from django.db import models
 
 from django_workos_vault.fields.base import EncryptedFieldMixin
@@ -55,6 +56,9 @@ class JSONEncoding(EncryptedFieldMixin):
 
     def decode(self, plaintext: bytes) -> Any:
         return json.loads(plaintext.decode(), cls=self.decoder)
+
+    def _check_supported(self, databases: Any) -> list[CheckMessage]:
+        return []  # the database need not know JSON
 
 
 class BinaryEncoding(EncryptedFieldMixin):
