@@ -16,6 +16,7 @@ from django_workos_vault.exceptions import (
     VaultNotFound,
     VaultPermissionDenied,
     VaultRequestError,
+    WrongKey,
 )
 from django_workos_vault.fields.base import EncryptedFieldMixin
 from django_workos_vault.fields.rows import FromRow
@@ -87,23 +88,24 @@ class CellReader:
     """Opens cells one after the other. A key that Vault refused is not asked for again."""
 
     def __init__(self) -> None:
-        self._refused: dict[bytes, CannotOpen] = {}
+        self._refused: dict[tuple[bytes, bytes], CannotOpen] = {}
 
     def open(self, field: EncryptedFieldMixin, instance: Model) -> Any:
         """Return the value of a stored cell that is not NULL.
 
         Raises CannotOpen when this cell, or its key, is the reason; another VaultError in an outage.
         """
-        commitment = parsed(field, instance).commitment
-        if commitment in self._refused:
-            raise self._refused[commitment]
+        cell = parsed(field, instance)
+        key = cell.commitment, cell.key_reference
+        if key in self._refused:
+            raise self._refused[key]
         try:
             return getattr(instance, field.attname)
+        except (WrongKey, *_REFUSALS) as exc:
+            self._refused[key] = _cannot_open(exc)
+            raise self._refused[key] from None
         except EnvelopeError as exc:
             raise _cannot_open(exc) from None
-        except _REFUSALS as exc:
-            self._refused[commitment] = _cannot_open(exc)
-            raise self._refused[commitment] from None
 
 
 def parsed(field: EncryptedFieldMixin, instance: Model) -> envelope.Envelope:

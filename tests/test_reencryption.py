@@ -185,6 +185,19 @@ def test_revoked_key_is_asked_for_a_few_times_not_for_every_row() -> None:
     assert backend.requests_made - before <= 5
 
 
+def test_damaged_wrapped_key_is_asked_for_a_few_times_not_for_every_row() -> None:
+    """Cells whose wrapped key Vault refuses share one answer."""
+    rows = people(8)
+    for row in rows:
+        damaged = envelope.parse(cell_of(row)).key_reference[:-1]
+        store(row, envelope.with_key_reference(cell_of(row), damaged))
+    vaults["default"].keyring.forget()
+    before = vaults["default"].backend.requests_made
+    _, out = failing("app.Person.ssn", format="json")
+    assert [cell["reason"] for cell in json.loads(out)["left"]] == ["WrongKey"] * 8
+    assert vaults["default"].backend.requests_made - before <= 2
+
+
 def test_dry_run_writes_nothing_and_makes_no_key() -> None:
     """A dry run opens every cell and says what it would do."""
     good, bad = people(2)
