@@ -99,6 +99,10 @@ class IndexKeys:
             key = root.derived[info] = root.key.derive(info)
         return key
 
+    def exists(self, version: int) -> bool:
+        """Whether there is a root key of ``version``. None is made."""
+        return version in self._roots or self._store.get(version) is not None
+
     def forget(self) -> None:
         """Drop every key from memory. The next use asks Vault again."""
         with self._lock:

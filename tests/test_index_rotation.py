@@ -112,8 +112,7 @@ def test_rotation_under_way_with_writers(steps: Steps) -> None:
     at_once(lambda: use(steps.during, "c"), lambda: reencrypt(steps.during))
     at_once(lambda: use(steps.during, "d"), lambda: constrain(steps.during, SECOND))
     at_once(lambda: use(steps.during, "e"), lambda: release(steps.before, FIRST))
-    at_once(lambda: use(steps.during, "f"), lambda: use(steps.after, "g"))
-    at_once(lambda: use(steps.after, "h"), lambda: reencrypt(steps.after))
+    at_once(lambda: use(steps.during, "f"), lambda: use(steps.after, "g"), lambda: reencrypt(steps.after))
     assert steps.after.objects.filter(handle__in=[f"member {n}" for n in range(ROWS)]).count() == ROWS
 
 

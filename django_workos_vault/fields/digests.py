@@ -129,6 +129,24 @@ class DigestsMixin(_Base):
             reason = type(exc).__name__
         raise ValueError(f"{self} does not take the value searched for ({reason}).")
 
+    def is_found(self, stored: bytes, value: Any, instance: Model) -> bool:
+        """Whether the digests ``stored`` in front of a cell are those of its ``value``, in every index.
+
+        They are not where the cell is older than an index, or the order of ``blind_indexes`` was changed.
+        """
+        for slot, kind in self.slots:
+            others = {name: getattr(instance, name) for name in self.compound_members}
+            if not self.vault.index_keys.exists(kind.version):
+                return False
+            wanted = self.digest_of(kind, value, others)
+            found = stored[slot * DIGEST_BYTES : (slot + 1) * DIGEST_BYTES]
+            if wanted is not None and found not in (wanted, *self._former_digests(kind, value)):
+                return False
+        return True
+
+    def _former_digests(self, kind: Kind, value: Any) -> list[bytes]:
+        return [] if isinstance(kind, Compound) else self.search_digests(kind, value)
+
     def stored_message(self, kind: Kind, value: Any, instance: Model) -> bytes:
         """Return what is digested for the ``value`` of a stored row."""
         if isinstance(kind, Compound):

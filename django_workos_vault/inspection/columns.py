@@ -35,6 +35,7 @@ class ColumnReport:
     rows: int = 0
     null: int = 0
     opened: int = 0
+    not_found: int = 0
     bad: list[BadCell] = field(default_factory=list)
     kinds: Counter[Kind] = field(default_factory=Counter)
 
@@ -113,14 +114,23 @@ def _inspect_cell(
         commitment = parsed.commitment.hex()
         stored = "inline" if parsed.key_reference else "reference"
         report.kinds[Kind(known.get(commitment, commitment[:16]), parsed.version, stored)] += 1
-        reader.open(column, instance)
+        value = reader.open(column, instance)
         report.opened += 1
+        report.not_found += not column.is_found(parsed.digests, value, instance)
     except CannotOpen as exc:
         report.bad.append(exc.of(column, instance))
 
 
 def _finding(report: ColumnReport, total: int) -> Finding:
     looked_at = f"{report.rows} of {total} rows"
+    if report.not_found and not report.bad:
+        return Finding(
+            "columns",
+            report.column,
+            "problem",
+            f"{looked_at}: every value opens, but lookups do not find {report.not_found} of them.",
+            f"Their cells lack a digest of the blind indexes declared: run vault_reencrypt {report.column}.",
+        )
     if not report.bad:
         return Finding("columns", report.column, "ok", f"{looked_at}: every value opens.")
     return Finding(

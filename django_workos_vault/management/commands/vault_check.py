@@ -87,6 +87,7 @@ def _document(findings: list[Finding], inspection: Inspection) -> dict[str, Any]
                 "rows": report.rows,
                 "null": report.null,
                 "opened": report.opened,
+                "not_found_by_lookups": report.not_found,
                 "cannot_be_opened": [asdict(cell) for cell in report.bad],
                 "cells": [
                     {**kind._asdict(), "cells": number} for kind, number in sorted(report.kinds.items())
