@@ -3,14 +3,17 @@
 from collections.abc import Iterator
 
 import pytest
+from django.contrib.admin import ModelAdmin, site
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission, User
 from django.db import connection
-from django.test import Client
+from django.test import Client, RequestFactory, override_settings
 
+from django_workos_vault.admin import MaskedAdminMixin
+from django_workos_vault.emulator import RunningEmulator
 from django_workos_vault.handler import vaults
 from django_workos_vault.masks import FULL
-from tests.app.models import Device, Organization, Patient, Person
+from tests.app.models import Account, Device, Organization, Patient, Person, Session
 
 pytestmark = pytest.mark.django_db
 
@@ -267,3 +270,55 @@ def test_a_broken_cell_cannot_move(admin_client: Client) -> None:
     html = page(admin_client, url, id=str(device.pk), organization=str(there.pk), name="pump", pin="")
     assert "cannot move with the row" in html
     assert Device.objects.get().organization == here
+
+
+def test_a_list_asks_an_unreachable_vault_once_a_column(
+    admin_client: Client, vault_emulator: RunningEmulator
+) -> None:
+    """A page of rows does not wait for Vault once a row when it is down."""
+    options = {"api_key": vault_emulator.api_key, "base_url": vault_emulator.url, "timeout": 2.0}
+    backend = "django_workos_vault.backends.workos.WorkOSVault"
+    vault = {"BACKEND": backend, "KEY_CONTEXT": {"app": "tests"}, "OPTIONS": options}
+    with override_settings(WORKOS_VAULTS={"default": vault}):
+        for number in range(12):
+            Person.objects.create(name=f"Ada {number}", ssn=SSN)
+        vaults.reset()
+        vault_emulator.faults.fail = 1
+        vault_emulator.faults.fail_status = 401
+        html = page(admin_client, LIST)
+        assert html.count("cannot be opened") == 12
+        assert vaults["default"].backend.requests_made <= 2
+        vaults.reset()
+        vault_emulator.faults.fail = 0
+        assert page(admin_client, LIST).count("•••• 6789") == 12
+
+
+@pytest.mark.parametrize("permissions", [("view",), ("view", "add"), ("view", "change")])
+def test_inlines_are_masked_whatever_the_permissions(client: Client, permissions: tuple[str, ...]) -> None:
+    """Rows that may only be viewed show masks, next to blank forms for those that may be added."""
+    organization = Organization.objects.create(name="Clinic", workos_id="org_1")
+    Patient.objects.create(organization=organization, ssn=SSN)
+    user = User.objects.create_user("viewer", password="x", is_staff=True)
+    names = [f"{permission}_patient" for permission in permissions] + ["view_organization"]
+    names += ["change_organization"] if permissions[-1] != "view" else []
+    user.user_permissions.set(Permission.objects.filter(codename__in=names, content_type__app_label="app"))
+    client.force_login(user)
+    html = page(client, f"/admin/app/organization/{organization.pk}/change/")
+    assert FULL in html
+    assert ('name="patient_set-0-ssn"' in html) == ("change" in permissions)
+    assert ('name="patient_set-1-ssn"' in html) == ("add" in permissions)
+
+
+def test_columns_over_relations_are_masked() -> None:
+    """``list_display`` may reach an encrypted field of a related row."""
+    account = Account.objects.create(login="ada-lovelace")
+    session = Session.objects.create(account=account)
+    request = RequestFactory().get("/")
+
+    class SessionAdmin(MaskedAdminMixin, ModelAdmin):
+        list_display = ("pk", "account__login")
+
+    _, column = SessionAdmin(Session, site).get_list_display(request)
+    assert column(Session.objects.get()) == FULL
+    assert column.short_description == "login"
+    assert session.account.login == "ada-lovelace"
