@@ -158,6 +158,7 @@ def test_every_kind_of_input_offers_to_keep(kind: str) -> None:
     with vaults["default"].decryption_forbidden():
         html = str(Form(initial={"illness": cell}))
         assert shown in html
+        assert 'type="hidden"' not in html
         assert not re.search('value="(flu|True)"[^>]*(checked|selected)', html)
         assert 'value="flu"' not in html or field.choices
         kept = Form({"illness": ""}, initial={"illness": cell})

@@ -197,7 +197,7 @@ def keep_cells(form_field: forms.Field, field: "EncryptedFieldMixin") -> "KeepsC
         form_class: Any = type(form_field)
         form_field.__class__ = _keeping(KeepsCells, form_class)
     assert isinstance(form_field, KeepsCells)  # noqa: S101 - for the type checker
-    # A default that is a callable would be sent along in a hidden input, in plaintext.
+    # Where a default is a callable, Django keeps the initial value in a second, hidden input.
     form_field.show_hidden_initial = False
     form_field.may_be_cleared = field.blank and (field.null or field.empty_strings_allowed)
     return form_field
