@@ -232,7 +232,6 @@ def test_expressions_into_the_field_are_refused(name: str) -> None:
     assert stored(name) is None
 
 
-@each_type
 @pytest.mark.parametrize(
     "misuse",
     [
@@ -266,11 +265,12 @@ def test_expressions_into_the_field_are_refused(name: str) -> None:
         lambda rows, name: rows.annotate(x=F(name)).filter(x="4716"),
     ],
 )
-def test_computing_over_ciphertext_is_refused(name: str, misuse: Any) -> None:
+def test_computing_over_ciphertext_is_refused(misuse: Any) -> None:
     """What would silently compute over ciphertext is a FieldError that names the field, not the value."""
-    with pytest.raises(FieldError, match=f"Everything.{name}\\b") as caught:
-        list(misuse(Everything.objects.all(), name))
-    assert "4716" not in str(caught.value)
+    for name in EACH_TYPE:
+        with pytest.raises(FieldError, match=f"Everything.{name}\\b") as caught:
+            list(misuse(Everything.objects.all(), name))
+        assert "4716" not in str(caught.value)
 
 
 @each_type

@@ -21,7 +21,7 @@ from django_workos_vault.models import DataKeyRecord, IndexKeyRecord
 from django_workos_vault.testing import RunningEmulator
 from tests.app.models import Account, Organization, Patient, Person
 
-pytestmark = pytest.mark.django_db
+pytestmark = pytest.mark.django_db(databases="__all__")
 
 LOCAL = {
     "BACKEND": "django_workos_vault.backends.local.LocalVault",

@@ -131,7 +131,8 @@ def encrypted_twin(path: str, *args: Any, **kwargs: Any) -> Field:
 
 _OPTIONS = frozenset(
     parameter.name
-    for parameter in signature(EncryptedFieldMixin.__init__).parameters.values()
+    for mixin in EncryptedFieldMixin.__mro__[:-1]
+    for parameter in signature(mixin).parameters.values()
     if parameter.kind is Parameter.KEYWORD_ONLY
 )
 
