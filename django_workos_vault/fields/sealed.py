@@ -9,6 +9,7 @@ from types import CodeType
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from django.core.serializers.xml_serializer import Serializer as XMLSerializer
 from django.db.models import Field, Model
 from django.db.models.query import QuerySet
 from django.db.models.query_utils import DeferredAttribute
@@ -60,6 +61,7 @@ MOVES_VALUES = frozenset(
         Model._get_field_expression_map,  # type: ignore[attr-defined]
         Model._save_table,  # type: ignore[attr-defined]
         SQLInsertCompiler.pre_save_val,
+        XMLSerializer.handle_field,
         QuerySet.bulk_update,
     )
     for code in _code_of(function)

@@ -158,3 +158,23 @@ EACH_TYPE = list(TYPES)
 EACH_TYPE_AND_ONE_VALUE = [(name, spec.values[-1]) for name, spec in TYPES.items()]
 EACH_TYPE_AND_TWO_VALUES = [(name, spec.values[-1], spec.values[0]) for name, spec in TYPES.items()]
 __all__ = ["Everything", "PlainEverything"]
+
+
+class BadgeManager(models.Manager):
+    def get_by_natural_key(self, code: str) -> Any:
+        return self.get(code=code)
+
+
+class Badge(models.Model):
+    """Has a natural key, and a number that is encrypted."""
+
+    code = models.CharField(max_length=10, unique=True)
+    number = fields.EncryptedIntegerField()
+
+    objects = BadgeManager()
+
+    def __str__(self) -> str:
+        return self.code
+
+    def natural_key(self) -> tuple[str]:
+        return (self.code,)

@@ -22,7 +22,7 @@ from django_workos_vault.indexes import (
     LastCharacters,
 )
 from django_workos_vault.querysets import EncryptedManager
-from tests.app.everything import Everything, PlainEverything  # noqa: F401
+from tests.app.everything import Badge, Everything, PlainEverything  # noqa: F401
 
 
 class Organization(models.Model):
