@@ -102,7 +102,7 @@ class VaultHandler:
         """Drop every vault with its keys and connections. The next use reads the settings again."""
         with self._lock:
             for vault in self._vaults.values():
-                vault.keyring.forget()
+                vault.keyring.close()
                 vault.index_keys.forget()
                 vault.backend.close()
             self._vaults.clear()

@@ -44,6 +44,7 @@ class KeyRing:
         self.registry = registry
         self.policy = policy
         self.clock = clock
+        self.closed = False
         self.cache = KeyCache(
             policy.cache_size, policy.cache_ttl.total_seconds(), policy.outage_grace.total_seconds(), clock
         )
@@ -141,6 +142,11 @@ class KeyRing:
         self.cache.clear()
         self._never_unwraps.clear()
         self.ledger = Ledger(self.registry, self.policy, self.clock, self.counters)
+
+    def close(self) -> None:
+        """Drop every key from memory, and tell whoever kept this ring to look for its successor."""
+        self.closed = True
+        self.forget()
 
     def stats(self) -> KeyRingStats:
         """Return what this vault did in this process so far."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from django.db.models.expressions import Col
 
 from django_workos_vault.fields.misuse import refuse_misuse
-from django_workos_vault.fields.sealed import NEIGHBOURS, Sealed
+from django_workos_vault.fields.sealed import NEIGHBOURS, UNOPENED, Sealed
 
 if TYPE_CHECKING:
     from django_workos_vault.fields.base import EncryptedFieldMixin
@@ -45,15 +45,24 @@ class EncryptedCol(Col):
 def sealing_converter(field: "EncryptedFieldMixin") -> Converter:
     """Return a converter that wraps each cell in :class:`Sealed`, decrypting nothing."""
     neighbours: list[bytes] = []
+    new = object.__new__
 
     def seal(cell: Any, expression: Any, connection: Any) -> Any:
         nonlocal neighbours
         if cell is None:
             return None
+        if type(cell) is not bytes:
+            cell = bytes(cell)
         if len(neighbours) >= NEIGHBOURS:
             neighbours = []
-        cell = bytes(cell)
         neighbours.append(cell)
-        return Sealed(cell, field, neighbours)
+        # What Sealed() does, at half the price: this runs for every cell of every row.
+        sealed = new(Sealed)
+        sealed.cell = cell
+        sealed.field = field
+        sealed.neighbours = neighbours
+        sealed.row = None
+        sealed._opened = UNOPENED
+        return sealed
 
     return seal

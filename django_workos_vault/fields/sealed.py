@@ -18,7 +18,7 @@ from django.db.models.sql.compiler import SQLInsertCompiler
 if TYPE_CHECKING:
     from django_workos_vault.fields.base import EncryptedFieldMixin
 
-_UNOPENED: Any = object()
+UNOPENED: Any = object()
 
 # Values of other types may be changed in place, and save() has to notice.
 _IMMUTABLE = frozenset(
@@ -109,11 +109,11 @@ class Sealed(Withheld):
         self.field = field
         self.neighbours = neighbours
         self.row = row
-        self._opened = _UNOPENED
+        self._opened = UNOPENED
 
     def open(self) -> Any:
         """Return the value. Raises EnvelopeError or VaultError when the cell cannot be opened."""
-        if self._opened is _UNOPENED:
+        if self._opened is UNOPENED:
             value = self.field.open_cell(self.cell, self.neighbours, self.row)
             self.remember(value, None if type(value) in _IMMUTABLE else self.field.encoded(value))
             self.neighbours = None
@@ -130,7 +130,7 @@ class Sealed(Withheld):
 
     def has_changed(self) -> bool:
         """Whether the value was changed in place since the cell was opened, like a list appended to."""
-        if self._opened is _UNOPENED or self._encoded is None:
+        if self._opened is UNOPENED or self._encoded is None:
             return False
         return self.field.encoded(self._opened) != self._encoded
 
@@ -162,27 +162,32 @@ class SealedAttribute(DeferredAttribute):
     Django looks for it to tell loaded fields from deferred ones.
     """
 
+    def __init__(self, field: Any) -> None:
+        super().__init__(field)
+        self.attname: str = field.attname
+
     def __get__(self, instance: Model | None, owner: Any = None) -> Any:
         if instance is None:
             return self
-        attname = self.field.attname
-        if attname not in instance.__dict__:
+        attname = self.attname
+        try:
+            value = instance.__dict__[attname]
+        except KeyError:
             super().__get__(instance, owner)  # loads a deferred field into __dict__
-        value = instance.__dict__[attname]
+            value = instance.__dict__[attname]
         if type(value) is not Sealed:
             return value
         if sys._getframe(1).f_code in MOVES_VALUES and not value.has_changed():
             return value
         if value.row is not None:
             value.field.complete_row(value, instance)
-        return value.open()
+        return value.open() if value._opened is UNOPENED else value._opened
 
     def __set__(self, instance: Model, value: Any) -> None:
-        attname = self.field.attname
-        held = instance.__dict__.get(attname)
-        if type(held) is Sealed and held.holds(value):
+        held, attname = instance.__dict__, self.attname
+        if attname in held and type(held[attname]) is Sealed and held[attname].holds(value):
             return  # row.x = row.x leaves the cell alone
-        instance.__dict__[attname] = value
+        held[attname] = value
 
 
 def stored_cell(instance: Model, field_name: str) -> bytes:

@@ -1,0 +1,227 @@
+"""``python -m tests.benchmarks``: what encryption costs, side by side, in one interleaved run.
+
+Prints a Markdown table. ``VAULT_TEST_DATABASE`` picks SQLite (the default) or PostgreSQL. Every contender
+takes its turn within each repeat, so that a busy machine slows all of them; the medians are compared.
+"""
+
+import argparse
+import os
+import statistics
+import time
+import tracemalloc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+os.environ["DJANGO_SETTINGS_MODULE"] = "tests.benchmarks.settings"
+
+import django
+
+django.setup()
+
+from django.db import connection, transaction  # noqa: E402
+
+from django_workos_vault.handler import vaults  # noqa: E402
+from tests.benchmarks.models import CONTENDERS, SEARCHED, Row, floor_digest  # noqa: E402
+
+Make = Callable[[type[Row]], Callable[[], Any]]
+
+NAME, SSN, NOTES = "Ada Lovelace, Countess " + "x", "123-45-6789", "n" * 200
+
+
+def main() -> None:
+    options = _options()
+    with _tables():
+        run = f"{options.rows:,} rows, median of {options.repeats}"
+        print(f"{connection.vendor}, Django {django.__version__}, {run}\n")
+        _print_times(options, _measured(options))
+        _print_sizes(options)
+        if options.profile:
+            _profile(options)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser("python -m tests.benchmarks", description=__doc__)
+    parser.add_argument("--rows", type=int, default=20_000)
+    parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument(
+        "--cpu", action="store_true", help="this process's CPU time, for busy machines; leaves the server out"
+    )
+    parser.add_argument("--only", nargs="*", help="contenders")
+    parser.add_argument("--reference", action="store_true", help="reference envelopes")
+    parser.add_argument("--profile", action="store_true", help="profile reading all and bulk creation")
+    return parser.parse_args()
+
+
+@contextmanager
+def _tables() -> Iterator[None]:
+    name = connection.settings_dict["NAME"]
+    connection.creation.create_test_db(verbosity=0, autoclobber=True)
+    try:
+        yield
+    finally:
+        connection.creation.destroy_test_db(name, verbosity=0)
+
+
+def _new_rows(model: type[Row], count: int) -> list[Row]:
+    return [
+        model(number=n, place="London", name=NAME, ssn=SSN, notes=NOTES)  # type: ignore[misc]
+        for n in range(count)
+    ]
+
+
+def _workloads(
+    options: argparse.Namespace,
+) -> dict[str, tuple[str, int, Callable[[type[Row]], Callable[[], Any]]]]:
+    """Return, by name: what it is compared with, how many times it does it, and what makes it."""
+    rows = options.rows
+    singles = min(500, rows)
+
+    def read_none(model: type[Row]) -> Callable[[], Any]:
+        return lambda: list(model.objects.all())
+
+    def read_all(model: type[Row]) -> Callable[[], Any]:
+        def run() -> None:
+            for row in model.objects.all():
+                row.name, row.ssn, row.notes  # type: ignore[attr-defined]  # noqa: B018
+
+        return run
+
+    def bulk_create(model: type[Row]) -> Callable[[], Any]:
+        new = _new_rows(model, rows // 4)
+
+        def run() -> None:
+            with transaction.atomic():
+                model.objects.bulk_create(new)
+                transaction.set_rollback(True)
+
+        return run
+
+    def values(model: type[Row]) -> Callable[[], Any]:
+        return lambda: list(model.objects.values_list("name", flat=True))
+
+    def get(model: type[Row]) -> Callable[[], Any]:
+        keys = list(model.objects.values_list("pk", flat=True)[:singles])
+        return lambda: [model.objects.get(pk=key) for key in keys]
+
+    def save(model: type[Row]) -> Callable[[], Any]:
+        saved = list(model.objects.all()[:singles])
+
+        def run() -> None:
+            with transaction.atomic():
+                for row in saved:
+                    row.ssn = "987-65-4321"  # type: ignore[attr-defined]
+                    row.save(update_fields=["ssn"])
+
+        return run
+
+    return {
+        "read touching none": ("identity", rows, read_none),
+        "read touching all three": ("floor", rows, read_all),
+        "bulk create": ("floor", rows // 4, bulk_create),
+        "values of one column": ("floor", rows, values),
+        "get by key": ("floor", singles, get),
+        "save one field": ("floor", singles, save),
+    }
+
+
+def _measured(options: argparse.Namespace) -> dict[str, dict[str, float]]:
+    """Return the median seconds per row of each workload and contender."""
+    contenders = {name: m for name, m in CONTENDERS.items() if not options.only or name in options.only}
+    for model in contenders.values():
+        model.objects.bulk_create(_new_rows(model, options.rows))
+    times: dict[str, dict[str, float]] = {}
+    for workload, (_, count, make) in _workloads(options).items():
+        runs = {name: make(model) for name, model in contenders.items()}
+        times[workload] = _interleaved(runs, options, count)
+    times["lookup by blind index"] = _lookups(options)
+    return times
+
+
+def _interleaved(
+    runs: dict[str, Callable[[], Any]], options: argparse.Namespace, count: int
+) -> dict[str, float]:
+    clock = time.process_time if options.cpu else time.perf_counter
+    taken: dict[str, list[float]] = {name: [] for name in runs}
+    for run in runs.values():
+        run()
+    for turn in range(options.repeats):
+        order = list(runs)
+        for name in order[turn % len(order) :] + order[: turn % len(order)]:
+            started = clock()
+            runs[name]()
+            taken[name].append((clock() - started) / count)
+    return {name: statistics.median(series) for name, series in taken.items()}
+
+
+def _lookups(options: argparse.Namespace) -> dict[str, float]:
+    emails = [f"user{n}@clinic.example" for n in range(options.rows)]
+    floor, ours = SEARCHED["floor"], SEARCHED["ours"]
+    floor.objects.bulk_create(floor(email=e, digest=floor_digest(e)) for e in emails)
+    ours.objects.bulk_create(ours(email=e) for e in emails)
+    wanted = emails[:: max(1, options.rows // 300)]
+    return _interleaved(
+        {
+            "floor": lambda: [floor.objects.get(digest=floor_digest(e)).email for e in wanted],
+            "ours": lambda: [ours.objects.get(email=e).email for e in wanted],
+        },
+        options,
+        len(wanted),
+    )
+
+
+def _print_times(options: argparse.Namespace, times: dict[str, dict[str, float]]) -> None:
+    names = list(times["bulk create"])
+    print(f"| us a row | {' | '.join(names)} | ours is |")
+    print(f"| --- {'| ---: ' * len(names)}| ---: |")
+    workloads = _workloads(options)
+    for workload, by_name in times.items():
+        base = workloads[workload][0] if workload in workloads else "floor"
+        cells = " | ".join(f"{by_name[n] * 1e6:.1f}" if n in by_name else "" for n in names)
+        ratio = f"{by_name['ours'] / by_name[base]:.2f} x {base}" if base in by_name else ""
+        print(f"| {workload} | {cells} | {ratio} |")
+
+
+def _print_sizes(options: argparse.Namespace) -> None:
+    print()
+    length = {"postgresql": "octet_length", "mysql": "octet_length"}.get(connection.vendor, "length")
+    for name, model in CONTENDERS.items():
+        if options.only and name not in options.only:
+            continue
+        with connection.cursor() as cursor:
+            columns = " + ".join(f"{length}({column})" for column in ("name", "ssn", "notes"))
+            cursor.execute(f"SELECT avg({columns}) FROM {model._meta.db_table}")
+            stored = float(cursor.fetchone()[0])
+        tracemalloc.start()
+        rows = list(model.objects.all()[:2000])
+        peak = tracemalloc.get_traced_memory()[1] / len(rows)
+        tracemalloc.stop()
+        print(
+            f"* {name}: {stored:.0f} bytes stored in the three columns, {peak:.0f} bytes of memory a row read"
+        )
+    cell = next(CONTENDERS["ours"].objects.all().iterator()).__dict__["ssn"].cell
+    print(f"* ours: {len(cell) - len(SSN)} bytes a cell, plus plaintext")
+    before = vaults["default"].stats()
+    vaults["default"].keyring.forget()
+    for row in CONTENDERS["ours"].objects.all():
+        row.ssn  # type: ignore[attr-defined]  # noqa: B018
+    after = vaults["default"].stats()
+    print(
+        f"* Vault requests: {before.requests} for everything above, {after.requests - before.requests} cold"
+    )
+
+
+def _profile(options: argparse.Namespace) -> None:
+    import cProfile
+    import pstats
+
+    for workload in ("read touching all three", "bulk create"):
+        run = _workloads(options)[workload][2](CONTENDERS["ours"])
+        profile = cProfile.Profile()
+        profile.runcall(run)
+        print(f"\n{workload}\n")
+        pstats.Stats(profile).sort_stats("tottime").print_stats(18)
+
+
+if __name__ == "__main__":
+    main()
