@@ -15,7 +15,13 @@ from weakref import WeakSet
 from django_workos_vault.backends.base import VaultBackend
 from django_workos_vault.context import KeyContext
 from django_workos_vault.envelope import Envelope
-from django_workos_vault.exceptions import EnvelopeError, VaultError, VaultPermissionDenied, WrongKey
+from django_workos_vault.exceptions import (
+    EnvelopeError,
+    VaultError,
+    VaultPermissionDenied,
+    VaultRequestError,
+    WrongKey,
+)
 from django_workos_vault.keycache import KeyCache
 from django_workos_vault.keys import DataKey, LoadedKey
 from django_workos_vault.ledger import Account, Ledger
@@ -133,7 +139,7 @@ class KeyRing:
         """
         answers = self.backend.decrypt_data_keys([record.wrapped for _, record in filed])
         return [
-            self._fault(answer, context, record)
+            self._fault(answer, context.digest, record)
             for answer, (context, record) in zip(answers, filed, strict=True)
         ]
 
@@ -225,18 +231,42 @@ class KeyRing:
                 if digest not in self._never_unwraps or self.cache.fresh(record.commitment)
             }
         )
-        return {
+        keys = {
             digest: self._proven(digest, record, loaded[record.commitment])
             for digest, record in records.items()
             if record.commitment in loaded
         }
+        return keys | self._carrying(
+            {d: (k, records[d]) for d, k in keys.items() if isinstance(k, LoadedKey)}
+        )
+
+    def _carrying(self, keys: Mapping[str, tuple[LoadedKey, KeyRecord]]) -> dict[str, Outcome]:
+        """Have keys that were rekeyed since they were loaded carry what the registry says, once it unwraps.
+
+        New cells would else carry a changed blob, and never open again once the key is out of memory.
+        """
+        rekeyed = {digest: pair for digest, pair in keys.items() if pair[0].wrapped != pair[1].wrapped}
+        if not rekeyed:
+            return {}
+        outcomes: dict[str, Outcome] = {}
+        answers = self.backend.decrypt_data_keys([record.wrapped for _, record in rekeyed.values()])
+        for (digest, (key, record)), answer in zip(rekeyed.items(), answers, strict=True):
+            fault = self._fault(answer, digest, record)
+            if fault is None:
+                key.carry(record.wrapped)
+                outcomes[digest] = key
+            elif isinstance(fault, VaultError) and not isinstance(fault, VaultRequestError):
+                outcomes[digest] = fault
+            else:
+                outcomes[digest] = self._changed(record)
+        return outcomes
 
     def _proven(self, digest: str, record: KeyRecord, key: Outcome) -> Outcome:
         if isinstance(key, LoadedKey) and hmac.compare_digest(self._proof(key, digest), record.proof):
-            key.carry(record.wrapped)  # rekeyed since: new cells carry what the registry says
             return key
-        if isinstance(key, VaultError):
-            return key
+        return key if isinstance(key, VaultError) else self._changed(record)
+
+    def _changed(self, record: KeyRecord) -> WrongKey:
         return WrongKey(
             f"The registry's data key {record.key_id} of vault {self.vault!r} does not belong to the key "
             "context it is filed under, or its wrapped key was changed or withdrawn. Find out who changed "
@@ -280,7 +310,7 @@ class KeyRing:
         return outcomes
 
     def _fault(
-        self, answer: DataKey | VaultError, context: KeyContext, record: KeyRecord
+        self, answer: DataKey | VaultError, digest: str, record: KeyRecord
     ) -> VaultError | EnvelopeError | None:
         if isinstance(answer, VaultError):
             return answer
@@ -289,7 +319,7 @@ class KeyRing:
             return WrongKey(
                 f"The registry's record of data key {record.key_id} unwraps to another key: it was changed."
             )
-        proven = self._proven(context.digest, record, key)
+        proven = self._proven(digest, record, key)
         return None if isinstance(proven, LoadedKey) else proven
 
     def _successor(self, key: LoadedKey, digest: str, newest: KeyRecord | None) -> KeyRecord:

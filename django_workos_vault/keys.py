@@ -63,7 +63,8 @@ class LoadedKey(_NeverPickled):
     """A data key ready for use: AES-256-GCM and the key's commitment, without the key bytes.
 
     Takes over ``data_key`` and wipes it: from here on the key lives only inside the cipher object,
-    which the cryptography library clears when its last user lets go.
+    which the cryptography library clears when its last user lets go. Raises ValueError for a key that was
+    wiped already: nothing is ever sealed under zeros.
     """
 
     __slots__ = (
@@ -78,6 +79,8 @@ class LoadedKey(_NeverPickled):
     )
 
     def __init__(self, data_key: DataKey) -> None:
+        if not any(data_key.plaintext):
+            raise ValueError(f"data key {data_key.id} is all zeros: it was wiped, or never made")
         self.id = data_key.id
         self.wrapped = data_key.wrapped
         self.commitment = derive(data_key.plaintext, COMMITMENT_INFO)

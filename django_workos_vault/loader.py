@@ -40,7 +40,8 @@ class KeyLoader:
         self._registry = registry
         self._cache = cache
         self.counters = Counters()
-        self._flights: SingleFlight[bytes, Outcome] = SingleFlight()
+        # By commitment and blob: a changed blob must not fail for those who hold a sound one of the same key.
+        self._flights: SingleFlight[tuple[bytes, bytes], Outcome] = SingleFlight()
 
     def load(self, envelopes: Iterable[Envelope]) -> dict[bytes, Outcome]:
         """Return, by commitment, the keys of ``envelopes`` that are not in memory, or why there is none."""
@@ -61,22 +62,22 @@ class KeyLoader:
         if self._backend.answers_at_once:
             return outcomes | self.loaded(wrapped)
         outcomes |= self._in_memory(wrapped)
-        while cold := {name: blob for name, blob in wrapped.items() if name not in outcomes}:
+        while cold := [item for item in wrapped.items() if item[0] not in outcomes]:
             with self._flights.claim(cold) as claim:
-                blobs = [cold[name] for name in claim.mine]
+                blobs = [blob for _, blob in claim.mine]
                 answers = await self._backend.adecrypt_data_keys(blobs) if blobs else []
                 claim.land(self._judged(claim.mine, answers))
-                outcomes |= await claim.await_()
+                outcomes |= _by_commitment(await claim.await_())
         return outcomes
 
     def loaded(self, wrapped: Wrapped) -> dict[bytes, Outcome]:
         """Return the key of each commitment, from memory or by unwrapping its blob, or why there is none."""
         outcomes = self._in_memory(wrapped)
-        while cold := {name: blob for name, blob in wrapped.items() if name not in outcomes}:
+        while cold := [item for item in wrapped.items() if item[0] not in outcomes]:
             with self._flights.claim(cold) as claim:
-                blobs = [cold[name] for name in claim.mine]
+                blobs = [blob for _, blob in claim.mine]
                 claim.land(self._judged(claim.mine, self._backend.decrypt_data_keys(blobs) if blobs else []))
-                outcomes |= claim.wait()
+                outcomes |= _by_commitment(claim.wait())
         return outcomes
 
     def check_may_wait(self) -> None:
@@ -94,7 +95,12 @@ class KeyLoader:
         )
 
     def _missing(self, envelopes: Iterable[Envelope]) -> dict[bytes, bytes]:
-        return {e.commitment: e.key_reference for e in envelopes if self._cache.fresh(e.commitment) is None}
+        missing: dict[bytes, bytes] = {}
+        for envelope in envelopes:
+            if self._cache.fresh(envelope.commitment) is None:
+                # The first is the one that was asked for; a neighbour's blob may have been changed.
+                missing.setdefault(envelope.commitment, envelope.key_reference)
+        return missing
 
     def _in_memory(self, names: Iterable[bytes]) -> dict[bytes, Outcome]:
         return {name: key for name in names if (key := self._cache.fresh(name)) is not None}
@@ -104,11 +110,11 @@ class KeyLoader:
         return dict.fromkeys(referred, error)
 
     def _judged(
-        self, commitments: Iterable[bytes], answers: Iterable[DataKey | VaultError]
-    ) -> dict[bytes, Outcome]:
+        self, asked: Iterable[tuple[bytes, bytes]], answers: Iterable[DataKey | VaultError]
+    ) -> dict[tuple[bytes, bytes], Outcome]:
         return {
-            commitment: self._judge(commitment, answer)
-            for commitment, answer in zip(commitments, answers, strict=True)
+            (commitment, blob): self._judge(commitment, answer)
+            for (commitment, blob), answer in zip(asked, answers, strict=True)
         }
 
     def _judge(self, commitment: bytes, answer: DataKey | VaultError) -> Outcome:
@@ -142,6 +148,10 @@ class KeyLoader:
             unavailable,
         )
         return key
+
+
+def _by_commitment(outcomes: Mapping[tuple[bytes, bytes], Outcome]) -> dict[bytes, Outcome]:
+    return {commitment: outcome for (commitment, _), outcome in outcomes.items()}
 
 
 def _split(missing: Wrapped) -> tuple[dict[bytes, bytes], list[bytes]]:

@@ -10,6 +10,7 @@ from django_workos_vault.cipher import Cipher
 from django_workos_vault.fields.base import EncryptedFieldMixin
 from django_workos_vault.fields.rows import depends_on, refuse_partial_rebinding
 from django_workos_vault.fields.sealed import Sealed
+from django_workos_vault.fields.traces import leaves_no_locals
 
 _Model = TypeVar("_Model", bound=models.Model)
 
@@ -19,6 +20,7 @@ UPDATE_BATCH = 500
 class EncryptedQuerySet(models.QuerySet[_Model]):
     """A queryset whose ``update()`` and ``bulk_update()`` have the row at hand."""
 
+    @leaves_no_locals
     def update(self, **values: Any) -> int:
         """Update as Django does; where cells depend on their row, load the rows and seal each for its own.
 

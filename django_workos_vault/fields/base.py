@@ -11,6 +11,7 @@ from django.db import DataError
 from django.db.models import BinaryField, Field, Model
 from django.utils.translation import gettext_lazy as _
 
+from django_workos_vault import masks
 from django_workos_vault.blind import Kind
 from django_workos_vault.cipher import Cipher
 from django_workos_vault.exceptions import (
@@ -31,6 +32,7 @@ from django_workos_vault.fields.lookups import lookup_class, refusal
 from django_workos_vault.fields.rows import (
     NOT_LOADED,
     bindings,
+    refuse_foreign_upsert,
     row_values,
 )
 from django_workos_vault.fields.sealed import Sealed, SealedAttribute
@@ -40,6 +42,7 @@ from django_workos_vault.fields.serialization import (
     is_serialized_cell,
     text_to_cell,
 )
+from django_workos_vault.fields.traces import leaves_no_locals
 from django_workos_vault.fields.unique import refuse_duplicate, refuse_duplicate_in_serializer
 from django_workos_vault.fields.vaulted import VaultFieldMixin
 from django_workos_vault.handler import vaults
@@ -180,11 +183,14 @@ class EncryptedFieldMixin(VaultFieldMixin, DigestsMixin):
         """Return the Python value of :meth:`encode`'s bytes. Raises any exception when they are none."""
         return plaintext.decode()
 
+    @leaves_no_locals
     def encoded(self, value: Any) -> bytes | None:
         """Return the bytes to seal for any value that the Django field takes, None where it stores NULL.
 
         Raises what Django's field or the database would, without quoting the value: errors go to logs.
         """
+        if type(value) is Sealed:
+            value = value.open()
         try:
             prepared = self.get_prep_value(value)
             return None if prepared is None else self.encode(prepared)
@@ -205,6 +211,7 @@ class EncryptedFieldMixin(VaultFieldMixin, DigestsMixin):
         lengths = [len(self.encoded(choice) or b"") for choice, _ in self.flatchoices]
         return max(self.pad_to, 1 + max(lengths, default=0))
 
+    @leaves_no_locals
     def seal_value(self, value: Any, instance: Model | None = None) -> bytes:
         """Return ``value`` as a cell. Raises ValueError when the field stores it as NULL."""
         sealed = self.sealed(value, instance)
@@ -281,12 +288,15 @@ class EncryptedFieldMixin(VaultFieldMixin, DigestsMixin):
     def from_db_value(self, cell: Any, expression: Any, connection: Any) -> Any:
         return None if cell is None else self.open_cell(bytes(cell))
 
+    @leaves_no_locals
     def pre_save(self, model_instance: Model, add: bool) -> Any:
+        if add and self.is_row_aware:
+            refuse_foreign_upsert(self)
         value = super().pre_save(model_instance, add)  # a cell that nobody touched comes as it is
         held = model_instance.__dict__.get(self.attname)
         if type(held) is Sealed:
             touched = held.has_changed() or self.row_changed(held, model_instance)
-            if not touched and (value is held or held.holds(value)):
+            if self._is_cell_of_mine(held) and not touched and (value is held or held.holds(value)):
                 return held
             value = held.open() if value is held else value
         if value is None or hasattr(value, "resolve_expression"):
@@ -296,14 +306,16 @@ class EncryptedFieldMixin(VaultFieldMixin, DigestsMixin):
             model_instance.__dict__[self.attname] = sealed
         return sealed
 
+    @leaves_no_locals
     def get_db_prep_save(self, value: Any, connection: Any) -> Any:
         if hasattr(value, "resolve_expression"):
             refuse_expression(self, value)
             return value
         return self.get_db_prep_value(value, connection)
 
+    @leaves_no_locals
     def get_db_prep_value(self, value: Any, connection: Any, prepared: bool = False) -> Any:
-        if type(value) is not Sealed:
+        if not self._is_cell_of_mine(value):
             if value == b"" and not isinstance(self, BinaryField):
                 value = ""  # what the schema editor takes as the default of a blank binary column
             value = self.sealed(value)
@@ -311,6 +323,10 @@ class EncryptedFieldMixin(VaultFieldMixin, DigestsMixin):
             return None
         self.cipher.secure(value.cell, connection.alias)
         return connection.Database.Binary(value.cell)
+
+    def _is_cell_of_mine(self, value: Any) -> bool:
+        # A cell that a program carries over from another column would not open in this one.
+        return type(value) is Sealed and (value.field is self or value.field.label == self.label)
 
     def get_placeholder(self, value: Any, compiler: Any, connection: Any) -> str:
         """Guard expressions on their way into the column, up to Django 6.0."""
@@ -340,6 +356,7 @@ class EncryptedFieldMixin(VaultFieldMixin, DigestsMixin):
             return value  # load_serialized() takes it from here
         return super().to_python(value)
 
+    @leaves_no_locals
     def clean(self, value: Any, model_instance: Model | None) -> Any:
         """Validate the plaintext. A stored cell is opened for that, and stays the cell it is.
 
@@ -347,7 +364,7 @@ class EncryptedFieldMixin(VaultFieldMixin, DigestsMixin):
         and the cell must be sealed anew, that is a ValidationError.
         """
         if type(value) is not Sealed:
-            cleaned = super().clean(value, model_instance)
+            cleaned = self._validated(value, model_instance)
             if model_instance is not None:
                 refuse_duplicate(self, cleaned, model_instance)
             return cleaned
@@ -363,8 +380,17 @@ class EncryptedFieldMixin(VaultFieldMixin, DigestsMixin):
                 _("The stored value cannot be opened, so it cannot move with the row. Enter it again."),
                 code="cannot_be_opened",
             ) from exc
-        cleaned = super().clean(opened, model_instance)
+        cleaned = self._validated(opened, model_instance)
         return value if cleaned == opened else cleaned
+
+    def _validated(self, value: Any, model_instance: Model | None) -> Any:
+        try:
+            return super().clean(value, model_instance)
+        except ValidationError as exc:
+            for error in exc.error_list:
+                if error.params and "value" in error.params:
+                    error.params = {**error.params, "value": masks.FULL}  # uncaught, an error goes to logs
+            raise
 
     def held_by(self, instance: Model) -> Any:
         """Return what ``instance`` holds, opening nothing. What was deferred is loaded."""
@@ -379,6 +405,7 @@ class EncryptedFieldMixin(VaultFieldMixin, DigestsMixin):
         form_field = super().formfield(**kwargs)
         return None if form_field is None else keep_cells(form_field, self)
 
+    @leaves_no_locals
     def value_from_object(self, obj: Model) -> Any:
         """Return the plaintext; the cell itself when it cannot be opened, and where it is to stay sealed."""
         if dumps_cells(self):
@@ -408,6 +435,7 @@ class EncryptedFieldMixin(VaultFieldMixin, DigestsMixin):
             return True
         return False
 
+    @leaves_no_locals
     def value_to_string(self, obj: Model) -> str:
         """Return the cell as text for Django's serializers, else what the Django field makes of the value."""
         if not dumps_cells(self):
@@ -422,6 +450,7 @@ class EncryptedFieldMixin(VaultFieldMixin, DigestsMixin):
             return held
         return self.sealed(getattr(obj, self.attname), obj)
 
+    @leaves_no_locals
     def load_serialized(self, instance: Model) -> None:
         """Turn a fixture's value on ``instance`` into a cell: its ciphertext, or its plaintext sealed."""
         value = instance.__dict__.get(self.attname)

@@ -13,6 +13,7 @@ from django_workos_vault.blind import Compound, Kind
 from django_workos_vault.envelope import DIGEST_BYTES
 from django_workos_vault.exceptions import EnvelopeError, WrongKey
 from django_workos_vault.fields.sealed import Sealed
+from django_workos_vault.fields.traces import leaves_no_locals
 from django_workos_vault.handler import Vault
 
 if TYPE_CHECKING:
@@ -88,6 +89,7 @@ class DigestsMixin(_Base):
             others = {name: getattr(instance, name) for name in kind.with_fields}
         return self.digest_of(kind, value, others) or urandom(DIGEST_BYTES)  # random equals nothing, as NULL
 
+    @leaves_no_locals
     def digest_of(self, kind: Kind, value: Any, others: Mapping[str, Any] = {}) -> bytes | None:
         """Return the digest of ``value`` in the index ``kind``; None when it, or one of ``others``, is None.
 
@@ -110,6 +112,7 @@ class DigestsMixin(_Base):
             return None
         return digests[slot * DIGEST_BYTES : (slot + 1) * DIGEST_BYTES] or None
 
+    @leaves_no_locals
     def search_digests(self, kind: Kind, value: Any) -> list[bytes]:
         """Return the digests that a stored value equal to ``value`` may have: one per label of the field."""
         message = self.search_message(kind, value)

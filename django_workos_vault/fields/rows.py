@@ -5,14 +5,18 @@ swapped in the database fails to open, while a cell whose row the program change
 """
 
 import json
+import sys
 from collections.abc import Iterable
 from hashlib import sha256
 from operator import attrgetter
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import FieldDoesNotExist, FieldError, ObjectDoesNotExist
 from django.db import models
+from django.db.models.constants import OnConflict
 from django.db.models.signals import class_prepared, post_init
+from django.db.models.sql.compiler import SQLInsertCompiler
 from django.utils.deconstruct import deconstructible
 
 from django_workos_vault.context import KeyContext, key_context
@@ -170,6 +174,30 @@ def refuse_partial_rebinding(instance: "Model", written: frozenset[str]) -> None
             raise FieldError(
                 f"{field} is bound to {', '.join(moved)}: write it too, so that it is sealed anew."
             )
+
+
+def refuse_foreign_upsert(field: "VaultFieldMixin") -> None:
+    """Raise FieldError when an upsert under way could part a cell from the row it was sealed for.
+
+    ``bulk_create(update_conflicts=True)`` writes cells sealed for new rows into rows that are there. Those
+    have the same values only in the columns that are updated too, or by which the conflict is told.
+    """
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and frame.f_code is not SQLInsertCompiler.pre_save_val.__code__:
+        frame = frame.f_back
+    query = frame.f_locals["self"].query if frame is not None else None
+    if query is None or query.on_conflict is not OnConflict.UPDATE:
+        return
+    updated = {column.attname for column in query.update_fields}
+    same = updated | {column.attname for column in query.unique_fields or ()}
+    bound = {column.attname for column in bound_columns(field)}
+    parted = set(field.row_columns) - same if field.attname in updated else bound & updated
+    if parted:
+        raise FieldError(
+            f"{field} depends on its row: this bulk_create(update_conflicts=True) would leave a cell sealed "
+            f"for another row's {', '.join(sorted(parted))}. Name {field.name} and these columns in "
+            "update_fields, or save the rows one by one."
+        )
 
 
 def _remember_rows(*, instance: "Model", **kwargs: Any) -> None:

@@ -51,7 +51,7 @@ def _code_of(function: Any) -> Iterator[CodeType]:
 # Django's own code that moves a value from one place to another without looking at it. It gets the cell
 # as it is: refresh_from_db() would otherwise open every cell, and fail on one that cannot be opened;
 # full_clean() would turn a cell nobody touched into an assigned value, and open all of a row's for any
-# constraint of the model; loaddata would seal anew.
+# constraint of the model; loaddata would seal anew; dumpdata in XML asks every value whether it is None.
 MOVES_VALUES = frozenset(
     code
     for function in (
@@ -63,6 +63,7 @@ MOVES_VALUES = frozenset(
         SQLInsertCompiler.pre_save_val,
         XMLSerializer.handle_field,
         QuerySet.bulk_update,
+        XMLSerializer.handle_field,
     )
     for code in _code_of(function)
 )

@@ -12,6 +12,7 @@ from django.db.models import BinaryField, Model, UniqueConstraint, Value
 from django.db.models.lookups import Exact
 from django.utils.text import capfirst
 
+from django_workos_vault.fields.traces import leaves_no_locals
 from django_workos_vault.indexes import BlindIndex
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ def constraints_on(field: "EncryptedFieldMixin") -> list[tuple[UniqueConstraint,
     ]
 
 
+@leaves_no_locals
 def refuse_duplicate(field: "EncryptedFieldMixin", value: Any, instance: Model | None) -> None:
     """Raise ValidationError (code ``unique``) when another row than ``instance`` has ``value`` already."""
     if value is None:
