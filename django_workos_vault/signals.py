@@ -7,6 +7,7 @@ from django.db.models.signals import pre_save
 from django.dispatch import receiver
 
 from django_workos_vault.fields.base import EncryptedFieldMixin
+from django_workos_vault.fields.objects import VaultObjectField
 from django_workos_vault.fields.rows import refuse_partial_rebinding
 
 
@@ -36,5 +37,5 @@ def load_serialized_cells(sender: type[Model], instance: Model, raw: bool, **kwa
     if not raw:
         return
     for field in sender._meta.local_concrete_fields:
-        if isinstance(field, EncryptedFieldMixin):
+        if isinstance(field, EncryptedFieldMixin | VaultObjectField):
             field.load_serialized(instance)

@@ -9,6 +9,7 @@ from django_workos_vault.fields.dates import (
 )
 from django_workos_vault.fields.defaults import DefaultOf
 from django_workos_vault.fields.keys import aload_keys, load_keys
+from django_workos_vault.fields.lifecycle import aobject_history, object_history
 from django_workos_vault.fields.numbers import (
     EncryptedBigIntegerField,
     EncryptedBooleanField,
@@ -20,8 +21,10 @@ from django_workos_vault.fields.numbers import (
     EncryptedPositiveSmallIntegerField,
     EncryptedSmallIntegerField,
 )
+from django_workos_vault.fields.objects import VaultObjectField
 from django_workos_vault.fields.rows import FromRow
 from django_workos_vault.fields.sealed import stored_cell
+from django_workos_vault.fields.stored import ObjectReference, aload_objects
 from django_workos_vault.fields.structured import (
     EncryptedBinaryField,
     EncryptedGenericIPAddressField,
@@ -61,9 +64,14 @@ __all__ = [
     "EncryptedURLField",
     "EncryptedUUIDField",
     "FromRow",
+    "ObjectReference",
+    "VaultObjectField",
     "aload_keys",
+    "aload_objects",
+    "aobject_history",
     "encrypted",
     "encrypted_twin",
     "load_keys",
+    "object_history",
     "stored_cell",
 ]

@@ -17,14 +17,15 @@ from django_workos_vault.fields.sealed import SealedAttribute
 
 if TYPE_CHECKING:
     from django_workos_vault.fields.base import EncryptedFieldMixin
+    from django_workos_vault.fields.vaulted import VaultFieldMixin
 
 
 def field_messages(field: "EncryptedFieldMixin") -> Iterator[CheckMessage]:
     """Yield what is wrong with the declaration of ``field``."""
     yield from _unsupported_options(field)
-    yield from _key_context(field)
+    yield from key_context(field)
     yield from _binding(field)
-    yield from _mask(field)
+    yield from mask(field)
     yield from _padding(field)
     yield from _attribute(field)
 
@@ -46,7 +47,8 @@ def _unsupported_options(field: "EncryptedFieldMixin") -> Iterator[CheckMessage]
             )
 
 
-def _key_context(field: "EncryptedFieldMixin") -> Iterator[CheckMessage]:
+def key_context(field: "VaultFieldMixin") -> Iterator[CheckMessage]:
+    """Yield what is wrong with the key context."""
     try:
         if field.key_context is None:
             field.static_context()
@@ -72,7 +74,8 @@ def _binding(field: "EncryptedFieldMixin") -> Iterator[CheckMessage]:
             )
 
 
-def _mask(field: "EncryptedFieldMixin") -> Iterator[CheckMessage]:
+def mask(field: "VaultFieldMixin") -> Iterator[CheckMessage]:
+    """Yield what is wrong with the mask."""
     if field.mask not in masks.NAMES:
         known = ", ".join(repr(name) for name in masks.NAMES)
         yield Error(

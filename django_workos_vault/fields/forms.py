@@ -23,7 +23,7 @@ from django_workos_vault.fields.masking import CANNOT_BE_OPENED, masked_or_marke
 from django_workos_vault.fields.sealed import Withheld
 
 if TYPE_CHECKING:
-    from django_workos_vault.fields.base import EncryptedFieldMixin
+    from django_workos_vault.fields.vaulted import VaultFieldMixin
 
     _FormField = forms.Field
     _Widget = forms.Widget
@@ -188,7 +188,7 @@ def _keeping(mixin: Any, base: Any) -> Any:
     return type(base.__name__, (mixin, base), {"__module__": base.__module__})
 
 
-def keep_cells(form_field: forms.Field, field: "EncryptedFieldMixin") -> "KeepsCells":
+def keep_cells(form_field: forms.Field, field: "VaultFieldMixin") -> "KeepsCells":
     """Make ``form_field``, of any class, keep ``field``'s cells. Returns the same object.
 
     A class is put in front of the object's own, because every form field class must do.

@@ -9,13 +9,13 @@ from django_workos_vault.exceptions import DecryptionForbidden, EnvelopeError, V
 from django_workos_vault.fields.sealed import Withheld
 
 if TYPE_CHECKING:
-    from django_workos_vault.fields.base import EncryptedFieldMixin
+    from django_workos_vault.fields.vaulted import VaultFieldMixin
 
 #: What stands in the place of a mask that cannot be made.
 CANNOT_BE_OPENED = _("cannot be opened")
 
 
-def masked_value(field: "EncryptedFieldMixin", held: Any) -> str:
+def masked_value(field: "VaultFieldMixin", held: Any) -> str:
     """Return ``field``'s mask of what an instance holds (not None). Raises what opening a cell raises.
 
     The mask ``full`` opens nothing.
@@ -23,7 +23,7 @@ def masked_value(field: "EncryptedFieldMixin", held: Any) -> str:
     return masks.masked(field.mask, held.open if isinstance(held, Withheld) else lambda: held)
 
 
-def masked_or_marked(field: "EncryptedFieldMixin", held: Any) -> str:
+def masked_or_marked(field: "VaultFieldMixin", held: Any) -> str:
     """Return :func:`masked_value`, or "cannot be opened"."""
     try:
         return masked_value(field, held)

@@ -12,7 +12,7 @@ from django.core.serializers.base import DeserializationError, Deserializer, Ser
 from django_workos_vault import conf
 
 if TYPE_CHECKING:
-    from django_workos_vault.fields.base import EncryptedFieldMixin
+    from django_workos_vault.fields.vaulted import VaultFieldMixin
 
 PREFIX = "workos-vault-cell:"
 
@@ -43,7 +43,7 @@ def is_serialized_cell(value: str) -> bool:
     return frame is not None
 
 
-def dumps_cells(field: "EncryptedFieldMixin") -> bool:
+def dumps_cells(field: "VaultFieldMixin") -> bool:
     """Whether one of Django's serializers is at work, further up the stack, and shall get ciphertext.
 
     With the setting for plaintext dumps it gets plaintext, and whoever runs it a warning.

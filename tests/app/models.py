@@ -11,6 +11,7 @@ from django_workos_vault.fields import (
     EncryptedEmailField,
     EncryptedTextField,
     FromRow,
+    VaultObjectField,
 )
 from django_workos_vault.indexes import (
     BlindIndex,
@@ -111,6 +112,26 @@ class Account(models.Model):
 
     def __str__(self) -> str:
         return f"account {self.pk}"
+
+
+class Credential(models.Model):
+    """Its token lives in Vault."""
+
+    name = models.CharField(max_length=50, default="mail server")
+    token = VaultObjectField(null=True, blank=True, mask="last4")
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Contract(models.Model):
+    """Kept in Vault under the key of the row's organization."""
+
+    organization = models.ForeignKey(Organization, models.CASCADE)
+    terms = VaultObjectField(key_context={"organization_id": FromRow("organization.workos_id")})
+
+    def __str__(self) -> str:
+        return f"contract {self.pk}"
 
 
 class Session(models.Model):

@@ -1,0 +1,74 @@
+"""What a model with a :class:`VaultObjectField` gets: ``history()``, and objects that go with their rows."""
+
+from typing import TYPE_CHECKING, Any
+
+from django.core.exceptions import FieldDoesNotExist
+from django.db.models import Field, Model
+from django.db.models.signals import class_prepared, post_save, pre_delete, pre_save
+
+from django_workos_vault.backends.objects import ObjectVersion
+from django_workos_vault.fields import object_writes
+from django_workos_vault.fields.stored import ObjectAttribute
+
+if TYPE_CHECKING:
+    from django_workos_vault.fields.objects import VaultObjectField
+
+
+def object_history(instance: Model, field_name: str) -> tuple[ObjectVersion, ...]:
+    """Return the versions of one stored value, in Vault's order (newest first); none where it is NULL.
+
+    Also ``row.history("field")``. Vault gives the value of the current version alone. Raises VaultError,
+    and FieldDoesNotExist when ``field_name`` is no VaultObjectField.
+    """
+    return _field(instance, field_name).history_of(instance)
+
+
+async def aobject_history(instance: Model, field_name: str) -> tuple[ObjectVersion, ...]:
+    """:func:`object_history` for async code. Also ``await row.ahistory("field")``."""
+    return await _field(instance, field_name).ahistory_of(instance)
+
+
+def gives_history(model: type[Model]) -> bool:
+    """Whether ``history`` of ``model`` is ours."""
+    return getattr(model, "history", None) is object_history
+
+
+def object_fields(fields: "tuple[Field[Any, Any], ...]") -> "list[VaultObjectField]":
+    """Return those of ``fields`` whose values live in Vault."""
+    return [field for field in fields if field.descriptor_class is ObjectAttribute]  # type: ignore[misc]
+
+
+def _field(instance: Model, name: str) -> "VaultObjectField":
+    for field in object_fields(instance._meta.concrete_fields):
+        if field.name == name:
+            return field
+    raise FieldDoesNotExist(f"{instance._meta.label} has no VaultObjectField {name!r}.")
+
+
+def _before_save(*, instance: Model, using: str, **kwargs: Any) -> None:
+    object_writes.note_database(instance, using)
+
+
+def _after_save(*, instance: Model, using: str, **kwargs: Any) -> None:
+    object_writes.after_save(instance, object_fields(instance._meta.concrete_fields), using)
+
+
+def _before_deletion(*, sender: type[Model], instance: Model, using: str, **kwargs: Any) -> None:
+    # Each table's own fields: with inheritance, the parents' rows are deleted, or kept, on their own.
+    for field in object_fields(sender._meta.concrete_model._meta.local_concrete_fields):  # type: ignore[union-attr]
+        object_writes.after_deletion(field, instance, using)
+
+
+def _prepare(*, sender: type[Model], **kwargs: Any) -> None:
+    if not object_fields(sender._meta.concrete_fields):
+        return
+    for name, method in (("history", object_history), ("ahistory", aobject_history)):
+        if not hasattr(sender, name):
+            setattr(sender, name, method)
+    pre_save.connect(_before_save, sender=sender)
+    post_save.connect(_after_save, sender=sender)
+    # A model's own receiver: one for all models would make Django load every row that it deletes.
+    pre_delete.connect(_before_deletion, sender=sender)
+
+
+class_prepared.connect(_prepare)

@@ -1,0 +1,53 @@
+"""System checks of one :class:`VaultObjectField`. Ids are documented in docs/checks.md and never reused."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from django.core.checks import CheckMessage, Error
+from django.core.checks import Warning as CheckWarning
+from django.db.models import NOT_PROVIDED
+
+from django_workos_vault.backends.base import MAX_NAME_LENGTH
+from django_workos_vault.fields import checks
+from django_workos_vault.fields.lifecycle import gives_history
+
+if TYPE_CHECKING:
+    from django_workos_vault.fields.objects import VaultObjectField
+
+#: What follows the label in a name: "/", 32 hexadecimal digits, and for a copy "/before-" and 16 more.
+_NAME_AFTER_LABEL = 57
+
+
+def object_field_messages(field: "VaultObjectField") -> Iterator[CheckMessage]:
+    """Yield what is wrong with the declaration of ``field``."""
+    yield from checks.key_context(field)
+    yield from checks.mask(field)
+    refused = {
+        "primary_key": field.primary_key,
+        "unique": field.unique and not field.primary_key,
+        "db_index": field.db_index and not field.unique,  # type: ignore[attr-defined]
+        "choices": field.choices,
+        "default": field.has_default(),
+        "db_default": field.db_default is not NOT_PROVIDED,
+    }
+    for option in (name for name, given in refused.items() if given):
+        yield Error(
+            f"A VaultObjectField cannot have {option}.",
+            hint="Its column holds a reference, not the value. Set values in code.",
+            obj=field,
+            id="django_workos_vault.E050",
+        )
+    if len(field.label) + _NAME_AFTER_LABEL > MAX_NAME_LENGTH or "/" in field.label:
+        yield Error(
+            "The label cannot begin the names of objects in Vault.",
+            hint=f"Give label= with at most {MAX_NAME_LENGTH - _NAME_AFTER_LABEL} characters and no slash.",
+            obj=field,
+            id="django_workos_vault.E051",
+        )
+    if not gives_history(field.model):
+        yield CheckWarning(
+            f"{field.model._meta.label} has a history of its own, so row.history() is not Vault's.",
+            hint="Use object_history(row, field_name) of django_workos_vault.fields, and silence this.",
+            obj=field,
+            id="django_workos_vault.W052",
+        )

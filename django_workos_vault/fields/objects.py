@@ -1,0 +1,254 @@
+"""A field whose value lives in Vault as a named, versioned object; its column holds the reference."""
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from django import forms
+from django.core.checks import CheckMessage
+from django.core.exceptions import FieldError, ValidationError
+from django.db.models import Field, Model
+from django.db.models.lookups import Exact, In, IsNull, Lookup
+from django.utils.translation import gettext_lazy as _
+
+from django_workos_vault.backends.objects import ObjectVersion
+from django_workos_vault.exceptions import VaultError, VaultRequestError
+from django_workos_vault.fields import object_writes
+from django_workos_vault.fields.forms import cells_are_to_stay_sealed, keep_cells
+from django_workos_vault.fields.object_checks import object_field_messages
+from django_workos_vault.fields.serialization import dumps_cells
+from django_workos_vault.fields.stored import Assigned, ObjectAttribute, ObjectReference, StoredObject, encode
+from django_workos_vault.fields.vaulted import VaultFieldMixin
+
+if TYPE_CHECKING:
+    _Lookup = Lookup[Any]
+else:
+    _Lookup = Lookup
+
+#: The API description names no maximum, so this is ours: what goes in one request and comes back in one, well
+#: inside the 16 MiB that the client takes. Larger values are what encrypted fields are for.
+MAX_VALUE_BYTES = 1024 * 1024
+_COLUMN_LENGTH = 255
+_FIXTURE_PREFIX = "workos-vault-object:"
+
+
+class ObjectFormField(forms.CharField):
+    """Text; a value that is stored as JSON is edited as JSON."""
+
+    widget = forms.Textarea
+
+    def prepare_value(self, value: Any) -> Any:
+        if value is None or isinstance(value, str | StoredObject):
+            return super().prepare_value(value)
+        return json.dumps(value, ensure_ascii=False)
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        return super().has_changed(self.prepare_value(initial), data)
+
+    def _clean_bound_field(self, bound_field: Any) -> Any:
+        initial = bound_field.initial
+        cleaned = super()._clean_bound_field(bound_field)  # type: ignore[misc]
+        structured = (
+            initial.reference.structured
+            if isinstance(initial, StoredObject)
+            else not isinstance(initial, str | None)
+        )
+        if not structured or not isinstance(cleaned, str) or cleaned in self.empty_values:
+            return cleaned
+        try:
+            return json.loads(cleaned)
+        except ValueError:
+            raise ValidationError(_("Enter valid JSON."), code="invalid") from None
+
+
+class VaultObjectField(VaultFieldMixin, Field):
+    """Keeps each row's value in Vault; reading the attribute fetches it, once an instance.
+
+    A str comes back as the str, anything else that JSON can hold (dict, list, number, bool) as JSON gives it
+    back. Takes ``vault``, ``key_context`` (which chooses the key in Vault), ``mask`` and ``label`` as
+    encrypted fields do. ``label`` begins the objects' names. See docs/objects.md for the order of writes.
+    """
+
+    description = _("A value in WorkOS Vault")
+    descriptor_class = ObjectAttribute
+    empty_strings_allowed = False
+    non_db_attrs = (*Field.non_db_attrs, "key_context", "label", "mask", "previous_labels", "vault")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs["max_length"] = _COLUMN_LENGTH
+        super().__init__(*args, **kwargs)
+
+    def deconstruct(self) -> Any:
+        name, path, args, kwargs = super().deconstruct()
+        del kwargs["max_length"]
+        return name, path, args, kwargs
+
+    def get_internal_type(self) -> str:
+        return "CharField"
+
+    # Reading and writing
+
+    def encoded(self, value: Any) -> tuple[str, bool]:
+        """Return what to store for ``value``, and whether it is JSON.
+
+        Raises ValidationError when JSON cannot hold it or Vault would not take so much.
+        """
+        try:
+            text, structured = encode(value)
+        except (TypeError, ValueError) as exc:
+            raise ValidationError(f"{self}: {exc}", code="invalid") from None
+        try:
+            size = len(text.encode())
+        except UnicodeEncodeError:
+            size = -1
+        if size < 0:
+            raise ValidationError(f"{self}: the text is not valid Unicode.", code="invalid")
+        if size > MAX_VALUE_BYTES:
+            raise ValidationError(
+                _(
+                    "This value has %(size)d bytes; an object in Vault holds at most %(most)d. Keep values "
+                    "of this size in an encrypted field (EncryptedTextField, EncryptedJSONField, ...)."
+                ),
+                code="too_large",
+                params={"size": size, "most": MAX_VALUE_BYTES},
+            )
+        return text, structured
+
+    def pre_save(self, model_instance: Model, add: bool) -> Any:
+        return object_writes.write(self, model_instance, add)
+
+    def from_db_value(self, value: Any, expression: Any, connection: Any) -> ObjectReference | None:
+        return None if value is None else ObjectReference.parse(value)
+
+    def get_prep_value(self, value: Any) -> Any:
+        if value is None or isinstance(value, object_writes.KeepStored):
+            return value
+        if isinstance(value, StoredObject):
+            value = value.reference
+        if not isinstance(value, ObjectReference):
+            raise FieldError(
+                f"{self} lives in Vault: update(), bulk_update() and expressions cannot write it, and a "
+                "query cannot compare it. Load the rows, assign values and save() each."
+            )
+        text = str(value)
+        if len(text) > _COLUMN_LENGTH:
+            raise VaultRequestError(f"Vault gave an object of {self} an id too long for its column.")
+        return text
+
+    def get_db_prep_save(self, value: Any, connection: Any) -> Any:
+        return self.get_prep_value(value)
+
+    def get_placeholder(self, value: Any, compiler: Any, connection: Any) -> str:
+        """Guard expressions on their way into the column, up to Django 6.0."""
+        self._refuse_expression(value)
+        return "%s"
+
+    def get_placeholder_sql(self, value: Any, compiler: Any, connection: Any) -> tuple[str, Any]:
+        """Guard expressions on their way into the column, from Django 6.1."""
+        self._refuse_expression(value)
+        if isinstance(value, object_writes.KeepStored):
+            return value.as_sql(compiler, connection)
+        return "%s", (value,)
+
+    def _refuse_expression(self, value: Any) -> None:
+        if hasattr(value, "as_sql") and not isinstance(value, object_writes.KeepStored):
+            self.get_prep_value(value)
+
+    def get_lookup(self, lookup_name: str) -> Any:
+        known: dict[str, Any] = {"isnull": IsNull, "exact": Exact, "in": In}
+        return known.get(lookup_name, _Refused)
+
+    def get_transform(self, lookup_name: str) -> Any:
+        raise _refusal(self)
+
+    # What an instance holds
+
+    def raw_value(self, instance: Model) -> Any:
+        """Return what ``instance`` holds: None, StoredObject or Assigned. What was deferred is loaded."""
+        if self.attname not in instance.__dict__:
+            instance.refresh_from_db(fields=[self.attname])
+        return instance.__dict__[self.attname]
+
+    def held_by(self, instance: Model) -> Any:
+        """Return the assigned value, or what stands for the stored one, fetching nothing."""
+        held = self.raw_value(instance)
+        return held.value if isinstance(held, Assigned) else held
+
+    def history_of(self, instance: Model) -> tuple[ObjectVersion, ...]:
+        """Return the stored object's versions in Vault's order; none for NULL. Raises VaultError."""
+        stored = self._stored(instance)
+        return () if stored is None else self.vault.backend.list_object_versions(stored.reference.id)
+
+    async def ahistory_of(self, instance: Model) -> tuple[ObjectVersion, ...]:
+        """:meth:`history_of` for async code."""
+        stored = self._stored(instance)
+        return () if stored is None else await self.vault.backend.alist_object_versions(stored.reference.id)
+
+    def _stored(self, instance: Model) -> StoredObject | None:
+        held = self.raw_value(instance)
+        return held.base if isinstance(held, Assigned) else held
+
+    # Validation, forms, fixtures
+
+    def clean(self, value: Any, model_instance: Model | None) -> Any:
+        if isinstance(value, StoredObject):
+            return value  # it was validated when it was stored
+        cleaned = super().clean(value, model_instance)
+        if cleaned is not None:
+            self.encoded(cleaned)
+        return cleaned
+
+    def formfield(self, **kwargs: Any) -> Any:
+        form_field = super().formfield(
+            **{"form_class": ObjectFormField, "empty_value": None if self.null else "", **kwargs}
+        )
+        return None if form_field is None else keep_cells(form_field, self)
+
+    def value_from_object(self, obj: Model) -> Any:
+        """Return the value; the reference where it is not to be fetched, or cannot be."""
+        if dumps_cells(self):
+            return self.value_to_string(obj) or None
+        held = self.held_by(obj)
+        if not isinstance(held, StoredObject) or cells_are_to_stay_sealed():
+            return held
+        try:
+            return held.open()
+        except VaultError:
+            return held
+
+    def save_form_data(self, instance: Model, data: Any) -> None:
+        if not isinstance(data, StoredObject):
+            super().save_form_data(instance, data)
+
+    def value_to_string(self, obj: Model) -> str:
+        """Return the reference as text for Django's serializers: fixtures hold no value."""
+        stored = self._stored(obj)
+        return "" if stored is None else f"{_FIXTURE_PREFIX}{stored.reference}"
+
+    def load_serialized(self, instance: Model) -> None:
+        """Turn a fixture's value on ``instance`` into a stored object: its reference, or its value stored."""
+        held = instance.__dict__.get(self.attname)
+        if not isinstance(held, Assigned):
+            return
+        value = held.value
+        if isinstance(value, str) and value.startswith(_FIXTURE_PREFIX):
+            reference = ObjectReference.parse(value.removeprefix(_FIXTURE_PREFIX))
+            instance.__dict__[self.attname] = StoredObject(reference, self)
+        else:
+            object_writes.write(self, instance, add=True)
+
+    def check(self, **kwargs: Any) -> list[CheckMessage]:
+        return [*super().check(**kwargs), *object_field_messages(self)]
+
+
+def _refusal(field: Any) -> FieldError:
+    return FieldError(
+        f"{field} lives in Vault: the database holds a reference, which has no order and no parts. Its "
+        "lookups are isnull, and exact and in with an ObjectReference."
+    )
+
+
+class _Refused(_Lookup):
+    lookup_name = "refused"
+
+    def __init__(self, lhs: Any, rhs: Any) -> None:
+        raise _refusal(lhs.output_field)

@@ -1,0 +1,279 @@
+"""What an instance holds of a value that lives in Vault: a reference, until somebody reads the attribute."""
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
+
+from django.db.models import Model
+from django.db.models.query_utils import DeferredAttribute
+
+from django_workos_vault.backends.base import VaultBackend
+from django_workos_vault.backends.objects import VaultObject
+from django_workos_vault.exceptions import DecryptionForbidden, VaultError, VaultNotFound, WouldBlockEventLoop
+from django_workos_vault.fields.sealed import MOVES_VALUES, Withheld
+from django_workos_vault.forbidding import check_opening_allowed
+
+if TYPE_CHECKING:
+    from django_workos_vault.fields.objects import VaultObjectField
+
+_UNREAD: Any = object()
+_STRUCTURED = "json"
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectReference:
+    """What the column holds: the object's id and version, and whether its value is JSON. Never the value.
+
+    ``values()`` and annotations give it. As text it is ``id:version`` or ``id:version:json``.
+    """
+
+    id: str
+    version: str
+    structured: bool = False
+
+    @classmethod
+    def parse(cls, text: str) -> "ObjectReference":
+        """Return the reference in a column or fixture. Raises ValueError when ``text`` is none."""
+        object_id, version, *flags = text.split(":")
+        if not object_id or not version or flags not in ([], [_STRUCTURED]):
+            raise ValueError("This is not a reference to a Vault object: id:version, or id:version:json.")
+        return cls(object_id, version, bool(flags))
+
+    def __str__(self) -> str:
+        return f"{self.id}:{self.version}{f':{_STRUCTURED}' if self.structured else ''}"
+
+
+def name_of_copy(name: str, version: str) -> str:
+    """Return the name under which the value of ``version`` of the object ``name`` is kept for a rollback."""
+    return f"{name}/before-{sha256(version.encode()).hexdigest()[:16]}"
+
+
+def encode(value: Any) -> tuple[str, bool]:
+    """Return what to store for ``value``, and whether it is JSON: a str is stored as it is.
+
+    Raises TypeError or ValueError, without quoting the value, for what JSON cannot hold.
+    """
+    if isinstance(value, str):
+        return str(value), False
+    try:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False), True
+    except (TypeError, ValueError) as exc:
+        kind = type(exc)
+    raise kind("A Vault object holds a str, or what JSON can hold: dict, list, number, bool.")
+
+
+class StoredObject(Withheld):
+    """One value in Vault. Read at most once; copied and pickled as its reference.
+
+    ``reference`` is what the row holds, or will when it is written; ``seen`` the version of the value that
+    was read, which differs from it after a crash between Vault and the database. ``written_for`` tells in
+    which state an instance was when this was stored, until its transaction has committed; ``replaced`` is
+    what the row held before.
+    """
+
+    __slots__ = ("_encoded", "_value", "field", "reference", "replaced", "row", "seen", "written_for")
+
+    field: "VaultObjectField"
+
+    def __init__(
+        self, reference: ObjectReference, field: "VaultObjectField", row: tuple[Any, ...] | None = None
+    ) -> None:
+        self.reference = reference
+        self.field = field
+        self.row = row
+        self.seen = reference.version
+        self.written_for: Any = None
+        self.replaced: StoredObject | None = None
+        self._value = self._encoded = _UNREAD
+
+    @property
+    def is_read(self) -> bool:
+        """Whether the value is in memory."""
+        return self._value is not _UNREAD
+
+    def open(self) -> Any:
+        """Return the value, asking Vault for it the first time. Raises VaultError."""
+        if not self.is_read:
+            backend = self._backend()
+            _check_may_wait(backend, self.field)
+            try:
+                found = backend.read_object(self.reference.id)
+                if found.metadata.version_id != self.reference.version:
+                    found = self._kept(backend, found)
+            except VaultNotFound:
+                raise self._gone() from None
+            self._take(found)
+        return self._value
+
+    async def aopen(self) -> Any:
+        """:meth:`open` for async code."""
+        if not self.is_read:
+            backend = self._backend()
+            try:
+                found = await backend.aread_object(self.reference.id)
+                if found.metadata.version_id != self.reference.version:
+                    found = await self._akept(backend, found)
+            except VaultNotFound:
+                raise self._gone() from None
+            self._take(found)
+        return self._value
+
+    def remember(self, value: Any, encoded: str) -> None:
+        """Take ``value``, stored as ``encoded``, for what is in Vault."""
+        self._value, self._encoded = value, encoded
+
+    def holds(self, value: Any) -> bool:
+        """Whether ``value`` is what was read, or equal to it and of the same type."""
+        if not self.is_read:
+            return False
+        try:
+            return encode(value) == (self._encoded, self.reference.structured)
+        except (TypeError, ValueError):
+            return False
+
+    def has_changed(self) -> bool:
+        """Whether the value was changed in place since it was read, like a list appended to."""
+        return self.is_read and self.reference.structured and not self.holds(self._value)
+
+    def _backend(self) -> VaultBackend:
+        check_opening_allowed(self.field.vault_alias)
+        return self.field.vault.backend
+
+    def _kept(self, backend: VaultBackend, found: VaultObject) -> VaultObject:
+        # The object is ahead of the row. While a transaction is under way, and after one was rolled back, the
+        # row's own value is kept beside it; otherwise the current value is the only one there is.
+        try:
+            return backend.read_object_by_name(name_of_copy(found.name, self.reference.version))
+        except VaultNotFound:
+            self.seen = found.metadata.version_id or self.seen
+            return found
+
+    async def _akept(self, backend: VaultBackend, found: VaultObject) -> VaultObject:
+        try:
+            return await backend.aread_object_by_name(name_of_copy(found.name, self.reference.version))
+        except VaultNotFound:
+            self.seen = found.metadata.version_id or self.seen
+            return found
+
+    def _take(self, found: VaultObject) -> None:
+        if not self.reference.structured:
+            self.remember(found.value, found.value)
+            return
+        try:
+            value = json.loads(found.value)
+        except ValueError:
+            raise VaultError(f"The object of {self.field} holds no JSON: something else wrote it.") from None
+        self.remember(value, encode(value)[0])
+
+    def _gone(self) -> VaultNotFound:
+        return VaultNotFound(
+            f"The object {self.reference.id} of {self.field} is gone from Vault: it was replaced or deleted "
+            "since this row was loaded (refresh_from_db() tells), or something else deleted it (vault_check "
+            "--objects lists such rows)."
+        )
+
+    def __repr__(self) -> str:
+        return f"<StoredObject {self.field} {self.reference.id}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self.has_changed():
+            return Assigned, (self._value, StoredObject(self.reference, self.field, self.row))
+        return StoredObject, (self.reference, self.field, self.row)
+
+    def __copy__(self) -> "StoredObject":
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        maker, arguments = self.__reduce__()
+        return maker(*arguments)
+
+
+class Assigned:
+    """A value that the program assigned and did not save yet. ``base`` is what it will replace."""
+
+    __slots__ = ("base", "value")
+
+    def __init__(self, value: Any, base: StoredObject | None) -> None:
+        self.value = value
+        self.base = base
+
+    def __repr__(self) -> str:
+        return "<Assigned>"
+
+
+class ObjectAttribute(DeferredAttribute):
+    """The attribute of a :class:`VaultObjectField`: fetches on reading, keeps the reference otherwise."""
+
+    field: "VaultObjectField"
+
+    def __get__(self, instance: Model | None, owner: Any = None) -> Any:
+        if instance is None:
+            return self
+        attname = self.field.attname
+        if attname not in instance.__dict__:
+            super().__get__(instance, owner)  # loads a deferred field into __dict__
+        held = instance.__dict__[attname]
+        if isinstance(held, Assigned):
+            return held.value
+        if held is None or (sys._getframe(1).f_code in MOVES_VALUES and not held.has_changed()):
+            return held
+        return held.open()
+
+    def __set__(self, instance: Model, value: Any) -> None:
+        attname = self.field.attname
+        held = instance.__dict__.get(attname)
+        if isinstance(value, ObjectReference | StoredObject):
+            if held is not None and sys._getframe(1).f_code not in MOVES_VALUES:
+                raise TypeError(f"{self.field} takes a value, not the reference to one: read it first.")
+            stored = value if isinstance(value, StoredObject) else StoredObject(value, self.field)
+            instance.__dict__[attname] = stored
+            return
+        base = held.base if isinstance(held, Assigned) else held
+        if base is not None and base.holds(value):
+            instance.__dict__[attname] = base  # what is there already makes no new version
+        elif value is None and base is None:
+            instance.__dict__[attname] = None
+        else:
+            instance.__dict__[attname] = Assigned(value, base)
+
+
+async def aload_objects(instances: Iterable[Model], *names: str) -> None:
+    """Fetch the values of Vault objects that ``instances`` refer to, before they are read in an event loop.
+
+    ``names`` are field names, all when none is given. At most 8 requests are under way at a time. A value
+    that cannot be had is passed over: reading it raises the reason.
+    """
+    gate = asyncio.Semaphore(8)
+
+    async def fetch(stored: StoredObject) -> None:
+        async with gate:
+            try:
+                await stored.aopen()
+            except (VaultError, DecryptionForbidden):
+                return
+
+    wanted = [
+        held
+        for instance in instances
+        for attname, held in instance.__dict__.items()
+        if isinstance(held, StoredObject) and (not names or attname in names)
+    ]
+    await asyncio.gather(*(fetch(stored) for stored in wanted))
+
+
+def _check_may_wait(backend: VaultBackend, field: "VaultObjectField") -> None:
+    if backend.answers_at_once or os.environ.get("DJANGO_ALLOW_ASYNC_UNSAFE"):
+        return
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    raise WouldBlockEventLoop(
+        f"Reading {field} asks Vault for the value, and waiting for it here would block the event loop. "
+        "Before reading: await aload_objects(instances), from django_workos_vault.fields."
+    )
