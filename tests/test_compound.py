@@ -64,6 +64,12 @@ def test_writes_that_would_leave_the_index_behind_are_refused(voter: Voter) -> N
         partly.save()
     with pytest.raises(FieldError, match="whole row"), transaction.atomic():
         Voter._base_manager.filter(pk=voter.pk).update(town="Marylebone")
+    upsert = Voter(pk=voter.pk, surname="Byron", town="Marylebone")
+    unique = None if connection.vendor == "mysql" else ["id"]
+    with pytest.raises(FieldError, match="town"), transaction.atomic():
+        Voter.objects.bulk_create(
+            [upsert], update_conflicts=True, update_fields=["town"], unique_fields=unique
+        )
     assert found("Lovelace", "London") == [voter]
 
 

@@ -290,7 +290,7 @@ class EncryptedFieldMixin(VaultFieldMixin, DigestsMixin):
 
     @leaves_no_locals
     def pre_save(self, model_instance: Model, add: bool) -> Any:
-        if add and self.is_row_aware:
+        if add and (self.is_row_aware or self.compound_members):
             refuse_foreign_upsert(self)
         value = super().pre_save(model_instance, add)  # a cell that nobody touched comes as it is
         held = model_instance.__dict__.get(self.attname)

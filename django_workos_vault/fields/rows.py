@@ -176,7 +176,7 @@ def refuse_partial_rebinding(instance: "Model", written: frozenset[str]) -> None
             )
 
 
-def refuse_foreign_upsert(field: "VaultFieldMixin") -> None:
+def refuse_foreign_upsert(field: "EncryptedFieldMixin") -> None:
     """Raise FieldError when an upsert under way could part a cell from the row it was sealed for.
 
     ``bulk_create(update_conflicts=True)`` writes cells sealed for new rows into rows that are there. Those
@@ -190,8 +190,9 @@ def refuse_foreign_upsert(field: "VaultFieldMixin") -> None:
         return
     updated = {column.attname for column in query.update_fields}
     same = updated | {column.attname for column in query.unique_fields or ()}
-    bound = {column.attname for column in bound_columns(field)}
-    parted = set(field.row_columns) - same if field.attname in updated else bound & updated
+    indexed = set(field.compound_members)
+    bound = {column.attname for column in bound_columns(field)} | indexed
+    parted = ({*field.row_columns} | indexed) - same if field.attname in updated else bound & updated
     if parted:
         raise FieldError(
             f"{field} depends on its row: this bulk_create(update_conflicts=True) would leave a cell sealed "
