@@ -5,17 +5,16 @@ from os import urandom
 
 from cryptography.exceptions import InvalidTag
 
-from django_workos_vault import envelope
+from django_workos_vault import envelope, forbidding
 from django_workos_vault.context import KeyContext
 from django_workos_vault.envelope import COMMITMENT_BYTES, LABEL_ID_BYTES, NONCE_BYTES, TAG_BYTES, Envelope
 from django_workos_vault.exceptions import EnvelopeError, MalformedEnvelope, TamperedEnvelope, WrongBinding
-from django_workos_vault.forbidding import check_opening_allowed, forbidden_vaults
+from django_workos_vault.forbidding import check_opening_allowed
 from django_workos_vault.keyring import KeyRing
 from django_workos_vault.keys import Head, LoadedKey
 
 _COMMITMENT_AT = 3 + LABEL_ID_BYTES
 _COMMITMENT = slice(_COMMITMENT_AT, _COMMITMENT_AT + COMMITMENT_BYTES)
-_BODY_BYTES = NONCE_BYTES + TAG_BYTES
 
 
 class Cipher:
@@ -38,6 +37,8 @@ class Cipher:
         self._reference_flag = envelope.REFERENCE if keyring.policy.envelope == "reference" else 0
         self._key_in_memory = keyring.cache.get
         self._now = keyring.clock
+        self._recent: Head | None = None
+        self._counters = keyring.counters
 
     def seal(
         self,
@@ -76,21 +77,30 @@ class Cipher:
         EnvelopeError that says what is wrong with the cell, a VaultError when its key cannot be unwrapped,
         DecryptionForbidden where opening is off.
         """
-        key = self._key_in_memory(cell[_COMMITMENT])
-        if key is None or binding or forbidden_vaults.get() or self._now() >= key.expires_at:
+        head = self._recent
+        if head is None or not cell.startswith(head.start):
+            key = self._key_in_memory(cell[_COMMITMENT])
+            head = None if key is None else key.heads.get(self)
+            if head is None or not cell.startswith(head.start):
+                return self._opened(cell, binding, neighbours)
+            self._recent = head
+        key = head.key  # none once it was dropped from memory
+        if (
+            key is None
+            or binding
+            or (forbidding.in_use and forbidding.forbidden_vaults.get())
+            or self._now() >= key.expires_at
+            or len(cell) < head.text_at
+        ):
             return self._opened(cell, binding, neighbours)
-        head = key.heads.get(self)
-        if head is None or not cell.startswith(head.start) or len(cell) < head.size + _BODY_BYTES:
-            return self._opened(cell, binding, neighbours)
-        tag_at = head.size + NONCE_BYTES
-        text_at = tag_at + TAG_BYTES
+        tag_at, text_at = head.tag_at, head.text_at
         try:
             plaintext = key.aead.decrypt(
-                cell[head.size : tag_at], cell[text_at:] + cell[tag_at:text_at], head.associated_data
+                cell[head.nonce_at : tag_at], cell[text_at:] + cell[tag_at:text_at], head.associated_data
             )
         except InvalidTag:
             raise self._tampered() from None
-        self.keyring.counters.opened += 1
+        self._counters.opened += 1
         return _unpad(plaintext) if head.flags & envelope.PADDED else plaintext
 
     def load_keys(self, cells: Iterable[bytes]) -> None:
@@ -129,8 +139,9 @@ class Cipher:
         except InvalidTag:
             raise self._tampered() from None
         if not parsed.binding and not parsed.digests and label == self.label:
-            key.heads.setdefault(self, Head(cell[: parsed.body_at], associated_data, parsed.flags))
-        self.keyring.counters.opened += 1
+            fresh = Head(key, cell[: parsed.body_at], associated_data, parsed.flags)
+            self._recent = key.heads.setdefault(self, fresh)
+        self._counters.opened += 1
         return _unpad(plaintext) if parsed.flags & envelope.PADDED else plaintext
 
     def _tampered(self) -> TamperedEnvelope:
@@ -148,6 +159,7 @@ class Cipher:
     def _head(self, key: LoadedKey, flags: int, binding: bytes, digests: bytes) -> Head:
         key_reference = b"" if flags & envelope.REFERENCE else key.wrapped
         head = Head(
+            key,
             envelope.digests_front(digests)
             + envelope.header(flags, self._label_id, key.commitment, binding, key_reference),
             envelope.associated_data(flags, key.commitment, binding, digests, self.label),

@@ -9,6 +9,9 @@ from typing import Any
 
 from django_workos_vault.exceptions import DecryptionForbidden
 
+#: False until anything in this process is forbidden to decrypt: asking a context variable takes longer.
+in_use = False
+
 #: The vaults whose cells may not be opened in this thread or task.
 forbidden_vaults: ContextVar[frozenset[str]] = ContextVar("forbidden_vaults", default=frozenset())
 
@@ -31,6 +34,8 @@ class ForbidDecryption:
         self._tokens: list[Token[frozenset[str]]] = []
 
     def __enter__(self) -> None:
+        global in_use
+        in_use = True
         self._tokens.append(forbidden_vaults.set(forbidden_vaults.get() | {self._vault}))
 
     def __exit__(

@@ -70,7 +70,7 @@ class KeyCache:
         key = self._keys.pop(commitment, None)
         if key is not None:
             key.expires_at = key.dropped_at = 0.0
-            key.heads.clear()
+            key.forget_heads()
 
     # The sweeper: a sleeping thread, for processes that hold keys and then fall idle.
 

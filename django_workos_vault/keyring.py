@@ -26,7 +26,7 @@ from django_workos_vault.keycache import KeyCache
 from django_workos_vault.keys import DataKey, LoadedKey
 from django_workos_vault.ledger import Account, Ledger
 from django_workos_vault.loader import KeyLoader, Outcome
-from django_workos_vault.policy import DataKeyPolicy, KeyRingStats
+from django_workos_vault.policy import Counters, DataKeyPolicy, KeyRingStats
 from django_workos_vault.records import KeyRecord, Registry
 from django_workos_vault.singleflight import SingleFlight
 
@@ -51,6 +51,7 @@ class KeyRing:
         self.policy = policy
         self.clock = clock
         self.closed = False
+        self.counters = Counters()
         self.cache = KeyCache(
             policy.cache_size, policy.cache_ttl.total_seconds(), policy.outage_grace.total_seconds(), clock
         )
@@ -59,8 +60,8 @@ class KeyRing:
 
     def _begin(self) -> None:
         """Start with no leases and nothing under way, in a new object or in a forked process."""
-        self.loader = KeyLoader(self.vault, self.backend, self.registry, self.cache)
-        self.counters = self.loader.counters
+        self.counters.reset()
+        self.loader = KeyLoader(self.vault, self.backend, self.registry, self.cache, self.counters)
         self.ledger = Ledger(self.registry, self.policy, self.clock, self.counters)
         self._never_unwraps: set[str] = set()
         self._flights: SingleFlight[str, Ready | Exception] = SingleFlight()

@@ -9,6 +9,8 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 DATA_KEY_BYTES = 32
 COMMITMENT_BYTES = 32
+NONCE_BYTES = 12
+TAG_BYTES = 16
 COMMITMENT_INFO = b"django_workos_vault/1/commitment"
 DERIVATION_INFO = b"django_workos_vault/1/derivation"
 
@@ -47,14 +49,17 @@ class DataKey(_NeverPickled):
 
 
 class Head:
-    """How all cells of one column begin that one key sealed: ``size`` bytes up to the nonce, the associated
-    data that goes with them, and the envelope's flags."""
+    """How all cells of one column begin that one key sealed: ``start``, up to the nonce, the associated data
+    that goes with it, the envelope's flags, and the offsets of what follows."""
 
-    __slots__ = ("associated_data", "flags", "size", "start")
+    __slots__ = ("associated_data", "flags", "key", "nonce_at", "start", "tag_at", "text_at")
 
-    def __init__(self, start: bytes, associated_data: bytes, flags: int) -> None:
+    def __init__(self, key: "LoadedKey", start: bytes, associated_data: bytes, flags: int) -> None:
+        self.key: LoadedKey | None = key
         self.start = start
-        self.size = len(start)
+        self.nonce_at = len(start)
+        self.tag_at = self.nonce_at + NONCE_BYTES
+        self.text_at = self.tag_at + TAG_BYTES
         self.associated_data = associated_data
         self.flags = flags
 
@@ -99,7 +104,13 @@ class LoadedKey(_NeverPickled):
         """Have new cells carry ``wrapped``: the same key, wrapped again since it was loaded."""
         if wrapped != self.wrapped:
             self.wrapped = wrapped
-            self.heads.clear()
+            self.forget_heads()
+
+    def forget_heads(self) -> None:
+        """Have no head lead to this key any more: whoever still holds one must not keep the key alive."""
+        for head in list(self.heads.values()):
+            head.key = None
+        self.heads.clear()
 
     def derive(self, info: bytes) -> bytes:
         """Return 32 bytes that only a holder of this data key can compute, for the purpose ``info``."""

@@ -34,12 +34,14 @@ Wrapped = Mapping[bytes, bytes]
 class KeyLoader:
     """Unwraps the keys of one vault, each once however many threads and tasks need it."""
 
-    def __init__(self, vault: str, backend: VaultBackend, registry: Registry, cache: KeyCache) -> None:
+    def __init__(
+        self, vault: str, backend: VaultBackend, registry: Registry, cache: KeyCache, counters: Counters
+    ) -> None:
         self._vault = vault
         self._backend = backend
         self._registry = registry
         self._cache = cache
-        self.counters = Counters()
+        self.counters = counters
         # By commitment and blob: a changed blob must not fail for those who hold a sound one of the same key.
         self._flights: SingleFlight[tuple[bytes, bytes], Outcome] = SingleFlight()
 

@@ -51,5 +51,9 @@ class Counters:
     __slots__ = ("created", "leases", "misses", "opened", "outage_uses", "sealed", "unwrapped")
 
     def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin at zero."""
         self.sealed = self.opened = self.misses = 0
         self.created = self.unwrapped = self.leases = self.outage_uses = 0

@@ -286,7 +286,9 @@ class EncryptedFieldMixin(VaultFieldMixin, DigestsMixin):
         return [self.from_db_value]  # and nothing that a database does for the plain type
 
     def from_db_value(self, cell: Any, expression: Any, connection: Any) -> Any:
-        return None if cell is None else self.open_cell(bytes(cell))
+        if cell is None:
+            return None
+        return self.open_cell(cell if type(cell) is bytes else bytes(cell))
 
     @leaves_no_locals
     def pre_save(self, model_instance: Model, add: bool) -> Any:

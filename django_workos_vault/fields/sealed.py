@@ -52,8 +52,8 @@ def _code_of(function: Any) -> Iterator[CodeType]:
 # as it is: refresh_from_db() would otherwise open every cell, and fail on one that cannot be opened;
 # full_clean() would turn a cell nobody touched into an assigned value, and open all of a row's for any
 # constraint of the model; loaddata would seal anew; dumpdata in XML asks every value whether it is None.
-MOVES_VALUES = frozenset(
-    code
+MOVES_VALUES = {
+    id(code): code  # by identity: hashing a code object takes as long as opening a cell
     for function in (
         Field.pre_save,
         Model.refresh_from_db,
@@ -66,7 +66,7 @@ MOVES_VALUES = frozenset(
         XMLSerializer.handle_field,
     )
     for code in _code_of(function)
-)
+}
 
 
 class Withheld:
@@ -178,7 +178,7 @@ class SealedAttribute(DeferredAttribute):
             value = instance.__dict__[attname]
         if type(value) is not Sealed:
             return value
-        if sys._getframe(1).f_code in MOVES_VALUES and not value.has_changed():
+        if id(sys._getframe(1).f_code) in MOVES_VALUES and not value.has_changed():
             return value
         if value.row is not None:
             value.field.complete_row(value, instance)
