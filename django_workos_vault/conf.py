@@ -14,6 +14,7 @@ from django_workos_vault.backends.base import VaultBackend
 from django_workos_vault.context import KeyContext
 from django_workos_vault.exceptions import InvalidVaultConfiguration
 from django_workos_vault.policy import DataKeyPolicy
+from django_workos_vault.traces import leaves_no_locals
 
 SETTING = "WORKOS_VAULTS"
 DUMP_PLAINTEXT = "WORKOS_VAULT_DUMP_PLAINTEXT"
@@ -40,6 +41,7 @@ def vault_aliases() -> list[str]:
     return list(_all_vaults())
 
 
+@leaves_no_locals
 def vault_settings(alias: str) -> VaultSettings:
     """Return the validated settings of one vault.
 

@@ -10,7 +10,7 @@ from django_workos_vault.cipher import Cipher
 from django_workos_vault.fields.base import EncryptedFieldMixin
 from django_workos_vault.fields.rows import depends_on, refuse_partial_rebinding
 from django_workos_vault.fields.sealed import Sealed
-from django_workos_vault.fields.traces import leaves_no_locals
+from django_workos_vault.traces import leaves_no_locals
 
 _Model = TypeVar("_Model", bound=models.Model)
 

@@ -5,15 +5,18 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django import forms
 from django.core import serializers
 from django.core.exceptions import FieldError, ValidationError
 from django.db import DataError, IntegrityError, connection, transaction
 
 from django_workos_vault import envelope
+from django_workos_vault.conf import vault_settings
 from django_workos_vault.emulator import RunningEmulator
-from django_workos_vault.exceptions import VaultError, WrongKey
+from django_workos_vault.exceptions import InvalidVaultConfiguration, VaultError, WrongKey
 from django_workos_vault.fields import stored_cell
 from django_workos_vault.fields.sealed import Sealed
+from django_workos_vault.fields.serialization import cell_to_text
 from django_workos_vault.handler import vaults
 from django_workos_vault.keys import DataKey, LoadedKey
 from django_workos_vault.models import DataKeyRecord
@@ -163,6 +166,30 @@ def test_unreadable_cells_are_dumped_as_they_are(serializer: str) -> None:
     assert "workos-vault-cell" in text
 
 
+@pytest.mark.parametrize("value", [True, False])
+def test_a_declared_checkbox_keeps_an_unreadable_cell(value: bool) -> None:
+    """An untouched checkbox writes nothing over a cell that cannot be opened."""
+
+    class Form(forms.ModelForm):
+        boolean = forms.BooleanField(required=False)
+
+        class Meta:
+            model = Everything
+            fields = ("boolean", "char")
+
+    stored = Everything.objects.create(boolean=value, char="x")
+    cell = stored_cell(stored, "boolean")
+    field: Any = Everything._meta.get_field("boolean")
+    spoilt = cell[:-1] + bytes([cell[-1] ^ 1])
+    Everything.objects.update(boolean=Sealed(spoilt, field))
+    row = Everything.objects.get()
+    rendered = str(Form(instance=row)["boolean"])
+    Form({"char": "y", **({"boolean": "on"} if "checked" in rendered else {})}, instance=row).save()
+    saved = Everything.objects.get()
+    assert saved.char == "y"
+    assert stored_cell(saved, "boolean") == spoilt
+
+
 def test_a_cell_given_as_a_value_is_opened_not_shown() -> None:
     """A cell that code carries into a query or another column counts as its value, never as blank text."""
     account = Account.objects.create(login=SECRET, email="a@b.example")
@@ -207,3 +234,32 @@ def test_an_outage_in_the_middle_of_a_row_loses_nothing(
     vaults.reset()
     patient.save()
     assert Patient.objects.get().ssn == SECRET
+
+
+def test_text_that_looks_like_a_dumped_cell_stays_text(settings: Any) -> None:
+    """A user's text in the form of a dumped cell is not opened by a plaintext dump that is loaded again."""
+    victim = Person.objects.create(ssn=SECRET)
+    text = cell_to_text(stored_cell(victim, "ssn"))
+    intruder = Person.objects.create(notes=text)
+    settings.WORKOS_VAULT_DUMP_PLAINTEXT = True
+    with pytest.warns(UserWarning, match="plaintext"):
+        fixture = serializers.serialize("json", [intruder])
+    intruder.delete()
+    for loaded in serializers.deserialize("json", fixture):
+        loaded.save()
+    assert Person.objects.get(pk__gt=victim.pk).notes == text
+
+
+def test_wrong_settings_report_no_api_key(settings: Any) -> None:
+    """The frames that read the settings hold no API key when an option is wrong."""
+    key = "sk_" + "live_1234567890"
+    settings.WORKOS_VAULTS = {
+        "default": {
+            "BACKEND": "django_workos_vault.backends.workos.WorkOSVault",
+            "DATA_KEYS": {"rotate_often": True},
+            "OPTIONS": {"api_key": key},
+        }
+    }
+    with pytest.raises(InvalidVaultConfiguration) as caught:
+        vault_settings("default")
+    assert key not in our_locals(caught.value)

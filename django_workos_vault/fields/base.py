@@ -37,15 +37,16 @@ from django_workos_vault.fields.rows import (
 )
 from django_workos_vault.fields.sealed import Sealed, SealedAttribute
 from django_workos_vault.fields.serialization import (
+    PREFIX,
     cell_to_text,
     dumps_cells,
     is_serialized_cell,
     text_to_cell,
 )
-from django_workos_vault.fields.traces import leaves_no_locals
 from django_workos_vault.fields.unique import refuse_duplicate, refuse_duplicate_in_serializer
 from django_workos_vault.fields.vaulted import VaultFieldMixin
 from django_workos_vault.handler import vaults
+from django_workos_vault.traces import leaves_no_locals
 
 
 class EncryptedFieldMixin(VaultFieldMixin, DigestsMixin):
@@ -425,7 +426,8 @@ class EncryptedFieldMixin(VaultFieldMixin, DigestsMixin):
 
         This field's own form field says "keep" itself; a form may have another in its place.
         """
-        if type(data) is not Sealed and not (data in self.empty_values and self._is_unreadable(instance)):
+        says_nothing = data in self.empty_values or isinstance(data, bool)  # a checkbox has no blank
+        if type(data) is not Sealed and not (says_nothing and self._is_unreadable(instance)):
             super().save_form_data(instance, data)
 
     def _is_unreadable(self, instance: Model) -> bool:
@@ -442,7 +444,9 @@ class EncryptedFieldMixin(VaultFieldMixin, DigestsMixin):
         """Return the cell as text for Django's serializers, else what the Django field makes of the value."""
         if not dumps_cells(self):
             getattr(obj, self.attname)  # raises when the cell cannot be opened
-            return super().value_to_string(obj)
+            text = super().value_to_string(obj)
+            if not text.startswith(PREFIX):
+                return text  # else loaddata would take a user's text for a cell, and open it
         sealed = self._held_or_sealed(obj)
         return "" if sealed is None else cell_to_text(sealed.cell)
 

@@ -13,8 +13,8 @@ from django_workos_vault.blind import Compound, Kind
 from django_workos_vault.envelope import DIGEST_BYTES
 from django_workos_vault.exceptions import EnvelopeError, WrongKey
 from django_workos_vault.fields.sealed import Sealed
-from django_workos_vault.fields.traces import leaves_no_locals
 from django_workos_vault.handler import Vault
+from django_workos_vault.traces import leaves_no_locals
 
 if TYPE_CHECKING:
     _Base = Field[Any, Any]

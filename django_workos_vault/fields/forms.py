@@ -154,6 +154,9 @@ class KeepsCells(_FormField):
         if not self.disabled and not _is_blank(data):
             cleaned = super()._clean_bound_field(bound_field)  # type: ignore[misc]
         if cleaned is not initial and cleaned not in self.empty_values:
+            if isinstance(cleaned, bool) and hasattr(bound_field.form, "instance"):
+                # At once, because a bare checkbox, which cannot say "keep", replaces no cell later.
+                setattr(bound_field.form.instance, initial.field.attname, cleaned)
             return cleaned
         if hasattr(bound_field.form, f"clean_{bound_field.name}"):
             # The form's own method looks at what was entered, and nothing was.

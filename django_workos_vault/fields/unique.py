@@ -12,8 +12,8 @@ from django.db.models import BinaryField, Model, UniqueConstraint, Value
 from django.db.models.lookups import Exact
 from django.utils.text import capfirst
 
-from django_workos_vault.fields.traces import leaves_no_locals
 from django_workos_vault.indexes import BlindIndex
+from django_workos_vault.traces import leaves_no_locals
 
 if TYPE_CHECKING:
     from django_workos_vault.fields.base import EncryptedFieldMixin
