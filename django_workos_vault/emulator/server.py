@@ -8,13 +8,16 @@ from io import BufferedIOBase
 from socketserver import TCPServer, ThreadingMixIn
 from types import TracebackType
 from typing import IO, Any, Self, cast
+from wsgiref.headers import Headers
 from wsgiref.simple_server import ServerHandler, WSGIRequestHandler, WSGIServer
 
 from django_workos_vault.emulator.app import Emulator
 from django_workos_vault.emulator.messages import is_length
 
 _IDLE_SECONDS = 60.0
+_LINGER_SECONDS = 1.0
 _MAX_DRAINED_BYTES = 16 * 1024 * 1024
+_CHUNK_BYTES = 65536
 
 
 class EmulatorServer:
@@ -129,10 +132,22 @@ class _Handler(WSGIRequestHandler):
         stdin, stdout = cast(IO[bytes], body), cast(IO[bytes], self.wfile)
         responder = _Responder(stdin, stdout, self.get_stderr(), self.get_environ(), multithread=True)
         responder.request_handler = self
+        responder.body = body
         responder.run(self.server.app)
         self.wfile.flush()
         if not body.drain():
             self.close_connection = True
+            self._close_after_reading()
+
+    def _close_after_reading(self) -> None:
+        # Closing with bytes unread resets the connection, and the client may lose the answer: RFC 9112,
+        # section 9.6.
+        with suppress(OSError):
+            self.connection.shutdown(socket.SHUT_WR)
+            self.connection.settimeout(_LINGER_SECONDS)
+            for _ in range(_MAX_DRAINED_BYTES // _CHUNK_BYTES):
+                if not self.connection.recv(_CHUNK_BYTES):
+                    break
 
     def handle_expect_100(self) -> bool:
         answered = super().handle_expect_100()
@@ -146,6 +161,13 @@ class _Handler(WSGIRequestHandler):
 class _Responder(ServerHandler):
     http_version = "1.1"
     request_handler: WSGIRequestHandler
+    headers: Headers
+    body: "_Body"
+
+    def cleanup_headers(self) -> None:
+        super().cleanup_headers()
+        if not self.body.ends_where_the_next_begins():
+            self.headers["Connection"] = "close"
 
 
 class _Body:
@@ -164,9 +186,13 @@ class _Body:
 
     def drain(self) -> bool:
         """Read what is left. Return whether the connection can take another request."""
-        if self._left > _MAX_DRAINED_BYTES:
+        if not self.ends_where_the_next_begins():
             return False
         while self._left:
-            if not self.read(65536):
+            if not self.read(_CHUNK_BYTES):
                 return False
-        return self._framed
+        return True
+
+    def ends_where_the_next_begins(self) -> bool:
+        """Whether the end of this body is known, and near enough to read up to it."""
+        return self._framed and self._left <= _MAX_DRAINED_BYTES
