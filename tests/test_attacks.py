@@ -1,7 +1,9 @@
 """What somebody hostile would try: values in error reports, changed tables, cells in the wrong place."""
 
+import re
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -263,3 +265,32 @@ def test_wrong_settings_report_no_api_key(settings: Any) -> None:
     with pytest.raises(InvalidVaultConfiguration) as caught:
         vault_settings("default")
     assert key not in our_locals(caught.value)
+
+
+def test_an_older_cell_put_back_is_not_detected() -> None:
+    """A limit that docs/security.md tells of: an earlier cell of the same row and column is genuine."""
+    org = Organization.objects.create(name="one", workos_id="org_1")
+    device = Device.objects.create(organization=org, pin="1234")
+    older = stored_cell(device, "pin")
+    device.pin = "5678"
+    device.save()
+    field: Any = Device._meta.get_field("pin")
+    Device.objects.update(pin=Sealed(older, field))
+    assert Device.objects.get().pin == "1234"
+
+
+def test_without_bind_to_cells_can_be_swapped_between_rows() -> None:
+    """A limit that docs/security.md tells of, and what ``bind_to`` is for."""
+    one, two = (Person.objects.create(ssn=ssn) for ssn in (SECRET, "987-65-4321"))
+    field: Any = Person._meta.get_field("ssn")
+    Person.objects.filter(pk=one.pk).update(ssn=Sealed(stored_cell(two, "ssn"), field))
+    assert Person.objects.get(pk=one.pk).ssn == "987-65-4321"
+
+
+def test_the_security_page_names_tests_that_exist() -> None:
+    """Each test that docs/security.md gives as evidence is there."""
+    root = Path(__file__).parent.parent
+    named = re.findall(r"(tests/\w+\.py)::(\w+)", (root / "docs/security.md").read_text())
+    assert len(named) > 20
+    for path, name in named:
+        assert f"def {name}(" in (root / path).read_text(), f"{path}::{name}"
