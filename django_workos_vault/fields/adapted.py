@@ -6,7 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from django.db import connection
-from django.db.models import AutoField, Field, FileField, GeneratedField, JSONField
+from django.db.models import AutoField, Field, FileField, GeneratedField, JSONField, Model
 from django.utils.module_loading import import_string
 
 from django_workos_vault.fields.base import EncryptedFieldMixin
@@ -17,6 +17,7 @@ from django_workos_vault.fields.numbers import (
     FloatEncoding,
     IntegerEncoding,
 )
+from django_workos_vault.fields.serialization import dumps_cells
 from django_workos_vault.fields.structured import (
     BinaryEncoding,
     IPAddressEncoding,
@@ -68,6 +69,11 @@ class SerializedEncoding(EncryptedFieldMixin):
 
     def decode(self, plaintext: bytes) -> Any:
         return self.plain.to_python(plaintext.decode())
+
+    def value_to_string(self, obj: Model) -> str:
+        if dumps_cells(self):
+            return super().value_to_string(obj)
+        return self.encode(getattr(obj, self.attname)).decode()
 
 
 class JSONTextEncoding(JSONEncoding):

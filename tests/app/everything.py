@@ -29,6 +29,9 @@ class Fraction:
     def __hash__(self) -> int:
         return hash(self.parts)
 
+    def __len__(self) -> int:
+        return len(str(self))
+
     def __str__(self) -> str:
         return "/".join(map(str, self.parts))
 
