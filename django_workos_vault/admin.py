@@ -24,9 +24,9 @@ from django_workos_vault.exceptions import (
     VaultRateLimited,
     VaultUnavailable,
 )
-from django_workos_vault.fields.base import EncryptedFieldMixin
 from django_workos_vault.fields.forms import cells_stay_sealed, keep_cells
 from django_workos_vault.fields.masking import CANNOT_BE_OPENED, masked_value
+from django_workos_vault.fields.vaulted import VaultFieldMixin
 
 if TYPE_CHECKING:
     from django.contrib.admin import ModelAdmin
@@ -110,7 +110,7 @@ class MaskedColumn:
 
     admin_order_field = None
 
-    def __init__(self, field: EncryptedFieldMixin, path: str, empty: Any) -> None:
+    def __init__(self, field: VaultFieldMixin, path: str, empty: Any) -> None:
         self.__name__ = path
         self.short_description = field.verbose_name
         self._field = field
@@ -181,7 +181,7 @@ def _marker() -> Any:
     return format_html("<em>{}</em>", CANNOT_BE_OPENED)
 
 
-def encrypted_field(model: type[Model], path: Any) -> EncryptedFieldMixin | None:
+def encrypted_field(model: type[Model], path: Any) -> VaultFieldMixin | None:
     """Return the encrypted field named by ``path`` (a name, ``relation__field``, or a callable), or None."""
     if callable(path):
         return None
@@ -189,4 +189,4 @@ def encrypted_field(model: type[Model], path: Any) -> EncryptedFieldMixin | None
         field: Any = get_fields_from_path(model, path)[-1]
     except (FieldDoesNotExist, NotRelationField):
         return None
-    return field if isinstance(field, EncryptedFieldMixin) else None
+    return field if isinstance(field, VaultFieldMixin) else None

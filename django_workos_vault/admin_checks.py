@@ -11,6 +11,7 @@ from django.db.models.constants import LOOKUP_SEP
 from django_workos_vault.admin import MaskedAdminMixin, encrypted_field
 from django_workos_vault.checks import ordering_names
 from django_workos_vault.fields.base import EncryptedFieldMixin
+from django_workos_vault.fields.vaulted import VaultFieldMixin
 
 _SEARCH_LOOKUPS = {"^": "istartswith", "=": "iexact", "@": "search"}
 
@@ -89,7 +90,7 @@ def _refused(admin_class: type, number: str, option: str, name: str, why: str) -
 
 
 def _has_encrypted_fields(model: type[Model]) -> bool:
-    return any(isinstance(field, EncryptedFieldMixin) for field in model._meta.concrete_fields)
+    return any(isinstance(field, VaultFieldMixin) for field in model._meta.concrete_fields)
 
 
 def _filters(list_filter: Iterable[Any]) -> Iterator[str]:
@@ -106,4 +107,6 @@ def _is_searchable(model: type[Model], name: str) -> bool:
     if field is None and LOOKUP_SEP in path:
         path, _, lookup = path.rpartition(LOOKUP_SEP)
         field = encrypted_field(model, path)
-    return field is None or bool(field.slots_for(lookup or "icontains"))
+    if field is None:
+        return True
+    return isinstance(field, EncryptedFieldMixin) and bool(field.slots_for(lookup or "icontains"))

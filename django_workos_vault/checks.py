@@ -11,6 +11,7 @@ from django.db.models import F, Model, OrderBy
 from django_workos_vault import conf
 from django_workos_vault.exceptions import InvalidVaultConfiguration
 from django_workos_vault.fields.base import EncryptedFieldMixin
+from django_workos_vault.fields.vaulted import VaultFieldMixin
 from django_workos_vault.handler import vaults
 from django_workos_vault.renames import labels_in_migrations
 
@@ -135,6 +136,6 @@ def ordering_names(ordering: Iterable[Any]) -> Iterable[str]:
 
 def _is_encrypted(model: type[Model], name: str) -> bool:
     try:
-        return isinstance(model._meta.get_field(name), EncryptedFieldMixin)
+        return isinstance(model._meta.get_field(name), VaultFieldMixin)
     except FieldDoesNotExist:
         return False

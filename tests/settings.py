@@ -114,6 +114,6 @@ WORKOS_VAULTS = {
     "default": {
         "BACKEND": "django_workos_vault.backends.local.LocalVault",
         "KEY_CONTEXT": {"app": "tests"},
-        "OPTIONS": {"master_key": b"tests only: this is not a secret"},
+        "OPTIONS": {"master_key": b"tests only: this is not a secret", "objects_file": ":memory:"},
     },
 }

@@ -21,13 +21,13 @@ _NAME_AFTER_LABEL = 57
 def object_field_messages(field: "VaultObjectField") -> Iterator[CheckMessage]:
     """Yield what is wrong with the declaration of ``field``."""
     yield from checks.key_context(field)
-    yield from checks.mask(field)
     refused = {
         "primary_key": field.primary_key,
         "unique": field.unique and not field.primary_key,
         "db_index": field.db_index and not field.unique,  # type: ignore[attr-defined]
         "choices": field.choices,
         "default": field.has_default(),
+        "mask": field.mask != "full",  # would fetch a value for each row of a list
         "db_default": field.db_default is not NOT_PROVIDED,
     }
     for option in (name for name, given in refused.items() if given):

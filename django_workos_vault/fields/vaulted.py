@@ -112,6 +112,10 @@ class VaultFieldMixin(_Field):
             )
         return context
 
+    def held_by(self, instance: Model) -> Any:
+        """Return what ``instance`` holds, opening and fetching nothing. What was deferred is loaded."""
+        raise NotImplementedError
+
     def row_changed(self, held: Withheld, instance: Model) -> bool:
         """Whether the program moved the row since ``held`` was sealed, so that it must be sealed anew."""
         if held.row is None:

@@ -6,6 +6,7 @@ from django_workos_vault import conf
 from django_workos_vault.handler import vaults
 from django_workos_vault.inspection.columns import ColumnReport, inspect_columns, inspectable_models
 from django_workos_vault.inspection.findings import Finding, Progress
+from django_workos_vault.inspection.objects import inspect_objects
 from django_workos_vault.inspection.settings import inspect_settings
 from django_workos_vault.inspection.tracked_files import inspect_tracked_files
 from django_workos_vault.inspection.vault import inspect_registry, inspect_round_trip
@@ -15,13 +16,16 @@ class Inspection:
     """One run of the checklist over all vaults and encrypted columns.
 
     ``sample`` is the number of rows to open in each column, None for all; ``using`` a database alias, None
-    for where each model is read.
+    for where each model is read. ``objects`` compares the objects in Vault with the rows that refer to them.
     """
 
-    def __init__(self, *, sample: int | None, using: str | None, progress: Progress) -> None:
+    def __init__(
+        self, *, sample: int | None, using: str | None, progress: Progress, objects: bool = False
+    ) -> None:
         self._sample = sample
         self._using = using
         self._progress = progress
+        self._objects = objects
         self.columns: list[ColumnReport] = []
 
     def findings(self) -> Iterator[Finding]:
@@ -42,3 +46,5 @@ class Inspection:
             yield from inspect_registry(vault, self._progress)
         for _, fields in inspectable_models(usable):
             yield from inspect_columns(fields, self.columns, self._using, self._sample, self._progress)
+        if self._objects:
+            yield from inspect_objects(usable, self._using, self._progress)

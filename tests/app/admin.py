@@ -3,7 +3,7 @@
 from django.contrib import admin
 
 from django_workos_vault.admin import MaskedAdminMixin
-from tests.app.models import Device, Organization, Patient, Person, Questionnaire
+from tests.app.models import Credential, Device, Organization, Patient, Person, Questionnaire
 
 
 @admin.register(Person)
@@ -36,3 +36,8 @@ class DeviceAdmin(MaskedAdminMixin, admin.ModelAdmin):
 @admin.register(Questionnaire)
 class QuestionnaireAdmin(MaskedAdminMixin, admin.ModelAdmin):
     list_display = tuple(field.name for field in Questionnaire._meta.concrete_fields)
+
+
+@admin.register(Credential)
+class CredentialAdmin(MaskedAdminMixin, admin.ModelAdmin):
+    list_display = ("name", "token")

@@ -118,7 +118,7 @@ class Credential(models.Model):
     """Its token lives in Vault."""
 
     name = models.CharField(max_length=50, default="mail server")
-    token = VaultObjectField(null=True, blank=True, mask="last4")
+    token = VaultObjectField(null=True, blank=True)
 
     def __str__(self) -> str:
         return self.name

@@ -30,6 +30,11 @@ class Command(BaseCommand):
             "--sample", type=positive, default=100, metavar="ROWS", help="rows to open in each column (100)"
         )
         rows.add_argument("--all", action="store_true", help="open every row")
+        parser.add_argument(
+            "--objects",
+            action="store_true",
+            help="look for objects without row and rows without object",
+        )
         parser.add_argument("--database", choices=list(connections), help="alias (where each model is read)")
         parser.add_argument("--format", choices=["text", "json"], default="text")
 
@@ -39,6 +44,7 @@ class Command(BaseCommand):
         inspection = Inspection(
             sample=None if options["all"] else options["sample"],
             using=options["database"],
+            objects=options["objects"],
             progress=partial(progress_bar, verbosity=options["verbosity"]),
         )
         style = style_for(self.stdout, self.style, options["force_color"])
