@@ -220,7 +220,7 @@ class ObjectAttribute(DeferredAttribute):
         held = instance.__dict__[attname]
         if isinstance(held, Assigned):
             return held.value
-        if held is None or (sys._getframe(1).f_code in MOVES_VALUES and not held.has_changed()):
+        if held is None or (id(sys._getframe(1).f_code) in MOVES_VALUES and not held.has_changed()):
             return held
         return held.open()
 
@@ -228,7 +228,7 @@ class ObjectAttribute(DeferredAttribute):
         attname = self.field.attname
         held = instance.__dict__.get(attname)
         if isinstance(value, ObjectReference | StoredObject):
-            if held is not None and sys._getframe(1).f_code not in MOVES_VALUES:
+            if held is not None and id(sys._getframe(1).f_code) not in MOVES_VALUES:
                 raise TypeError(f"{self.field} takes a value, not the reference to one: read it first.")
             stored = value if isinstance(value, StoredObject) else StoredObject(value, self.field)
             instance.__dict__[attname] = stored
