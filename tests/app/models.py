@@ -8,6 +8,7 @@ from django.db import models
 from django_workos_vault import fields
 from django_workos_vault.fields import (
     EncryptedCharField,
+    EncryptedDateTimeField,
     EncryptedEmailField,
     EncryptedTextField,
     FromRow,
@@ -238,3 +239,22 @@ class Questionnaire(models.Model):
 
     def __str__(self) -> str:
         return f"questionnaire {self.pk}"
+
+
+class Visit(models.Model):
+    """Times that Django keeps by itself, a relation, and a constraint beside an encrypted column."""
+
+    person = models.ForeignKey(Person, models.CASCADE, related_name="visits")
+    began = EncryptedDateTimeField(auto_now_add=True)
+    changed = EncryptedDateTimeField(auto_now=True)
+    reason = EncryptedCharField(max_length=50)
+    room = models.IntegerField(default=1)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["person", "room"], name="app_visit_one_room"),
+            models.CheckConstraint(condition=models.Q(room__gt=0), name="app_visit_room"),
+        ]
+
+    def __str__(self) -> str:
+        return f"visit {self.pk}"
