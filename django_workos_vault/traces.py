@@ -20,7 +20,10 @@ def leaves_no_locals(function: Callable[Arguments, Result]) -> Callable[Argument
         try:
             return function(*args, **kwargs)
         except Exception as exc:
-            clear_frames(exc.__traceback__)
+            error: BaseException | None = exc
+            while error is not None:
+                clear_frames(error.__traceback__)
+                error = error.__cause__
             del args, kwargs
             raise
 

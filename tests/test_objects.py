@@ -28,6 +28,7 @@ from django_workos_vault.exceptions import (
     VaultConflict,
     VaultNotFound,
     VaultRateLimited,
+    VaultUnavailable,
     WouldBlockEventLoop,
 )
 from django_workos_vault.fields import ObjectReference, VaultObjectField, aload_objects, object_history
@@ -35,6 +36,7 @@ from django_workos_vault.handler import vaults
 from django_workos_vault.masks import FULL
 from django_workos_vault.testing import RunningEmulator
 from tests.app.models import Contract, Credential, Organization
+from tests.test_attacks import our_locals
 
 LOCAL = {
     "BACKEND": "django_workos_vault.backends.local.LocalVault",
@@ -467,6 +469,31 @@ class TestFaults:
         row.token = "new"
         row.save()
         assert loaded(row).token == "new"
+
+    @pytest.mark.parametrize("value", ["s3cr3t", {"s3cr3t": 1}])
+    def test_error_reports_hold_no_value(self, vault: Any, value: Any) -> None:
+        """The locals of our frames, which error reports show, do not hold what could not be stored."""
+        row = Credential.objects.create(token="one")
+        first, second = loaded(row), loaded(row)
+        first.token = value
+        first.save()
+        second.token = value
+        for failing in (
+            second.save,
+            Credential(token=[value, object()]).save,
+            Credential(token="s3cr3t" * 1024 * 1024).full_clean,
+            lambda: Credential.objects.update(token="s3cr3t"),
+        ):
+            with pytest.raises((VaultConflict, ValidationError, FieldError)) as caught:
+                failing()
+            assert "s3cr3t" not in our_locals(caught.value)
+
+    def test_outage(self, remote: RunningEmulator) -> None:
+        """An outage while a value is stored leaves none of it in our frames either."""
+        remote.faults.fail = 1
+        with pytest.raises(VaultUnavailable) as caught:
+            Credential(token="s3cr3t").save()
+        assert "s3cr3t" not in our_locals(caught.value)
 
 
 @pytest.mark.django_db(transaction=True)

@@ -21,6 +21,7 @@ from django_workos_vault.backends.objects import ObjectMetadata
 from django_workos_vault.exceptions import VaultConflict, VaultError, VaultNotFound, VaultRequestError
 from django_workos_vault.fields.rows import row_values
 from django_workos_vault.fields.stored import Assigned, ObjectReference, StoredObject, name_of_copy
+from django_workos_vault.traces import leaves_no_locals
 
 if TYPE_CHECKING:
     from django_workos_vault.fields.objects import VaultObjectField
@@ -41,6 +42,7 @@ class KeepStored:
         return connection.ops.quote_name(self._column), []
 
 
+@leaves_no_locals
 def write(field: "VaultObjectField", instance: Model, add: bool) -> StoredObject | KeepStored | None:
     """Store in Vault what ``instance`` holds for ``field``, and return what to write into the column.
 

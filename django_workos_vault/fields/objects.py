@@ -18,6 +18,7 @@ from django_workos_vault.fields.object_checks import object_field_messages
 from django_workos_vault.fields.serialization import dumps_cells
 from django_workos_vault.fields.stored import Assigned, ObjectAttribute, ObjectReference, StoredObject, encode
 from django_workos_vault.fields.vaulted import VaultFieldMixin
+from django_workos_vault.traces import leaves_no_locals
 
 if TYPE_CHECKING:
     _Lookup = Lookup[Any]
@@ -87,21 +88,22 @@ class VaultObjectField(VaultFieldMixin, Field):
 
     # Reading and writing
 
+    @leaves_no_locals
     def encoded(self, value: Any) -> tuple[str, bool]:
         """Return what to store for ``value``, and whether it is JSON.
 
         Raises ValidationError when JSON cannot hold it or Vault would not take so much.
         """
+        problem = ""
         try:
             text, structured = encode(value)
-        except (TypeError, ValueError) as exc:
-            raise ValidationError(f"{self}: {exc}", code="invalid") from None
-        try:
             size = len(text.encode())
         except UnicodeEncodeError:
-            size = -1
-        if size < 0:
-            raise ValidationError(f"{self}: the text is not valid Unicode.", code="invalid")
+            problem = "The text is not valid Unicode."
+        except (TypeError, ValueError) as exc:
+            problem = str(exc)
+        if problem:
+            raise ValidationError(problem, code="invalid")
         if size > MAX_VALUE_BYTES:
             raise ValidationError(
                 _(
@@ -119,6 +121,7 @@ class VaultObjectField(VaultFieldMixin, Field):
     def from_db_value(self, value: Any, expression: Any, connection: Any) -> ObjectReference | None:
         return None if value is None else ObjectReference.parse(value)
 
+    @leaves_no_locals
     def get_prep_value(self, value: Any) -> Any:
         if value is None or isinstance(value, object_writes.KeepStored):
             return value
@@ -134,6 +137,7 @@ class VaultObjectField(VaultFieldMixin, Field):
             raise VaultRequestError(f"Vault gave an object of {self} an id too long for its column.")
         return text
 
+    @leaves_no_locals
     def get_db_prep_save(self, value: Any, connection: Any) -> Any:
         return self.get_prep_value(value)
 
@@ -189,6 +193,7 @@ class VaultObjectField(VaultFieldMixin, Field):
 
     # Validation, forms, fixtures
 
+    @leaves_no_locals
     def clean(self, value: Any, model_instance: Model | None) -> Any:
         if isinstance(value, StoredObject):
             return value  # it was validated when it was stored
