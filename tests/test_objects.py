@@ -296,8 +296,9 @@ class TestSaving:
         stale = loaded(row)
         row.token = "two"
         row.save()
-        stale.name = "renamed"
+        written, stale.name = column(row), "renamed"
         stale.save()
+        assert column(row) == written
         assert loaded(row).name == "renamed"
         assert loaded(row).token == "two"
 
