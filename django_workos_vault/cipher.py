@@ -93,10 +93,9 @@ class Cipher:
             or len(cell) < head.text_at
         ):
             return self._opened(cell, binding, neighbours)
-        tag_at, text_at = head.tag_at, head.text_at
         try:
             plaintext = key.aead.decrypt(
-                cell[head.nonce_at : tag_at], cell[text_at:] + cell[tag_at:text_at], head.associated_data
+                cell[head.nonce], cell[head.text] + cell[head.tag], head.associated_data
             )
         except InvalidTag:
             raise self._tampered() from None

@@ -50,16 +50,18 @@ class DataKey(_NeverPickled):
 
 class Head:
     """How all cells of one column begin that one key sealed: ``start``, up to the nonce, the associated data
-    that goes with it, the envelope's flags, and the offsets of what follows."""
+    that goes with it, the envelope's flags, and where to find what follows."""
 
-    __slots__ = ("associated_data", "flags", "key", "nonce_at", "start", "tag_at", "text_at")
+    __slots__ = ("associated_data", "flags", "key", "nonce", "start", "tag", "text", "text_at")
 
     def __init__(self, key: "LoadedKey", start: bytes, associated_data: bytes, flags: int) -> None:
         self.key: LoadedKey | None = key
         self.start = start
-        self.nonce_at = len(start)
-        self.tag_at = self.nonce_at + NONCE_BYTES
-        self.text_at = self.tag_at + TAG_BYTES
+        tag_at = len(start) + NONCE_BYTES
+        self.text_at = tag_at + TAG_BYTES
+        self.nonce = slice(len(start), tag_at)
+        self.tag = slice(tag_at, self.text_at)
+        self.text = slice(self.text_at, None)
         self.associated_data = associated_data
         self.flags = flags
 

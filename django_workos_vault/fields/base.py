@@ -21,7 +21,7 @@ from django_workos_vault.exceptions import (
     WrongBinding,
 )
 from django_workos_vault.fields.checks import field_messages
-from django_workos_vault.fields.columns import EncryptedCol
+from django_workos_vault.fields.columns import EncryptedCol, opening_converter
 from django_workos_vault.fields.defaults import DefaultOf
 from django_workos_vault.fields.digests import DigestsMixin
 from django_workos_vault.fields.expressions import refuse_expression
@@ -112,6 +112,8 @@ class EncryptedFieldMixin(VaultFieldMixin, DigestsMixin):
         self.previous_bind_to = tuple(tuple(names) for names in previous_bind_to)
         self.blind_indexes = tuple(blind_indexes)
         self.pad_to = pad_to
+        #: whether a cell may open only in its row
+        self.is_bound = bool(bind_to or previous_bind_to)
         super().__init__(*args, **kwargs)
         if self.blind_indexes:
             self.validators.append(refuse_duplicate_in_serializer)
@@ -252,7 +254,7 @@ class EncryptedFieldMixin(VaultFieldMixin, DigestsMixin):
 
         ``row`` holds the row's values of :attr:`row_columns`, for a field with ``bind_to``.
         """
-        if self.bind_to or self.previous_bind_to:
+        if self.is_bound:
             plaintext = self._open_bound(cell, neighbours, row)
         else:
             plaintext = self.cipher.open(cell, neighbours=neighbours)
@@ -261,7 +263,11 @@ class EncryptedFieldMixin(VaultFieldMixin, DigestsMixin):
         except Exception:  # noqa: S110 -- whatever a field's class makes of a foreign plaintext, and quotes
             pass
         del plaintext
-        raise MalformedEnvelope(f"The cell in {self} opens, but holds no value of a {self.plain_type}.")
+        raise self.holds_no_value()
+
+    def holds_no_value(self) -> MalformedEnvelope:
+        """Return the error for a cell that opens to something :meth:`decode` cannot read."""
+        return MalformedEnvelope(f"The cell in {self} opens, but holds no value of a {self.plain_type}.")
 
     def _open_bound(self, cell: bytes, neighbours: list[bytes] | None, row: tuple[Any, ...] | None) -> bytes:
         if row is None:
@@ -284,12 +290,7 @@ class EncryptedFieldMixin(VaultFieldMixin, DigestsMixin):
         return tuple(getattr(instance, name) for name in self.row_columns)
 
     def get_db_converters(self, connection: Any) -> list[Any]:
-        return [self.from_db_value]  # and nothing that a database does for the plain type
-
-    def from_db_value(self, cell: Any, expression: Any, connection: Any) -> Any:
-        if cell is None:
-            return None
-        return self.open_cell(cell if type(cell) is bytes else bytes(cell))
+        return [opening_converter(self)]  # and nothing that a database does for the plain type
 
     @leaves_no_locals
     def pre_save(self, model_instance: Model, add: bool) -> Any:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.db.models.expressions import Col
 
+from django_workos_vault.cipher import Cipher
 from django_workos_vault.fields.misuse import refuse_misuse
 from django_workos_vault.fields.sealed import NEIGHBOURS, UNOPENED, Sealed
 
@@ -40,6 +41,32 @@ class EncryptedCol(Col):
         if self._fills_instances:
             return [sealing_converter(self.target)]
         return super().get_db_converters(connection)
+
+
+def opening_converter(field: "EncryptedFieldMixin") -> Converter:
+    """Return a converter that opens each cell, what it needs at hand: it runs for every cell of every row."""
+    cipher: Cipher | None = None
+    decode, is_bound = field.decode, field.is_bound
+
+    def open_cell(cell: Any, expression: Any, connection: Any) -> Any:
+        nonlocal cipher
+        if cell is None:
+            return None
+        if type(cell) is not bytes:
+            cell = bytes(cell)
+        if is_bound:
+            return field.open_cell(cell)  # which has no row here, and says so
+        if cipher is None or cipher.keyring.closed:
+            cipher = field.cipher
+        plaintext = cipher.open(cell)
+        try:
+            return decode(plaintext)
+        except Exception:  # noqa: S110 -- quotes a foreign plaintext, as in field.open_cell()
+            pass
+        del plaintext
+        raise field.holds_no_value()
+
+    return open_cell
 
 
 def sealing_converter(field: "EncryptedFieldMixin") -> Converter:

@@ -116,7 +116,8 @@ class Sealed(Withheld):
         """Return the value. Raises EnvelopeError or VaultError when the cell cannot be opened."""
         if self._opened is UNOPENED:
             value = self.field.open_cell(self.cell, self.neighbours, self.row)
-            self.remember(value, None if type(value) in _IMMUTABLE else self.field.encoded(value))
+            self._encoded = None if type(value) in _IMMUTABLE else self.field.encoded(value)
+            self._opened = value
             self.neighbours = None
         return self._opened
 
