@@ -270,8 +270,9 @@ class KeyRing:
     def _changed(self, record: KeyRecord) -> WrongKey:
         return WrongKey(
             f"The registry's data key {record.key_id} of vault {self.vault!r} does not belong to the key "
-            "context it is filed under, or its wrapped key was changed or withdrawn. Find out who changed "
-            f"the record, then make a new key: vaults[{self.vault!r}].keyring.retire(context)."
+            "context it is filed under, or its wrapped key was changed, withdrawn, or made by another vault "
+            "(another base_url or key file). vault_check names every such record and says what to do; "
+            f"vaults[{self.vault!r}].keyring.retire(context) makes a new key."
         )
 
     def _created(

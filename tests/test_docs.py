@@ -29,7 +29,9 @@ from django.urls import clear_url_caches, path
 from tests import urls
 
 CHECKOUT = Path(__file__).resolve().parent.parent
+INDEX = CHECKOUT / "docs" / "index.md"
 PAGES = [CHECKOUT / "README.md", *sorted((CHECKOUT / "docs").rglob("*.md"))]
+LINK = re.compile(r"\]\((?!https?:)([^)#]+)")
 BLOCK = re.compile(r"^( *)```(.*)\n((?:.*\n)*?)\1```$", re.MULTILINE)
 CHEAP_COMMANDS = {"check", "makemigrations", "vault_check"}
 FIRST_COMMANDS = "python3.11 -m venv "
@@ -74,6 +76,19 @@ def test_page(page: Path, namespace: dict[str, Any]) -> None:
                 run_python(code, namespace)
 
 
+@pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(CHECKOUT)) for page in PAGES])
+def test_links_lead_somewhere(page: Path) -> None:
+    """Every link to another file of the repository finds one."""
+    missing = [link for link in LINK.findall(page.read_text()) if not (page.parent / link).exists()]
+    assert not missing
+
+
+def test_the_index_names_every_page() -> None:
+    """A page that ``docs/index.md`` does not name would not be found."""
+    named = {(CHECKOUT / "docs" / link).resolve() for link in LINK.findall(INDEX.read_text())}
+    assert set(PAGES) - named == {INDEX}
+
+
 def run_python(code: Any, namespace: dict[str, Any]) -> None:
     known = set(apps.get_models())
     exec(code, namespace)
@@ -91,7 +106,7 @@ def serve_admin() -> None:
 
 
 def run_settings(code: Any) -> None:
-    settings: dict[str, Any] = {}
+    settings: dict[str, Any] = {"BASE_DIR": CHECKOUT}  # as startproject's settings.py has it
     exec(code, settings)
     with override_settings(WORKOS_VAULTS=settings["WORKOS_VAULTS"]):
         assert checks.run_checks() == []

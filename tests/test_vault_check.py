@@ -170,6 +170,18 @@ def test_changed_index_root_key_is_found() -> None:
     assert "index root key 1 was changed" in problems()[0]["message"]
 
 
+def test_keys_of_another_vault_are_told(vault_emulator: RunningEmulator) -> None:
+    """Pointed at a vault that did not make the keys on record, the check asks whether it is the right one."""
+    Account.objects.create(
+        organization=Organization.objects.create(name="o"), login="ada", email="a@b.example"
+    )
+    elsewhere = remote(base_url=vault_emulator.url, api_key=vault_emulator.api_key)
+    with override_settings(DEBUG=True, WORKOS_VAULTS={"default": elsewhere}):
+        found = [problem for problem in problems() if problem["step"] == "registry"]
+    assert ["Index root key" in problem["message"] for problem in found] == [False, True]
+    assert all("Is this the vault that made the key?" in problem["advice"] for problem in found)
+
+
 def test_withdrawn_key_is_told_for_registry_and_rows() -> None:
     """A customer's key that was revoked shows where its data are."""
     organization = Organization.objects.create(name="org_1", workos_id="org_1")

@@ -5,7 +5,13 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 from django_workos_vault.context import KeyContext
-from django_workos_vault.exceptions import EnvelopeError, InvalidVaultConfiguration, VaultError, WrongKey
+from django_workos_vault.exceptions import (
+    EnvelopeError,
+    InvalidVaultConfiguration,
+    VaultError,
+    VaultRequestError,
+    WrongKey,
+)
 from django_workos_vault.handler import Vault
 from django_workos_vault.inspection.findings import Finding, Progress, advice_for
 from django_workos_vault.keys import DataKey
@@ -90,7 +96,7 @@ def _faults(vault: Vault, rows: list[DataKeyRecord]) -> Iterator[Finding]:
         readable.append((context, record))
     for (_, record), fault in zip(readable, vault.keyring.verify(readable), strict=True):
         if fault is not None:
-            advice = _REPAIR if isinstance(fault, EnvelopeError) else advice_for(fault)
+            advice = _REPAIR if isinstance(fault, EnvelopeError) else _advice_for_wrapped(fault)
             yield _fault(vault, record.key_id, str(fault), advice)
 
 
@@ -100,7 +106,7 @@ def _index_root_faults(vault: Vault) -> Iterator[Finding]:
         try:
             vault.index_keys.key(row.version, b"vault_check")
         except VaultError as exc:
-            yield _fault(vault, row.key_id, f"Index root key {row.version}: {exc}", advice_for(exc))
+            yield _fault(vault, row.key_id, f"Index root key {row.version}: {exc}", _advice_for_wrapped(exc))
         except (WrongKey, ValueError):
             message = f"The record of index root key {row.version} was changed: searches would find nothing."
             yield _fault(vault, row.key_id, message, "Restore the record from a backup; nothing replaces it.")
@@ -110,6 +116,16 @@ def _fault(vault: Vault, key_id: str, message: str, advice: str) -> Finding:
     return Finding("registry", f"{vault.alias}: data key {key_id}", "problem", message, advice)
 
 
+def _advice_for_wrapped(error: VaultError) -> str:
+    """Return what to do when Vault, asked to unwrap a key on record, raised ``error``."""
+    return _REFUSED if isinstance(error, VaultRequestError) else advice_for(error)
+
+
+_REFUSED = (
+    "Is this the vault that made the key? Another base_url, API environment or key file, and an emulator "
+    "restarted without --state, know none of its keys: go back to the one that does. Otherwise the key was "
+    "withdrawn (ask its owner), or the record changed (restore it from a backup)."
+)
 _REPAIR = (
     "Find out who writes to the registry table. Restore the record from a backup; with inline envelopes it "
     "may be deleted instead: cells carry their own wrapped key, and a new key is made for writing."
