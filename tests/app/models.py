@@ -222,7 +222,7 @@ class Questionnaire(models.Model):
     big = fields.EncryptedBigIntegerField()
     flag = fields.EncryptedBooleanField()
     maybe = fields.EncryptedBooleanField(null=True, blank=True)
-    choice = fields.EncryptedCharField(choices=[("flu", "Influenza"), ("cold", "A cold")])
+    choice = fields.EncryptedCharField(max_length=10, choices=[("flu", "Influenza"), ("cold", "A cold")])
     born = fields.EncryptedDateField(null=True, blank=True)
     seen = fields.EncryptedDateTimeField()
     price = fields.EncryptedDecimalField(max_digits=8, decimal_places=2, null=True, blank=True)
