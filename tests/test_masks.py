@@ -45,7 +45,7 @@ def test_a_check_refuses_unknown_masks() -> None:
     """The error lists the masks there are."""
 
     class Model(models.Model):
-        ssn = EncryptedCharField(mask="last_4")
+        ssn = EncryptedCharField(max_length=11, mask="last_4")
 
         class Meta:
             app_label = "elsewhere"
