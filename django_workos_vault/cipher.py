@@ -67,7 +67,7 @@ class Cipher:
             head = self._head(key, flags, binding, digests)
         nonce = urandom(NONCE_BYTES)
         sealed = key.aead.encrypt(nonce, plaintext, head.associated_data)
-        return head.start + nonce + sealed[-TAG_BYTES:] + sealed[:-TAG_BYTES]
+        return b"".join((head.start, nonce, sealed[-TAG_BYTES:], sealed[:-TAG_BYTES]))
 
     def open(self, cell: bytes, *, binding: bytes = b"", neighbours: list[bytes] | None = None) -> bytes:
         """Return the plaintext of ``cell``.

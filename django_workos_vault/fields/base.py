@@ -312,21 +312,25 @@ class EncryptedFieldMixin(VaultFieldMixin, DigestsMixin):
 
     @leaves_no_locals
     def get_db_prep_save(self, value: Any, connection: Any) -> Any:
-        if hasattr(value, "resolve_expression"):
+        if type(value) is not Sealed and hasattr(value, "resolve_expression"):
             refuse_expression(self, value)
             return value
-        return self.get_db_prep_value(value, connection)
+        return self._prepared_for_column(value, connection)
 
     @leaves_no_locals
     def get_db_prep_value(self, value: Any, connection: Any, prepared: bool = False) -> Any:
+        return self._prepared_for_column(value, connection)
+
+    def _prepared_for_column(self, value: Any, connection: Any) -> Any:
         if not self._is_cell_of_mine(value):
             if value == b"" and not isinstance(self, BinaryField):
                 value = ""  # what the schema editor takes as the default of a blank binary column
             value = self.sealed(value)
         if value is None:
             return None
-        self.cipher.secure(value.cell, connection.alias)
-        return connection.Database.Binary(value.cell)
+        cell = value.cell
+        self.cipher.secure(cell, connection.alias)
+        return connection.Database.Binary(cell)
 
     def _is_cell_of_mine(self, value: Any) -> bool:
         # A cell that a program carries over from another column would not open in this one.
