@@ -21,6 +21,7 @@ else:
     _Lookup = Lookup
 
 _FRONT_MARK = 0x80
+_DIGEST = BinaryField()
 
 
 class Term:
@@ -139,7 +140,7 @@ class _DigestLookup(_Lookup):
         self, compiler: Any, connection: Any, slot: int, kind: Kind, terms: Iterable[Term]
     ) -> tuple[str, list[Any]]:
         wanted = list({digest: None for term in terms for digest in term.digests(kind)})
-        sql, params = self._among(compiler, DigestAt(self.lhs, slot), wanted, BinaryField())
+        sql, params = self._among(compiler, DigestAt(self.lhs, slot), wanted, _DIGEST)
         if kind.bits == FULL_BITS:
             return sql, params
         rows = list(self._candidates(connection, slot, kind, terms, wanted))
@@ -199,8 +200,8 @@ class _DigestLookup(_Lookup):
             left, left_params = compiler.compile(DigestAt(self.lhs, slot))
             right, right_params = compiler.compile(put_digest(other_slot))
             # Cells sealed before the index was declared would be equal in their envelopes' first bytes.
-            front, front_params = compiler.compile(Substr(self.lhs, 1, 1, output_field=BinaryField()))
-            mark, mark_params = compiler.compile(Value(bytes((_FRONT_MARK + slot + 1,)), BinaryField()))
+            front, front_params = compiler.compile(Substr(self.lhs, 1, 1, output_field=_DIGEST))
+            mark, mark_params = compiler.compile(Value(bytes((_FRONT_MARK + slot + 1,)), _DIGEST))
             operator = "IN" if self.many else "="
             yield (
                 f"({left} {operator} {right} AND {front} >= {mark})",
