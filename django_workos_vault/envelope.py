@@ -160,6 +160,11 @@ def with_key_reference(cell: bytes, key_reference: bytes) -> bytes:
 def _split_digests(cell: bytes) -> tuple[bytes, int]:
     if not cell:
         raise MalformedEnvelope("the cell is empty")
+    if cell[:1].isascii() and cell[:1].decode().isprintable():  # not told which: it may be somebody's secret
+        raise MalformedEnvelope(
+            "the cell holds text and no envelope: it was written past Django, or is plaintext from before "
+            "the column was encrypted (docs/adopting.md)"
+        )
     if cell[0] < _DIGESTS_MARK:
         return b"", 0
     count = cell[0] - _DIGESTS_MARK

@@ -1,4 +1,4 @@
-"""The registry table: wrapped data keys, shared between processes. It holds no key material in clear."""
+"""The registry's tables: wrapped keys, shared between processes. They hold no key material in clear."""
 
 from django.db import models
 

@@ -1,4 +1,4 @@
-"""The database side of the key ring: who wraps what, which key is current, how many messages are left.
+"""The database side of the key ring: which key is current, how many messages are left; and index root keys.
 
 Everything is read and written on the primary database, never on a replica that may lag behind.
 

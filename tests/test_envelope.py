@@ -63,6 +63,14 @@ def test_unknown_formats_are_named(offset: int, value: int) -> None:
         envelope.parse(bytes(cell))
 
 
+@pytest.mark.parametrize("text", [b"1", b"123-45-6789", b"longer than any envelope " * 10])
+def test_text_is_told_from_damage(text: bytes) -> None:
+    """Plaintext that was never sealed is refused with a message that says so, and quotes none of it."""
+    with pytest.raises(MalformedEnvelope, match="before the column was encrypted") as caught:
+        envelope.parse(text)
+    assert "1" not in str(caught.value)
+
+
 @pytest.mark.parametrize("front", [b"\x80", b"\x91", b"\xff"])
 def test_impossible_digest_counts_are_refused(front: bytes) -> None:
     """A front that claims no digest, or more than 16, is malformed."""
