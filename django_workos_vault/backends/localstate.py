@@ -3,6 +3,7 @@
 import os
 import sqlite3
 import threading
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -68,7 +69,7 @@ class LocalState:
         """
         with self._lock:
             try:
-                connection = self._connection = self._connection or self._open()
+                connection = self._connection or self._keep(self._open())
                 if connection.in_transaction:  # this thread's own, as it holds the lock
                     yield connection
                     return
@@ -78,16 +79,19 @@ class LocalState:
             except (sqlite3.Error, OSError) as exc:
                 raise VaultUnavailable(f"The local vault's file {self._path} cannot be used: {exc}.") from exc
 
+    def _keep(self, connection: sqlite3.Connection) -> sqlite3.Connection:
+        # A finalizer outside of this object, and not __del__: Python 3.13 warns of a connection that the
+        # garbage collector reaches before whoever would close it.
+        self._finalizer = weakref.finalize(self, connection.close)
+        self._connection = connection
+        return connection
+
     def close(self) -> None:
         """Close the file. What is in memory stays."""
         with self._lock:
             if self._connection is not None and self._path != MEMORY:
-                self._connection.close()
+                self._finalizer()
                 self._connection = None
-
-    def __del__(self) -> None:
-        if self._connection is not None:
-            self._connection.close()  # or Python 3.13 warns of it
 
     def _open(self) -> sqlite3.Connection:
         if isinstance(self._path, Path):
