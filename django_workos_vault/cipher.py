@@ -125,7 +125,10 @@ class Cipher:
 
     def _opened(self, cell: bytes, binding: bytes, neighbours: list[bytes] | None) -> bytes:
         check_opening_allowed(self.keyring.vault)
-        parsed = envelope.parse(cell)
+        try:
+            parsed = envelope.parse(cell)
+        except EnvelopeError as exc:
+            raise type(exc)(f"The cell in {self.label} cannot be read: {exc}.") from None
         label = self._label_of(parsed)
         key = self.keyring.opening_key(parsed, () if neighbours is None else _emptied(neighbours))
         if parsed.binding != binding:

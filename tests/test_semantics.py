@@ -11,7 +11,7 @@ from django.db.models import Case, Count, Exists, F, OuterRef, Q, Subquery, Valu
 from django.db.models.functions import Cast, Coalesce, Concat, Length, Upper
 from django.forms import modelform_factory
 
-from django_workos_vault.exceptions import EnvelopeError, WrongBinding
+from django_workos_vault.exceptions import EnvelopeError, MalformedEnvelope, WrongBinding
 from django_workos_vault.fields.sealed import Sealed
 from django_workos_vault.fields.serialization import cell_to_text
 from django_workos_vault.handler import vaults
@@ -311,3 +311,17 @@ def test_values_changed_in_place_are_saved(name: str, value: Any, change: Any) -
         loaded.full_clean()
         Everything.objects.bulk_update([loaded], [name])
         assert getattr(Everything.objects.get(), name) == expected
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="SQLite alone keeps text in a binary column")
+@pytest.mark.parametrize("plaintext", ["123-45-6789", 7, 10**15])
+def test_what_was_never_sealed_still_loads(plaintext: Any) -> None:
+    """A plain column's values, left by a change of field, load and list; reading one names the field."""
+    row = make("char", "x")
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE app_everything SET char = %s", [plaintext])
+    loaded = Everything.objects.get(pk=row.pk)
+    with pytest.raises(MalformedEnvelope, match=r"app\.Everything\.char .* before the column was encrypted"):
+        loaded.char  # noqa: B018
+    loaded.save()
+    assert stored("char") == str(plaintext).encode()

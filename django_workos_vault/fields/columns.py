@@ -53,7 +53,7 @@ def opening_converter(field: "EncryptedFieldMixin") -> Converter:
         if cell is None:
             return None
         if type(cell) is not bytes:
-            cell = bytes(cell)
+            cell = _as_bytes(cell)
         if is_bound:
             return field.open_cell(cell)  # which has no row here, and says so
         if cipher is None or cipher.keyring.closed:
@@ -79,7 +79,7 @@ def sealing_converter(field: "EncryptedFieldMixin") -> Converter:
         if cell is None:
             return None
         if type(cell) is not bytes:
-            cell = bytes(cell)
+            cell = _as_bytes(cell)
         if len(neighbours) >= NEIGHBOURS:
             neighbours = []
         neighbours.append(cell)
@@ -93,3 +93,8 @@ def sealing_converter(field: "EncryptedFieldMixin") -> Converter:
         return sealed
 
     return seal
+
+
+def _as_bytes(cell: Any) -> bytes:
+    # SQLite keeps a plain column's text or number as it was: no cell, and still not to be lost.
+    return bytes(cell) if isinstance(cell, memoryview | bytearray) else str(cell).encode()
