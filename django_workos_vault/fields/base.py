@@ -9,15 +9,11 @@ from django.core.checks import CheckMessage
 from django.core.exceptions import FieldError, ValidationError
 from django.db import DataError
 from django.db.models import BinaryField, Field, Model
-from django.utils.translation import gettext_lazy as _
 
-from django_workos_vault import masks
 from django_workos_vault.blind import Kind
 from django_workos_vault.cipher import Cipher
 from django_workos_vault.exceptions import (
-    EnvelopeError,
     MalformedEnvelope,
-    VaultError,
     WrongBinding,
 )
 from django_workos_vault.fields.checks import field_messages
@@ -25,10 +21,10 @@ from django_workos_vault.fields.columns import EncryptedCol, opening_converter
 from django_workos_vault.fields.defaults import DefaultOf
 from django_workos_vault.fields.digests import DigestsMixin
 from django_workos_vault.fields.expressions import refuse_expression
-from django_workos_vault.fields.forms import cells_are_to_stay_sealed, keep_cells
 from django_workos_vault.fields.index_checks import check_blind_indexes
 from django_workos_vault.fields.keys import contexts_of_batch
 from django_workos_vault.fields.lookups import lookup_class, refusal
+from django_workos_vault.fields.plaintext import PlaintextMixin
 from django_workos_vault.fields.rows import (
     NOT_LOADED,
     bindings,
@@ -36,20 +32,13 @@ from django_workos_vault.fields.rows import (
     row_values,
 )
 from django_workos_vault.fields.sealed import Sealed, SealedAttribute
-from django_workos_vault.fields.serialization import (
-    PREFIX,
-    cell_to_text,
-    dumps_cells,
-    is_serialized_cell,
-    text_to_cell,
-)
-from django_workos_vault.fields.unique import refuse_duplicate, refuse_duplicate_in_serializer
+from django_workos_vault.fields.unique import refuse_duplicate_in_serializer
 from django_workos_vault.fields.vaulted import VaultFieldMixin
 from django_workos_vault.handler import vaults
 from django_workos_vault.traces import leaves_no_locals
 
 
-class EncryptedFieldMixin(VaultFieldMixin, DigestsMixin):
+class EncryptedFieldMixin(PlaintextMixin, VaultFieldMixin, DigestsMixin):
     """Seals a Django field's values into one binary column.
 
     Arguments beyond the Django field's own, all optional:
@@ -239,11 +228,12 @@ class EncryptedFieldMixin(VaultFieldMixin, DigestsMixin):
             return None
         searchable = self.blind_indexes or self.compounds
         digests = self.front(self.get_prep_value(value), instance) if searchable else b""
-        sealed = self._of_row(self.seal_plaintext(plaintext, instance, digests), instance)
+        sealed = self.of_row(self.seal_plaintext(plaintext, instance, digests), instance)
         sealed.remember(value, plaintext)
         return sealed
 
-    def _of_row(self, cell: bytes, instance: Model | None) -> Sealed:
+    def of_row(self, cell: bytes, instance: Model | None) -> Sealed:
+        """Return ``cell`` as the instance holds it, with what the row holds now."""
         row = row_values(self, instance) if self.remembers_row and instance is not None else None
         return Sealed(cell, self, None, row)
 
@@ -356,121 +346,6 @@ class EncryptedFieldMixin(VaultFieldMixin, DigestsMixin):
 
     def get_transform(self, lookup_name: str) -> Any:
         raise refusal(self, lookup_name)
-
-    # Validation, forms, fixtures
-
-    def to_python(self, value: Any) -> Any:
-        if isinstance(value, str) and is_serialized_cell(value):
-            return value  # load_serialized() takes it from here
-        return super().to_python(value)
-
-    @leaves_no_locals
-    def clean(self, value: Any, model_instance: Model | None) -> Any:
-        """Validate the plaintext. A stored cell is opened for that, and stays the cell it is.
-
-        A stored cell that cannot be opened has nothing to validate: it is kept. Only when the row was moved
-        and the cell must be sealed anew, that is a ValidationError.
-        """
-        if type(value) is not Sealed:
-            cleaned = self._validated(value, model_instance)
-            if model_instance is not None:
-                refuse_duplicate(self, cleaned, model_instance)
-            return cleaned
-        moved = model_instance is not None and self.row_changed(value, model_instance)
-        if cells_are_to_stay_sealed() and not moved:
-            return value
-        try:
-            opened = value.open()
-        except (EnvelopeError, VaultError) as exc:
-            if not moved:
-                return value
-            raise ValidationError(
-                _("The stored value cannot be opened, so it cannot move with the row. Enter it again."),
-                code="cannot_be_opened",
-            ) from exc
-        cleaned = self._validated(opened, model_instance)
-        return value if cleaned == opened else cleaned
-
-    def _validated(self, value: Any, model_instance: Model | None) -> Any:
-        try:
-            return super().clean(value, model_instance)
-        except ValidationError as exc:
-            for error in exc.error_list:
-                if error.params and "value" in error.params:
-                    error.params = {**error.params, "value": masks.FULL}  # uncaught, an error goes to logs
-            raise
-
-    def held_by(self, instance: Model) -> Any:
-        """Return what ``instance`` holds, opening nothing. What was deferred is loaded."""
-        if self.attname not in instance.__dict__:
-            instance.refresh_from_db(fields=[self.attname])
-        held = instance.__dict__[self.attname]
-        if type(held) is Sealed:
-            self.complete_row(held, instance)
-        return held
-
-    def formfield(self, **kwargs: Any) -> Any:
-        form_field = super().formfield(**kwargs)
-        return None if form_field is None else keep_cells(form_field, self)
-
-    @leaves_no_locals
-    def value_from_object(self, obj: Model) -> Any:
-        """Return the plaintext; the cell itself when it cannot be opened, and where it is to stay sealed."""
-        if dumps_cells(self):
-            return self._held_or_sealed(obj)
-        held = self.held_by(obj)
-        if type(held) is not Sealed or cells_are_to_stay_sealed():
-            return held
-        try:
-            return held.open()
-        except (EnvelopeError, VaultError):
-            return held
-
-    def save_form_data(self, instance: Model, data: Any) -> None:
-        """Assign what a form gives. A blank keeps a cell that cannot be opened: it was shown as a blank.
-
-        This field's own form field says "keep" itself; a form may have another in its place.
-        """
-        says_nothing = data in self.empty_values or isinstance(data, bool)  # a checkbox has no blank
-        if type(data) is not Sealed and not (says_nothing and self._is_unreadable(instance)):
-            super().save_form_data(instance, data)
-
-    def _is_unreadable(self, instance: Model) -> bool:
-        held = self.held_by(instance)
-        try:
-            if type(held) is Sealed:
-                held.open()
-        except (EnvelopeError, VaultError):
-            return True
-        return False
-
-    @leaves_no_locals
-    def value_to_string(self, obj: Model) -> str:
-        """Return the cell as text for Django's serializers, else what the Django field makes of the value."""
-        if not dumps_cells(self):
-            getattr(obj, self.attname)  # raises when the cell cannot be opened
-            text = super().value_to_string(obj)
-            if not text.startswith(PREFIX):
-                return text  # else loaddata would take a user's text for a cell, and open it
-        sealed = self._held_or_sealed(obj)
-        return "" if sealed is None else cell_to_text(sealed.cell)
-
-    def _held_or_sealed(self, obj: Model) -> Sealed | None:
-        held = self.held_by(obj)
-        if type(held) is Sealed and not held.has_changed():
-            return held
-        return self.sealed(getattr(obj, self.attname), obj)
-
-    @leaves_no_locals
-    def load_serialized(self, instance: Model) -> None:
-        """Turn a fixture's value on ``instance`` into a cell: its ciphertext, or its plaintext sealed."""
-        value = instance.__dict__.get(self.attname)
-        if value is None or type(value) is Sealed:
-            return
-        cell = text_to_cell(value)
-        instance.__dict__[self.attname] = (
-            self.sealed(value, instance) if cell is None else self._of_row(cell, instance)
-        )
 
     def check(self, **kwargs: Any) -> list[CheckMessage]:
         return [

@@ -63,7 +63,6 @@ MOVES_VALUES = {
         SQLInsertCompiler.pre_save_val,
         XMLSerializer.handle_field,
         QuerySet.bulk_update,
-        XMLSerializer.handle_field,
     )
     for code in _code_of(function)
 }
