@@ -186,6 +186,9 @@ class KeyRing:
 
     def _prepared(self, contexts: list[KeyContext]) -> dict[str, Ready | Exception]:
         self.loader.check_may_wait()
+        if self.registry.joins_transaction():
+            # Another thread's key might wait for the lock that this transaction holds: do not wait for it.
+            return self._renewed(list(dict.fromkeys(contexts)))
         outcomes: dict[str, Ready | Exception] = {}
         while cold := {c.digest: c for c in contexts if c.digest not in outcomes}:
             with self._flights.claim(cold) as claim:

@@ -71,6 +71,9 @@ class Registry(Protocol):
     def restore(self, context: KeyContext, record: KeyRecord, messages: int) -> Lease:
         """Write again what a rollback undid: ``messages`` leased, and the record where it is gone."""
 
+    def joins_transaction(self) -> bool:
+        """Whether what is added or leased now becomes part of a transaction that the caller holds open."""
+
     def find(self, commitments: Iterable[bytes]) -> dict[bytes, bytes]:
         """Return the wrapped keys of those commitments that are registered."""
 

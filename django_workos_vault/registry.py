@@ -126,10 +126,13 @@ class DatabaseRegistry:
         connection = connections[self._alias]
         return _Pending(self._alias) if _in_transaction(connection) else _COMMITTED
 
+    def joins_transaction(self) -> bool:
+        connection = connections[self._alias]
+        return _in_transaction(connection) and (connection.vendor == "sqlite" or _in_test_case(connection))
+
     def _apart(self, work: Callable[[], Result]) -> Result:
         """Run ``work`` outside of the caller's transaction, if there is one and the database lets us."""
-        connection = connections[self._alias]
-        if not _in_transaction(connection) or connection.vendor == "sqlite" or _in_test_case(connection):
+        if not _in_transaction(connections[self._alias]) or self.joins_transaction():
             return work()
         with ThreadPoolExecutor(1, "vault-registry") as thread:
             return thread.submit(self._on_a_connection_of_its_own, work).result()

@@ -682,3 +682,26 @@ def test_cell_never_commits_without_its_record_in_another_database(settings: Any
     assert [person.ssn for person in Person.objects.all()] == ["123-45-6789"] * Person.objects.count()
     if connection.vendor == "sqlite":
         assert Person.objects.count() == 0
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="elsewhere the registry writes apart")
+@pytest.mark.django_db(transaction=True)
+def test_transaction_does_not_wait_for_a_thread_that_waits_for_it() -> None:
+    """On SQLite a thread that makes a key waits for the writer, who must not wait for that key in turn."""
+    ring = vaults["default"].keyring
+
+    def write() -> None:
+        try:
+            Person.objects.create(ssn="2")
+        finally:
+            connection.close()
+
+    other = threading.Thread(target=write)
+    with transaction.atomic():
+        Organization.objects.create(name="takes the lock")
+        other.start()
+        while not ring._flights._under_way:
+            time.sleep(0.001)
+        Person.objects.create(ssn="1")
+    other.join()
+    assert sorted(person.ssn for person in Person.objects.all()) == ["1", "2"]
