@@ -18,6 +18,7 @@ from django.test.utils import isolate_apps
 from rest_framework.filters import SearchFilter
 from rest_framework.request import Request
 
+from django_workos_vault.admin import MaskedAdminMixin
 from django_workos_vault.fields import EncryptedCharField, EncryptedDateField, EncryptedIntegerField
 from django_workos_vault.indexes import BlindIndex, Digits, Exact, Normalised
 from tests.app.models import Account, Session
@@ -31,12 +32,12 @@ def ada() -> Account:
     return Account.objects.create(email="ada@example.com", login="Ada", ssn="123-45-6789")
 
 
-class AccountAdmin(admin.ModelAdmin):
+class AccountAdmin(MaskedAdminMixin, admin.ModelAdmin):
     search_fields = ["ssn__exact", "=email", "ssn__last4"]
     ordering = ["pk"]
 
 
-class SessionAdmin(admin.ModelAdmin):
+class SessionAdmin(MaskedAdminMixin, admin.ModelAdmin):
     search_fields = ["account__ssn__exact"]
     autocomplete_fields = ["account"]
 
