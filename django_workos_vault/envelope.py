@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 from django_workos_vault.exceptions import MalformedEnvelope, UnknownFormat
+from django_workos_vault.keys import COMMITMENT_BYTES, NONCE_BYTES, TAG_BYTES
 
 VERSION = 1
 SUITE_AES_256_GCM = 1
@@ -32,10 +33,7 @@ PADDED = 4
 KNOWN_FLAGS = BOUND | REFERENCE | PADDED
 
 LABEL_ID_BYTES = 8
-COMMITMENT_BYTES = 32
 BINDING_BYTES = 16
-NONCE_BYTES = 12
-TAG_BYTES = 16
 DIGEST_BYTES = 32
 MAX_DIGESTS = 16
 MAX_KEY_REFERENCE_BYTES = 8192

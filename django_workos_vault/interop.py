@@ -14,8 +14,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from django_workos_vault import envelope
 from django_workos_vault.backends.base import VaultBackend
-from django_workos_vault.envelope import NONCE_BYTES, TAG_BYTES
 from django_workos_vault.exceptions import MalformedEnvelope, TamperedEnvelope, WrongBinding
+from django_workos_vault.keys import NONCE_BYTES, TAG_BYTES
 
 
 class SDKPayload(NamedTuple):

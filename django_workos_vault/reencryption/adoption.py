@@ -4,13 +4,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from django.db import transaction
-from django.db.models import BinaryField, Field, Model, Q, QuerySet, Value
-from django.db.models.lookups import Exact
+from django.db.models import Field, Model, Q, QuerySet
 
 from django_workos_vault import cells
 from django_workos_vault.exceptions import EnvelopeError
 from django_workos_vault.fields.base import EncryptedFieldMixin
-from django_workos_vault.reencryption.swap import StoredBytes
+from django_workos_vault.reencryption.swap import still_holds
 
 PASSES = 5
 
@@ -50,7 +49,7 @@ class Adoption:
 
     def verify(self) -> None:
         """Open every cell and compare. Raises ColumnsDiffer that names rows by primary key, never a value."""
-        different = [row.pk for row in self._rows() if self._differs(row)]
+        different = [row.pk for batch in self._batches() for row in batch if self._differs(row)]
         if different:
             raise ColumnsDiffer(
                 f"{len(different)} rows of {self._encrypted.model._meta.label} hold different values in "
@@ -62,24 +61,16 @@ class Adoption:
     def _copy(self, to: Any) -> None:
         left: list[Any] | None = None
         for _ in range(PASSES):
-            changed_meanwhile = []
-            batch: list[Model] = []
-            for row in self._rows(left):
-                batch.append(row)
-                if len(batch) == self._batch_size:
-                    changed_meanwhile += self._write(batch, to)
-                    batch = []
-            left = changed_meanwhile + self._write(batch, to)
+            left = [pk for batch in self._batches(left) for pk in self._write(batch, to)]
             if not left:
                 return
         raise ColumnsDiffer(f"{len(left or ())} rows of {to.model._meta.label} kept changing. Run it again.")
 
-    def _rows(self, pks: list[Any] | None = None) -> Iterator[Model]:
+    def _batches(self, pks: list[Any] | None = None) -> Iterator[list[Model]]:
         rows = cells.rows([self._encrypted], self._using)
         if pks is not None:
             rows = rows.filter(pk__in=pks)
-        for batch in cells.batches(rows, self._batch_size):
-            yield from batch
+        return cells.batches(rows, self._batch_size)
 
     def _write(self, batch: list[Model], to: Any) -> list[Any]:
         """Write the rows of ``batch`` that differ; return the keys of those changed since they were read."""
@@ -100,9 +91,7 @@ class Adoption:
         stored = row.__dict__[self._encrypted.attname]
         same_cell: Any = Q(**{f"{self._encrypted.attname}__isnull": True})
         if stored is not None:
-            same_cell = Exact(
-                StoredBytes(self._encrypted.attname), Value(stored.cell, output_field=BinaryField())
-            )
+            same_cell = still_holds(self._encrypted, stored.cell)
         rows: QuerySet[Model] = QuerySet(type(row), using=self._using)
         value = getattr(row, (self._plain if to is self._encrypted else self._encrypted).attname)
         setattr(row, to.attname, value)

@@ -31,6 +31,11 @@ class StoredBytes(F):
         return Col(column.alias, column.target, BinaryField())
 
 
+def still_holds(field: EncryptedFieldMixin, cell: bytes) -> Exact:
+    """Return the condition that the column holds exactly these bytes."""
+    return Exact(StoredBytes(field.attname), Value(cell, output_field=BinaryField()))
+
+
 def swap_all(swaps: Iterable[Swap], using: str) -> list[bool]:
     """Carry out ``swaps`` in one short transaction. False stands for a cell that changed meanwhile."""
     swaps = list(swaps)
@@ -43,6 +48,6 @@ def swap_all(swaps: Iterable[Swap], using: str) -> list[bool]:
 
 
 def _swap(swap: Swap, using: str) -> bool:
-    still_as_read = Exact(StoredBytes(swap.field.attname), Value(swap.old, output_field=BinaryField()))
+    still_as_read = still_holds(swap.field, swap.old)
     row: QuerySet[Model] = QuerySet(swap.field.model, using=using).filter(still_as_read, pk=swap.instance.pk)
     return bool(row.update(**{swap.field.attname: Sealed(swap.new, swap.field)}))
