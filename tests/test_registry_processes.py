@@ -2,8 +2,10 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from collections import Counter
 from typing import Any
 
@@ -22,8 +24,8 @@ pytestmark = [
 
 CLINIC = KeyContext({"app": "clinic"})
 
-WORKER = """
-import json, os, sys
+SET_UP = """
+import json, os, signal, sys
 import django
 from django.conf import settings
 options = json.loads(sys.argv[1])
@@ -33,28 +35,48 @@ django.setup()
 from django.db import transaction
 from django_workos_vault.context import KeyContext
 from django_workos_vault.handler import vaults
+from tests.app.models import Person
 ring = vaults["default"].keyring
-context = KeyContext({"app": "clinic"})
 print("ready", flush=True)
 sys.stdin.readline()
+"""
+
+SEAL = """
+context = KeyContext({"app": "clinic"})
 with transaction.atomic():
     commitments = [ring.sealing_key(context).commitment.hex() for _ in range(options["messages"])]
 print(json.dumps([commitments, ring.stats().requests]), flush=True)
 """
 
+ROLL_BACK_AND_GO_ON = """
+try:
+    with transaction.atomic():
+        Person.objects.create(ssn="1")
+        raise ZeroDivisionError
+except ZeroDivisionError:
+    pass
+Person.objects.create(ssn="2")
+print(json.dumps(ring.stats().keys_created), flush=True)
+"""
+
+DIE_INSIDE = """
+with transaction.atomic():
+    Person.objects.create(ssn="1")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
 
 def race(processes: int, messages: int, **data_keys: Any) -> list[tuple[list[str], int]]:
     """Have that many processes seal that many messages each at once; return keys used and requests made."""
-    options = json.dumps(
-        {
-            "database": connection.settings_dict["NAME"],
-            "data_keys": data_keys,
-            "messages": messages,
-        }
-    )
+    return answers(started(SEAL, processes, messages=messages, data_keys=data_keys))
+
+
+def started(work: str, processes: int = 1, **options: Any) -> list[subprocess.Popen[str]]:
+    """Start processes on this database that do ``work`` as soon as they read a line, and let them begin."""
+    options["database"] = connection.settings_dict["NAME"]
     workers = [
         subprocess.Popen(
-            [sys.executable, "-c", WORKER, options],
+            [sys.executable, "-c", SET_UP + work, json.dumps(options)],
             env=os.environ | {"DJANGO_SETTINGS_MODULE": "tests.settings"},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -69,6 +91,11 @@ def race(processes: int, messages: int, **data_keys: Any) -> list[tuple[list[str
         assert worker.stdin is not None
         worker.stdin.write("\n")
         worker.stdin.flush()
+    return workers
+
+
+def answers(workers: list[subprocess.Popen[str]]) -> list[Any]:
+    """Wait until the processes have ended, and return what each printed last."""
     return [json.loads(worker.communicate(timeout=60)[0]) for worker in workers]
 
 
@@ -110,3 +137,51 @@ def test_rollback_takes_no_record_away() -> None:
         pass
     assert Person.objects.count() == 0
     assert DataKeyRecord.objects.filter(commitment=mine).exists()
+
+
+@pytest.mark.parametrize("envelope", ["inline", "reference"])
+def test_process_goes_on_with_a_key_that_it_made_in_a_rolled_back_transaction(envelope: str) -> None:
+    """What it commits afterwards, under the key that it still has in memory, opens in other processes."""
+    (keys_made,) = answers(started(ROLL_BACK_AND_GO_ON, data_keys={"envelope": envelope}))
+    assert keys_made == 1
+    assert DataKeyRecord.objects.count() == 1
+    assert [person.ssn for person in Person.objects.all()] == ["2"]
+    assert vaults["default"].stats().keys_unwrapped == 1
+
+
+def test_process_that_dies_inside_its_transaction_leaves_a_key_to_the_others() -> None:
+    """Its row is gone and its key's record is not: what others wrote with that key meanwhile still opens."""
+    (worker,) = started(DIE_INSIDE, data_keys={})
+    assert worker.wait(60) == -signal.SIGKILL
+    worker.communicate()
+    assert Person.objects.count() == 0
+    Person.objects.create(ssn="2")
+    assert vaults["default"].stats().keys_created == 0
+    assert DataKeyRecord.objects.count() == 1
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="asks PostgreSQL who waits for a lock")
+def test_processes_that_lease_the_rest_of_a_budget_at_once_share_it() -> None:
+    """Each has read how much is left when the first of them takes it; the others are not given it again."""
+    ring = vaults["default"].keyring
+    mine = ring.sealing_key(CLINIC).commitment.hex()  # leases 1,024 messages of 2,000
+    with transaction.atomic():
+        DataKeyRecord.objects.select_for_update().get()
+        workers = started(SEAL, 3, messages=700, data_keys={"max_messages": 2000})
+        while _waiting_for_a_lock() < 3:
+            assert all(worker.poll() is None for worker in workers)
+            time.sleep(0.01)
+    used = Counter(commitment for commitments, _ in answers(workers) for commitment in commitments)
+    assert sum(used.values()) == 2100
+    assert 0 < used[mine] <= 2000 - 1024
+    assert DataKeyRecord.objects.get(commitment=mine).messages == 2000
+
+
+def _waiting_for_a_lock() -> int:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_stat_clear_snapshot()")  # or a transaction sees the same answer all along
+        cursor.execute(
+            "SELECT count(*) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        )
+        return int(cursor.fetchone()[0])

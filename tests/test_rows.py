@@ -3,6 +3,7 @@
 import copy
 import pickle
 import uuid
+from typing import Any
 
 import pytest
 from asgiref.sync import sync_to_async
@@ -11,6 +12,7 @@ from django.core.exceptions import FieldError
 from django.db import connections, models, transaction
 from django.test.utils import isolate_apps
 
+from django_workos_vault.emulator import RunningEmulator
 from django_workos_vault.exceptions import EnvelopeError, InvalidVaultConfiguration, WrongBinding
 from django_workos_vault.fields import EncryptedCharField, stored_cell
 from django_workos_vault.fields.sealed import Sealed
@@ -237,8 +239,16 @@ def test_unlock_fetches_every_key_at_once(device: Device, other_organization: Or
     assert backend.requests_made == 2
 
 
-async def test_aunlock_does_not_block_the_loop(transactional_db: None) -> None:
-    """The async twin runs the query and the requests off the loop; reading afterwards waits for nothing."""
+async def test_aunlock_does_not_block_the_loop(
+    transactional_db: None, settings: Any, vault_emulator: RunningEmulator
+) -> None:
+    """The async twin awaits the query and the requests; reading afterwards waits for nothing."""
+    settings.WORKOS_VAULTS = {
+        "default": {
+            "BACKEND": "django_workos_vault.backends.workos.WorkOSVault",
+            "OPTIONS": {"api_key": vault_emulator.api_key, "base_url": vault_emulator.url},
+        }
+    }
     organization = await Organization.objects.acreate(name="one", workos_id="org_1")
     await Device.objects.acreate(organization=organization, pin="1234")
     vaults.reset()

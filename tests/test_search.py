@@ -1,16 +1,18 @@
 """Equality search over encrypted columns: blind indexes in queries."""
 
+import asyncio
 import pickle
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from asgiref.sync import async_to_sync
+from asgiref.sync import async_to_sync, sync_to_async
 from django.core.exceptions import FieldError
-from django.db import connection, transaction
+from django.db import connection, connections, transaction
 from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet, Subquery, Value
 
 from django_workos_vault import envelope
+from django_workos_vault.emulator import RunningEmulator
 from django_workos_vault.handler import vaults
 from django_workos_vault.indexes import BlindIndex
 from django_workos_vault.models import IndexKeyRecord
@@ -261,6 +263,30 @@ def test_async_code_searches_too(ada: Account) -> None:
         return await Account.objects.filter(login__iexact="ADA").aget()
 
     assert async_to_sync(search)() == ada
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_cold_search_does_not_block_the_loop(settings: Any, vault_emulator: RunningEmulator) -> None:
+    """While Vault unwraps the key of an index, other tasks run."""
+    settings.WORKOS_VAULTS = {
+        "default": {
+            "BACKEND": "django_workos_vault.backends.workos.WorkOSVault",
+            "KEY_CONTEXT": {"app": "tests"},
+            "OPTIONS": {"api_key": vault_emulator.api_key, "base_url": vault_emulator.url},
+        }
+    }
+    ada = await Account.objects.acreate(login="Ada")
+    vaults.reset()
+    vault_emulator.faults.latency = 0.2
+    search = asyncio.ensure_future(Account.objects.filter(login="Ada").afirst())
+    turns = 0
+    while not search.done():
+        turns += 1
+        await asyncio.sleep(0.005)
+    assert search.result() == ada
+    assert vaults["default"].stats().requests == 1
+    assert turns > 5
+    await sync_to_async(connections.close_all)()
 
 
 def test_one_request_serves_all_lookups(ada: Account) -> None:

@@ -356,6 +356,32 @@ class TestBatch:
         ]
 
     @pytest.mark.parametrize("kind", ["sync", "async"])
+    def test_concurrency(self, server, vault, kind):
+        """Eight keys are asked for at a time: never more, and never fewer while there are enough."""
+        eight = threading.Barrier(batch.CONCURRENCY)
+        under_way, most = [], []
+
+        def answer(handler):
+            under_way.append(handler)
+            eight.wait(2)  # nobody is answered before eight have asked
+            most.append(len(under_way))
+            eight.wait(2)
+            under_way.remove(handler)
+            body = json.dumps(DECRYPTED).encode()
+            handler.send_response(200)
+            handler.send_header("Content-Length", str(len(body)))
+            handler.end_headers()
+            handler.wfile.write(body)
+
+        server.answer(Reply(act=answer))
+        many = [b"x"] * 3 * batch.CONCURRENCY
+        answers = (
+            vault.decrypt_data_keys(many) if kind == "sync" else asyncio.run(vault.adecrypt_data_keys(many))
+        )
+        assert all(isinstance(answer, DataKey) for answer in answers)
+        assert set(most) == {batch.CONCURRENCY}
+
+    @pytest.mark.parametrize("kind", ["sync", "async"])
     def test_vault_is_down(self, server, vault, kind):
         """Once the vault cannot be used, the keys still waiting fail without a request."""
         server.answer(Reply(status=401))
