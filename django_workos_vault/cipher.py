@@ -16,6 +16,10 @@ from django_workos_vault.keys import COMMITMENT_BYTES, NONCE_BYTES, TAG_BYTES, H
 _COMMITMENT_AT = 3 + LABEL_ID_BYTES
 _COMMITMENT = slice(_COMMITMENT_AT, _COMMITMENT_AT + COMMITMENT_BYTES)
 
+# Where AESGCM.encrypt() leaves them.
+_TEXT = slice(None, -TAG_BYTES)
+_TAG = slice(-TAG_BYTES, None)
+
 
 class Cipher:
     """Seals and opens the cells of one label.
@@ -23,8 +27,8 @@ class Cipher:
     ``label`` names the column (``app_label.Model.field``); ``previous_labels`` are names it had before, whose
     cells it still opens.
 
-    All cells of one column and key that are neither bound to a row nor carry digests begin with the same
-    bytes, up to their nonce. Those are worked out once and kept with the key (:class:`Head`). A cell that
+    All cells of one column and key that are not bound to a row begin with the same bytes, up to their nonce
+    and behind their digests. Those are worked out once and kept with the key (:class:`Head`). A cell that
     begins with exactly these bytes has passed every check that :func:`envelope.parse` and :meth:`_opened`
     would make of them.
     """
@@ -63,11 +67,15 @@ class Cipher:
             plaintext = _pad(plaintext, pad_to)
         key = self.keyring.sealing_key(context)
         head = key.heads.get(self)
-        if head is None or head.flags != flags or digests:
-            head = self._head(key, flags, binding, digests)
+        if head is None or head.flags != flags:
+            head = self._head(key, flags, binding)
+        start, associated_data = head.start, head.associated_data
+        if digests:
+            start = envelope.digests_front(digests) + start
+            associated_data = self._associated_data(flags, key, binding, digests)
         nonce = urandom(NONCE_BYTES)
-        sealed = key.aead.encrypt(nonce, plaintext, head.associated_data)
-        return b"".join((head.start, nonce, sealed[-TAG_BYTES:], sealed[:-TAG_BYTES]))
+        sealed = key.aead.encrypt(nonce, plaintext, associated_data)
+        return b"".join((start, nonce, sealed[_TAG], sealed[_TEXT]))
 
     def open(self, cell: bytes, *, binding: bytes = b"", neighbours: list[bytes] | None = None) -> bytes:
         """Return the plaintext of ``cell``.
@@ -77,26 +85,31 @@ class Cipher:
         EnvelopeError that says what is wrong with the cell, a VaultError when its key cannot be unwrapped,
         DecryptionForbidden where opening is off.
         """
-        head = self._recent
+        head, bare, digests = self._recent, cell, b""
         if head is None or not cell.startswith(head.start):
-            key = self._key_in_memory(cell[_COMMITMENT])
-            head = None if key is None else key.heads.get(self)
-            if head is None or not cell.startswith(head.start):
-                return self._opened(cell, binding, neighbours)
-            self._recent = head
+            front = envelope.digests_end(cell)
+            if front:
+                digests, bare = cell[1:front], cell[front:]
+            if head is None or not (front and bare.startswith(head.start)):
+                key = self._key_in_memory(bare[_COMMITMENT])
+                head = None if key is None else key.heads.get(self)
+                if head is None or not bare.startswith(head.start):
+                    return self._opened(cell, binding, neighbours)
+                self._recent = head
         key = head.key  # none once it was dropped from memory
         if (
             key is None
             or binding
             or (forbidding.in_use and forbidding.forbidden_vaults.get())
             or self._now() >= key.expires_at
-            or len(cell) < head.text_at
+            or len(bare) < head.text_at
         ):
             return self._opened(cell, binding, neighbours)
+        associated_data = head.associated_data
+        if digests:
+            associated_data = self._associated_data(head.flags, key, b"", digests)
         try:
-            plaintext = key.aead.decrypt(
-                cell[head.nonce], cell[head.text] + cell[head.tag], head.associated_data
-            )
+            plaintext = key.aead.decrypt(bare[head.nonce], bare[head.text] + bare[head.tag], associated_data)
         except InvalidTag:
             raise self._tampered() from None
         self._counters.opened += 1
@@ -120,7 +133,7 @@ class Cipher:
 
         Raises WrongKey when that cannot be promised.
         """
-        if self.keyring.ledger.unsettled and self._reference_flag:
+        if self._reference_flag and self.keyring.ledger.unsettled:
             self.keyring.ledger.secure(envelope.parse(cell).commitment, database)
 
     def _opened(self, cell: bytes, binding: bytes, neighbours: list[bytes] | None) -> bytes:
@@ -140,8 +153,9 @@ class Cipher:
             plaintext = key.aead.decrypt(parsed.nonce, parsed.ciphertext + parsed.tag, associated_data)
         except InvalidTag:
             raise self._tampered() from None
-        if not parsed.binding and not parsed.digests and label == self.label:
-            fresh = Head(key, cell[: parsed.body_at], associated_data, parsed.flags)
+        if not parsed.binding and label == self.label:
+            start = cell[envelope.digests_end(cell) : parsed.body_at]
+            fresh = Head(key, start, self._associated_data(parsed.flags, key), parsed.flags)
             self._recent = key.heads.setdefault(self, fresh)
         self._counters.opened += 1
         return _unpad(plaintext) if parsed.flags & envelope.PADDED else plaintext
@@ -158,18 +172,18 @@ class Cipher:
                 "in previous_labels."
             ) from None
 
-    def _head(self, key: LoadedKey, flags: int, binding: bytes, digests: bytes) -> Head:
+    def _head(self, key: LoadedKey, flags: int, binding: bytes) -> Head:
         key_reference = b"" if flags & envelope.REFERENCE else key.wrapped
-        head = Head(
-            key,
-            envelope.digests_front(digests)
-            + envelope.header(flags, self._label_id, key.commitment, binding, key_reference),
-            envelope.associated_data(flags, key.commitment, binding, digests, self.label),
-            flags,
-        )
-        if not binding and not digests:
+        start = envelope.header(flags, self._label_id, key.commitment, binding, key_reference)
+        head = Head(key, start, self._associated_data(flags, key, binding), flags)
+        if not binding:
             key.heads[self] = head
         return head
+
+    def _associated_data(
+        self, flags: int, key: LoadedKey, binding: bytes = b"", digests: bytes = b""
+    ) -> bytes:
+        return envelope.associated_data(flags, key.commitment, binding, digests, self.label)
 
 
 def readable(cells: Iterable[bytes]) -> Iterator[Envelope]:

@@ -101,6 +101,12 @@ def digests_front(digests: bytes) -> bytes:
     return bytes((_DIGESTS_MARK + len(digests) // DIGEST_BYTES,)) + digests
 
 
+def digests_end(cell: bytes) -> int:
+    """Return the offset behind the digests of ``cell``: 0 when it has none, or claims an impossible number."""
+    count = cell[0] - _DIGESTS_MARK if cell else 0
+    return 1 + count * DIGEST_BYTES if 1 <= count <= MAX_DIGESTS else 0
+
+
 def parse(cell: bytes) -> Envelope:
     """Take one stored cell apart.
 
@@ -163,12 +169,9 @@ def _split_digests(cell: bytes) -> tuple[bytes, int]:
             "the cell holds text and no envelope: it was written past Django, or is plaintext from before "
             "the column was encrypted (docs/adopting.md)"
         )
-    if cell[0] < _DIGESTS_MARK:
-        return b"", 0
-    count = cell[0] - _DIGESTS_MARK
-    if not 1 <= count <= MAX_DIGESTS:
-        raise MalformedEnvelope(f"the cell claims {count} blind-index digests")
-    end = 1 + count * DIGEST_BYTES
+    end = digests_end(cell)
+    if not end and cell[0] >= _DIGESTS_MARK:
+        raise MalformedEnvelope(f"the cell claims {cell[0] - _DIGESTS_MARK} blind-index digests")
     return cell[1:end], end
 
 

@@ -72,7 +72,7 @@ class KeyRing:
         Raises VaultError when a key must be made or unwrapped and Vault cannot do it.
         """
         account = self.ledger.get(context.digest)
-        if account is not None and account.settled:
+        if account is not None and account.stands():
             key = self.cache.get(account.commitment)
             if key is not None:
                 now = self.clock()

@@ -49,8 +49,8 @@ class DataKey(_NeverPickled):
 
 
 class Head:
-    """How all cells of one column begin that one key sealed: ``start``, up to the nonce, the associated data
-    that goes with it, the envelope's flags, and where to find what follows."""
+    """How all cells of one column begin that one key sealed: ``start``, behind the digests and up to the
+    nonce, the associated data without digests, the envelope's flags, and where to find what follows."""
 
     __slots__ = ("associated_data", "flags", "key", "nonce", "start", "tag", "text", "text_at")
 

@@ -61,6 +61,15 @@ class Account:
         self.settled = not self.leases
         return sum(lease.messages for lease in open_leases) - sum(lease.messages for lease in self.leases)
 
+    def stands(self) -> bool:
+        """Whether nothing was undone: every lease has committed, or its transaction goes on."""
+        if self.settled:
+            return True
+        for lease in self.leases:  # not all(): this runs for every value of a long transaction
+            if not lease.receipt.pending():
+                return False
+        return True
+
     def next_lease(self) -> int:
         """Messages to ask for when these are used up."""
         return min(4 * self.granted, LARGEST_LEASE)

@@ -20,11 +20,15 @@ def leaves_no_locals(function: Callable[Arguments, Result]) -> Callable[Argument
         try:
             return function(*args, **kwargs)
         except Exception as exc:
-            error: BaseException | None = exc
-            while error is not None:
-                clear_frames(error.__traceback__)
-                error = error.__cause__
+            forget_locals(exc)
             del args, kwargs
             raise
 
     return forgetful
+
+
+def forget_locals(error: BaseException | None) -> None:
+    """Make every function that has returned by raising ``error``, or what caused it, forget its locals."""
+    while error is not None:
+        clear_frames(error.__traceback__)
+        error = error.__cause__

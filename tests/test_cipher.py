@@ -133,7 +133,7 @@ def test_unpadded_plaintext_in_a_padded_cell_is_malformed(ring: KeyRing) -> None
     """A padded cell whose plaintext has no padding is an error, not a guess."""
     cipher = Cipher(ring, "app.Person.ssn")
     key = ring.sealing_key(CLINIC)
-    head = cipher._head(key, envelope.PADDED, b"", b"")
+    head = cipher._head(key, envelope.PADDED, b"")
     sealed = key.aead.encrypt(bytes(12), b"no padding", head.associated_data)
     for _ in range(2):
         with pytest.raises(MalformedEnvelope):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from django.core.checks import CheckMessage
 from django.core.exceptions import FieldError, ValidationError
 from django.db import DataError
-from django.db.models import BinaryField, Field, Model
+from django.db.models import BinaryField, CharField, Field, Model, TextField
 
 from django_workos_vault.blind import Kind
 from django_workos_vault.cipher import Cipher
@@ -35,7 +35,7 @@ from django_workos_vault.fields.sealed import Sealed, SealedAttribute
 from django_workos_vault.fields.unique import refuse_duplicate_in_serializer
 from django_workos_vault.fields.vaulted import VaultFieldMixin
 from django_workos_vault.handler import vaults
-from django_workos_vault.traces import leaves_no_locals
+from django_workos_vault.traces import forget_locals, leaves_no_locals
 
 
 class EncryptedFieldMixin(PlaintextMixin, VaultFieldMixin, DigestsMixin):
@@ -181,9 +181,14 @@ class EncryptedFieldMixin(PlaintextMixin, VaultFieldMixin, DigestsMixin):
 
         Raises what Django's field or the database would, without quoting the value: errors go to logs.
         """
+        return self._encoded(value)
+
+    def _encoded(self, value: Any) -> bytes | None:
         if type(value) is Sealed:
             value = value.open()
         try:
+            if self.keeps_strings and type(value) is str:
+                return value.encode()
             prepared = self.get_prep_value(value)
             return None if prepared is None else self.encode(prepared)
         except ValidationError as exc:
@@ -194,6 +199,28 @@ class EncryptedFieldMixin(PlaintextMixin, VaultFieldMixin, DigestsMixin):
             kind = TypeError if isinstance(exc, TypeError) else ValueError
             refused = kind(f"{self} cannot hold this {type(value).__name__}.")
         raise refused
+
+    @cached_property
+    def keeps_strings(self) -> bool:
+        """Whether Django's own methods alone prepare a value, which leave a string as it is."""
+        if not isinstance(self, CharField | TextField):
+            return False
+        own = {Field, CharField, TextField, PlaintextMixin, EncryptedFieldMixin}
+        return all(
+            owner in own
+            for owner in type(self).__mro__
+            if not {"to_python", "get_prep_value", "encode"}.isdisjoint(vars(owner))
+        )
+
+    @cached_property
+    def is_searchable(self) -> bool:
+        """Whether cells carry digests: of this field's blind indexes, or of compound ones it is part of."""
+        return bool(self.blind_indexes or self.compounds)
+
+    @cached_property
+    def needs_only_the_value(self) -> bool:
+        """Whether a cell depends on nothing but its value: not on its row, and it carries no digests."""
+        return not (self.remembers_row or self.is_searchable)
 
     @cached_property
     def block(self) -> int:
@@ -223,12 +250,15 @@ class EncryptedFieldMixin(PlaintextMixin, VaultFieldMixin, DigestsMixin):
 
     def sealed(self, value: Any, instance: Model | None = None) -> Sealed | None:
         """Return any value that the Django field takes as a sealed cell, None where it stores NULL."""
-        plaintext = self.encoded(value)
+        plaintext = self._encoded(value)
         if plaintext is None:
             return None
-        searchable = self.blind_indexes or self.compounds
-        digests = self.front(self.get_prep_value(value), instance) if searchable else b""
-        sealed = self.of_row(self.seal_plaintext(plaintext, instance, digests), instance)
+        if self.needs_only_the_value:
+            cell = self.cipher.seal(plaintext, self.static_context(), pad_to=self.block)
+            sealed = Sealed(cell, self)
+        else:
+            digests = self.front(self.get_prep_value(value), instance) if self.is_searchable else b""
+            sealed = self.of_row(self.seal_plaintext(plaintext, instance, digests), instance)
         sealed.remember(value, plaintext)
         return sealed
 
@@ -282,9 +312,15 @@ class EncryptedFieldMixin(PlaintextMixin, VaultFieldMixin, DigestsMixin):
     def get_db_converters(self, connection: Any) -> list[Any]:
         return [opening_converter(self)]  # and nothing that a database does for the plain type
 
-    @leaves_no_locals
     def pre_save(self, model_instance: Model, add: bool) -> Any:
-        if add and (self.is_row_aware or self.compound_members):
+        try:  # leaves_no_locals, without the price of a wrapper: this runs for every value that is written
+            return self._cell_to_write(model_instance, add)
+        except Exception as exc:
+            forget_locals(exc)
+            raise
+
+    def _cell_to_write(self, model_instance: Model, add: bool) -> Any:
+        if add and not self.needs_only_the_value and (self.is_row_aware or self.compound_members):
             refuse_foreign_upsert(self)
         value = super().pre_save(model_instance, add)  # a cell that nobody touched comes as it is
         held = model_instance.__dict__.get(self.attname)
@@ -300,27 +336,30 @@ class EncryptedFieldMixin(PlaintextMixin, VaultFieldMixin, DigestsMixin):
             model_instance.__dict__[self.attname] = sealed
         return sealed
 
-    @leaves_no_locals
     def get_db_prep_save(self, value: Any, connection: Any) -> Any:
-        if type(value) is not Sealed and hasattr(value, "resolve_expression"):
+        try:  # as in pre_save()
+            if self._is_cell_of_mine(value):
+                return self._parameter(value, connection)
+            if not hasattr(value, "resolve_expression"):
+                return self.get_db_prep_value(value, connection)
             refuse_expression(self, value)
             return value
-        return self._prepared_for_column(value, connection)
+        except Exception as exc:
+            forget_locals(exc)
+            del value
+            raise
 
     @leaves_no_locals
     def get_db_prep_value(self, value: Any, connection: Any, prepared: bool = False) -> Any:
-        return self._prepared_for_column(value, connection)
-
-    def _prepared_for_column(self, value: Any, connection: Any) -> Any:
         if not self._is_cell_of_mine(value):
             if value == b"" and not isinstance(self, BinaryField):
                 value = ""  # what the schema editor takes as the default of a blank binary column
             value = self.sealed(value)
-        if value is None:
-            return None
-        cell = value.cell
-        self.cipher.secure(cell, connection.alias)
-        return connection.Database.Binary(cell)
+        return None if value is None else self._parameter(value, connection)
+
+    def _parameter(self, sealed: Sealed, connection: Any) -> Any:
+        self.cipher.secure(sealed.cell, connection.alias)
+        return connection.Database.Binary(sealed.cell)
 
     def _is_cell_of_mine(self, value: Any) -> bool:
         # A cell that a program carries over from another column would not open in this one.

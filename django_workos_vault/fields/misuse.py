@@ -17,6 +17,8 @@ from django.db.models.lookups import IsNull, Lookup
 from django.db.models.sql.compiler import SQLCompiler, SQLUpdateCompiler
 from django.db.models.sql.where import WhereNode
 
+_SELECT = SQLCompiler.as_sql.__code__
+_GROUP_BY = SQLCompiler.get_group_by.__code__
 _INSTEAD = "Load the rows and do it in Python."
 
 
@@ -42,7 +44,9 @@ def refuse_misuse(column: Col, compiler: Any) -> None:
 def _frames_of_the_query() -> Iterator[FrameType]:
     frame: FrameType | None = sys._getframe(3)
     while frame is not None and frame.f_code.co_name != "execute_sql":
-        if frame.f_code.co_name.startswith("as_") or frame.f_code is SQLCompiler.get_group_by.__code__:
+        code = frame.f_code
+        # A SELECT as such uses its columns for nothing; to look at the locals of its frame takes long.
+        if code is not _SELECT and (code.co_name.startswith("as_") or code is _GROUP_BY):
             yield frame
         frame = frame.f_back
 
@@ -56,7 +60,7 @@ def _refusal(column: Col, user: Any, frame: FrameType, query: Any) -> str | None
             f"Cannot copy {field} with an expression: another column cannot open its cells. "
             "Load the rows and assign the attribute."
         )
-    if frame.f_code is SQLCompiler.get_group_by.__code__ and not _keeps_rows_apart(column, query):
+    if frame.f_code is _GROUP_BY and not _keeps_rows_apart(column, query):
         return f"Cannot group by {field}: equal values have different ciphertexts. {_INSTEAD}"
     if isinstance(user, Count) and user.distinct:  # type: ignore[attr-defined]
         return f"Cannot count distinct values of {field}: all ciphertexts are different. {_INSTEAD}"

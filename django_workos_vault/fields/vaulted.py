@@ -74,7 +74,7 @@ class VaultFieldMixin(_Field):
             isinstance(item, FromRow) for item in (self.key_context or {}).values()
         )
 
-    @property
+    @cached_property
     def remembers_row(self) -> bool:
         """Whether a value keeps what its row held when it was loaded: to open it, or to store it anew."""
         return self.is_row_aware or bool(self.previous_bind_to)
