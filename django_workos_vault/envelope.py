@@ -102,7 +102,7 @@ def digests_front(digests: bytes) -> bytes:
 
 
 def digests_end(cell: bytes) -> int:
-    """Return the offset behind the digests of ``cell``: 0 when it has none, or claims an impossible number."""
+    """Return the offset behind the digests of ``cell``, 0 when it has none or claims an impossible number."""
     count = cell[0] - _DIGESTS_MARK if cell else 0
     return 1 + count * DIGEST_BYTES if 1 <= count <= MAX_DIGESTS else 0
 

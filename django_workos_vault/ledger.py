@@ -63,12 +63,7 @@ class Account:
 
     def stands(self) -> bool:
         """Whether nothing was undone: every lease has committed, or its transaction goes on."""
-        if self.settled:
-            return True
-        for lease in self.leases:  # not all(): this runs for every value of a long transaction
-            if not lease.receipt.pending():
-                return False
-        return True
+        return self.settled or all(lease.receipt.pending() for lease in self.leases)
 
     def next_lease(self) -> int:
         """Messages to ask for when these are used up."""

@@ -11,6 +11,7 @@ from django.test import Client, RequestFactory, override_settings
 
 from django_workos_vault.admin import MaskedAdminMixin
 from django_workos_vault.emulator import RunningEmulator
+from django_workos_vault.fields import stored_cell
 from django_workos_vault.handler import vaults
 from django_workos_vault.masks import FULL
 from tests.app.models import Account, Device, Organization, Patient, Person, Session
@@ -241,11 +242,11 @@ def test_readonly_fields_and_inlines_are_masked_and_saved(admin_client: Client) 
         "patient_set-1-organization": str(organization.pk),
         "patient_set-1-ssn": "987-65-4321",
     }
-    before = patient.__dict__["ssn"].cell
+    before = stored_cell(patient, "ssn")
     page(admin_client, url, **posted)
     rows = Patient.objects.order_by("pk")
     assert [row.ssn for row in rows] == [SSN, "987-65-4321"]
-    assert rows[0].__dict__["ssn"].cell == before
+    assert stored_cell(rows[0], "ssn") == before
 
 
 def test_a_row_moved_to_another_key_is_sealed_anew(admin_client: Client) -> None:
@@ -263,7 +264,7 @@ def test_a_broken_cell_cannot_move(admin_client: Client) -> None:
     """Moving a row whose cell cannot be opened is an error in the form, and everything stays."""
     here, there = (Organization.objects.create(name=name, workos_id=name) for name in ("org_1", "org_2"))
     device = Device.objects.create(organization=here, pin="1234")
-    cell = device.__dict__["pin"].cell
+    cell = stored_cell(device, "pin")
     with connection.cursor() as cursor:
         cursor.execute("UPDATE app_device SET pin = %s", [cell[:-1] + bytes([cell[-1] ^ 1])])
     url = f"/admin/app/device/{device.pk}/change/"

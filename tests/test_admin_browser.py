@@ -11,6 +11,7 @@ from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
+from django_workos_vault.fields import stored_cell
 from django_workos_vault.masks import FULL
 from example_project.models import Organization, Patient
 
@@ -73,7 +74,7 @@ def test_listing_and_editing_a_patient(browser: Any, live_server: Any, patient: 
         "•••• 6789",
     )
     look(browser, "form")
-    before = {name: patient.__dict__[name].cell for name in ("ssn", "email", "notes")}
+    before = {name: stored_cell(patient, name) for name in ("ssn", "email", "notes")}
     browser.find_element(By.NAME, "email").send_keys("ada@new.example")
     browser.find_element(By.NAME, "_continue").click()
     WebDriverWait(browser, 10).until(lambda b: b.find_elements(By.CLASS_NAME, "success"))
@@ -81,7 +82,7 @@ def test_listing_and_editing_a_patient(browser: Any, live_server: Any, patient: 
 
     saved = Patient.objects.get()
     assert saved.email == "ada@new.example"
-    assert {name: saved.__dict__[name].cell for name in ("ssn", "notes")} == {
+    assert {name: stored_cell(saved, name) for name in ("ssn", "notes")} == {
         name: before[name] for name in ("ssn", "notes")
     }
 

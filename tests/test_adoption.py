@@ -11,6 +11,7 @@ from django.db import connection
 from django.db.migrations.state import ProjectState
 
 from django_workos_vault.exceptions import VaultError
+from django_workos_vault.fields import stored_cell
 from django_workos_vault.operations import EncryptColumn, VerifyEncryptedColumn
 from django_workos_vault.reencryption.adoption import ColumnsDiffer
 from tests.app.models import Citizen
@@ -51,11 +52,11 @@ def test_copy_begun_again_leaves_what_is_done() -> None:
     """A second run rewrites nothing that already agrees, so an interrupted one can simply be repeated."""
     plaintext_only("1", "2")
     run(encrypt())
-    cells = [c.__dict__["tax_id_sealed"].cell for c in Citizen.objects.order_by("pk")]
+    cells = [stored_cell(c, "tax_id_sealed") for c in Citizen.objects.order_by("pk")]
     plaintext_only("3")
     run(encrypt())
     loaded = Citizen.objects.order_by("pk")
-    assert [c.__dict__["tax_id_sealed"].cell for c in loaded][:2] == cells
+    assert [stored_cell(c, "tax_id_sealed") for c in loaded][:2] == cells
     assert [c.tax_id_sealed for c in loaded] == ["1", "2", "3"]
 
 

@@ -5,6 +5,7 @@ from django.core.exceptions import FieldError, ValidationError
 from django.db import IntegrityError, connection, transaction
 
 from django_workos_vault import envelope
+from django_workos_vault.fields import stored_cell
 from django_workos_vault.handler import vaults
 from tests.app.models import Voter
 
@@ -97,5 +98,5 @@ def test_combination_is_unique(voter: Voter) -> None:
 
 def test_neither_column_shows_alone(voter: Voter) -> None:
     """Rows with the same surname have unrelated digests."""
-    cells = [v.__dict__["surname"].cell for v in Voter._base_manager.all()]
+    cells = [stored_cell(v, "surname") for v in Voter._base_manager.all()]
     assert len({envelope.parse(cell).digests for cell in cells}) == 2

@@ -8,9 +8,9 @@ from django import forms
 from django.db import connection, models
 
 from django_workos_vault.admin import MaskedModelForm
-from django_workos_vault.fields import EncryptedCharField
+from django_workos_vault.fields import EncryptedCharField, stored_cell
 from django_workos_vault.fields.base import EncryptedFieldMixin
-from django_workos_vault.fields.sealed import Sealed
+from django_workos_vault.fields.sealed import Sealed, held_in
 from django_workos_vault.handler import vaults
 from tests.app.models import Person
 
@@ -23,14 +23,14 @@ PersonForm = forms.modelform_factory(Person, fields=FIELDS)
 def person() -> Person:
     """A person whose SSN cannot be opened, as it comes from the database."""
     person = Person.objects.create(ssn="123-45-6789", notes="hello", email="a@b.example")
-    cell = person.__dict__["ssn"].cell
+    cell = stored_cell(person, "ssn")
     with connection.cursor() as cursor:
         cursor.execute("UPDATE app_person SET ssn = %s", [cell[:-1] + bytes([cell[-1] ^ 1])])
     return Person.objects.get()
 
 
 def held(person: Person) -> Any:
-    return Person.objects.get(pk=person.pk).__dict__["ssn"]
+    return held_in(Person.objects.get(pk=person.pk), Person._meta.get_field("ssn"))
 
 
 def test_form_shows_what_can_be_opened(person: Person) -> None:

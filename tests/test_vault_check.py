@@ -15,6 +15,7 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test import override_settings
 
+from django_workos_vault.fields import stored_cell
 from django_workos_vault.handler import vaults
 from django_workos_vault.inspection.tracked_files import inspect_tracked_files
 from django_workos_vault.models import DataKeyRecord, IndexKeyRecord
@@ -64,7 +65,7 @@ def store(row: Any, cell: bytes) -> None:
 
 
 def cell_of(row: Any) -> bytes:
-    return bytes(type(row).objects.get(pk=row.pk).__dict__["ssn"].cell)
+    return bytes(stored_cell(type(row).objects.get(pk=row.pk), "ssn"))
 
 
 def test_a_sound_installation_passes() -> None:

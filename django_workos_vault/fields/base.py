@@ -11,7 +11,7 @@ from django.db import DataError
 from django.db.models import BinaryField, CharField, Field, Model, TextField
 
 from django_workos_vault.blind import Kind
-from django_workos_vault.cipher import Cipher
+from django_workos_vault.cipher import Cipher, Neighbours
 from django_workos_vault.exceptions import (
     MalformedEnvelope,
     WrongBinding,
@@ -31,7 +31,7 @@ from django_workos_vault.fields.rows import (
     refuse_foreign_upsert,
     row_values,
 )
-from django_workos_vault.fields.sealed import Sealed, SealedAttribute
+from django_workos_vault.fields.sealed import Sealed, SealedAttribute, held_in, opened
 from django_workos_vault.fields.unique import refuse_duplicate_in_serializer
 from django_workos_vault.fields.vaulted import VaultFieldMixin
 from django_workos_vault.handler import vaults
@@ -184,8 +184,8 @@ class EncryptedFieldMixin(PlaintextMixin, VaultFieldMixin, DigestsMixin):
         return self._encoded(value)
 
     def _encoded(self, value: Any) -> bytes | None:
-        if type(value) is Sealed:
-            value = value.open()
+        if type(value) is not str:
+            value = opened(value, self)
         try:
             if self.keeps_strings and type(value) is str:
                 return value.encode()
@@ -257,7 +257,8 @@ class EncryptedFieldMixin(PlaintextMixin, VaultFieldMixin, DigestsMixin):
             cell = self.cipher.seal(plaintext, self.static_context(), pad_to=self.block)
             sealed = Sealed(cell, self)
         else:
-            digests = self.front(self.get_prep_value(value), instance) if self.is_searchable else b""
+            prepared = self.get_prep_value(opened(value, self))
+            digests = self.front(prepared, instance) if self.is_searchable else b""
             sealed = self.of_row(self.seal_plaintext(plaintext, instance, digests), instance)
         sealed.remember(value, plaintext)
         return sealed
@@ -265,10 +266,10 @@ class EncryptedFieldMixin(PlaintextMixin, VaultFieldMixin, DigestsMixin):
     def of_row(self, cell: bytes, instance: Model | None) -> Sealed:
         """Return ``cell`` as the instance holds it, with what the row holds now."""
         row = row_values(self, instance) if self.remembers_row and instance is not None else None
-        return Sealed(cell, self, None, row)
+        return Sealed(cell, self, 0, row)
 
     def open_cell(
-        self, cell: bytes, neighbours: list[bytes] | None = None, row: tuple[Any, ...] | None = None
+        self, cell: bytes, neighbours: Neighbours | None = None, row: tuple[Any, ...] | None = None
     ) -> Any:
         """Return the Python value of a cell. Raises EnvelopeError or VaultError.
 
@@ -289,7 +290,7 @@ class EncryptedFieldMixin(PlaintextMixin, VaultFieldMixin, DigestsMixin):
         """Return the error for a cell that opens to something :meth:`decode` cannot read."""
         return MalformedEnvelope(f"The cell in {self} opens, but holds no value of a {self.plain_type}.")
 
-    def _open_bound(self, cell: bytes, neighbours: list[bytes] | None, row: tuple[Any, ...] | None) -> bytes:
+    def _open_bound(self, cell: bytes, neighbours: Neighbours | None, row: tuple[Any, ...] | None) -> bytes:
         if row is None:
             raise FieldError(
                 f"{self} is bound to its row, and values(), annotations and expressions have none. "
@@ -323,7 +324,7 @@ class EncryptedFieldMixin(PlaintextMixin, VaultFieldMixin, DigestsMixin):
         if add and not self.needs_only_the_value and (self.is_row_aware or self.compound_members):
             refuse_foreign_upsert(self)
         value = super().pre_save(model_instance, add)  # a cell that nobody touched comes as it is
-        held = model_instance.__dict__.get(self.attname)
+        held = held_in(model_instance, self)
         if type(held) is Sealed:
             touched = held.has_changed() or self.row_changed(held, model_instance)
             if self._is_cell_of_mine(held) and not touched and (value is held or held.holds(value)):

@@ -12,7 +12,7 @@ from django.db.models.sql import Query
 
 from django_workos_vault.blind import FULL_BITS, Kind
 from django_workos_vault.fields.columns import EncryptedCol
-from django_workos_vault.fields.sealed import Sealed
+from django_workos_vault.fields.sealed import opened
 from django_workos_vault.indexes import DigestAt
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class Term:
 
     def __init__(self, field: Any, value: Any) -> None:
         self._field = field
-        self._value = value.open() if type(value) is Sealed else value
+        self._value = opened(value, field)
 
     def digests(self, kind: Kind) -> list[bytes]:
         """Return the digests to look for in the index ``kind``."""

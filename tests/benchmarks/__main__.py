@@ -25,6 +25,7 @@ django.setup()
 
 from django.db import connection, transaction  # noqa: E402
 
+from django_workos_vault.fields import stored_cell  # noqa: E402
 from django_workos_vault.handler import vaults  # noqa: E402
 from tests.benchmarks.models import CONTENDERS, SEARCHED, Row, floor_digest  # noqa: E402
 
@@ -241,7 +242,7 @@ def _print_sizes(options: argparse.Namespace) -> None:
         print(
             f"* {name}: {stored:.0f} bytes stored in the three columns, {peak:.0f} bytes of memory a row read"
         )
-    cell = next(CONTENDERS["ours"].objects.all().iterator()).__dict__["ssn"].cell
+    cell = stored_cell(next(CONTENDERS["ours"].objects.all().iterator()), "ssn")
     print(f"* ours: {len(cell) - len(SSN)} bytes a cell, plus plaintext")
     before = vaults["default"].stats()
     vaults["default"].keyring.forget()
