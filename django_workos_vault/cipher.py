@@ -89,17 +89,14 @@ class Cipher:
         EnvelopeError that says what is wrong with the cell, a VaultError when its key cannot be unwrapped,
         DecryptionForbidden where opening is off.
         """
-        head, bare, digests = self._recent, cell, b""
-        if head is None or not cell.startswith(head.start):
-            front = envelope.digests_end(cell)
-            if front:
-                digests, bare = cell[1:front], cell[front:]
-            if head is None or not (front and bare.startswith(head.start)):
-                key = self._key_in_memory(bare[_COMMITMENT])
-                head = None if key is None else key.heads.get(self)
-                if head is None or not bare.startswith(head.start):
-                    return self._opened(cell, binding, neighbours)
-                self._recent = head
+        head = self._recent
+        if head is not None and cell.startswith(head.start):
+            bare, associated_data = cell, head.associated_data
+        else:
+            found = self._found(cell)
+            if found is None:
+                return self._opened(cell, binding, neighbours)
+            head, bare, associated_data = found
         key = head.key  # none once it was dropped from memory
         if (
             key is None
@@ -109,9 +106,6 @@ class Cipher:
             or len(bare) < head.text_at
         ):
             return self._opened(cell, binding, neighbours)
-        associated_data = head.associated_data
-        if digests:
-            associated_data = self._associated_data(head.flags, key, b"", digests)
         try:
             plaintext = key.aead.decrypt(bare[head.nonce], bare[head.text] + bare[head.tag], associated_data)
         except InvalidTag:
@@ -139,6 +133,21 @@ class Cipher:
         """
         if self._reference_flag and self.keyring.ledger.unsettled:
             self.keyring.ledger.secure(envelope.parse(cell).commitment, database)
+
+    def _found(self, cell: bytes) -> tuple[Head, bytes, bytes] | None:
+        """Return the head that ``cell`` begins with behind its digests, the rest, and the associated data."""
+        front = envelope.digests_end(cell)
+        bare, head = cell[front:], self._recent
+        if head is None or not bare.startswith(head.start):
+            key = self._key_in_memory(bare[_COMMITMENT])
+            head = None if key is None else key.heads.get(self)
+            if head is None or not bare.startswith(head.start):
+                return None
+            self._recent = head
+        key = head.key
+        if key is None or not front:
+            return head, bare, head.associated_data
+        return head, bare, self._associated_data(head.flags, key, digests=cell[1:front])
 
     def _opened(self, cell: bytes, binding: bytes, neighbours: Neighbours | None) -> bytes:
         check_opening_allowed(self.keyring.vault)

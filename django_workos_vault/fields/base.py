@@ -1,6 +1,6 @@
 """What every encrypted field has in common, as a mixin in front of a Django field class."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -174,6 +174,11 @@ class EncryptedFieldMixin(PlaintextMixin, VaultFieldMixin, DigestsMixin):
     def decode(self, plaintext: bytes) -> Any:
         """Return the Python value of :meth:`encode`'s bytes. Raises any exception when they are none."""
         return plaintext.decode()
+
+    @property
+    def decodes(self) -> Callable[[bytes], Any]:
+        """:meth:`decode`; for text, what it comes to without a call of Python code."""
+        return bytes.decode if type(self).decode is EncryptedFieldMixin.decode else self.decode
 
     @leaves_no_locals
     def encoded(self, value: Any) -> bytes | None:

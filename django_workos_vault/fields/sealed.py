@@ -171,16 +171,16 @@ class SealedAttribute(DeferredAttribute):
     def __get__(self, instance: Model | None, owner: Any = None) -> Any:
         if instance is None:
             return self
-        attname = self.attname
+        held, attname = instance.__dict__, self.attname
         try:
-            value = instance.__dict__[attname]
+            value = held[attname]
         except KeyError:
             super().__get__(instance, owner)  # loads a deferred field into __dict__
-            value = instance.__dict__[attname]
+            value = held[attname]
         if type(value) is not Sealed:
-            if not is_unread(value):
+            if type(value) is not tuple or not is_unread(value):
                 return value
-            value = held_in(instance, self.field)
+            value = held[attname] = Sealed(value[1], source_of(value, self.field), value[3])
         if id(sys._getframe(1).f_code) in MOVES_VALUES and not value.has_changed():
             return value
         if value.row is not None:
@@ -189,8 +189,10 @@ class SealedAttribute(DeferredAttribute):
 
     def __set__(self, instance: Model, value: Any) -> None:
         held, attname = instance.__dict__, self.attname
-        if attname in held and type(held[attname]) is Sealed and held[attname].holds(value):
-            return  # row.x = row.x leaves the cell alone
+        if attname in held:
+            sealed = held[attname]
+            if type(sealed) is Sealed and sealed._opened is value:
+                return  # row.x = row.x leaves the cell alone
         held[attname] = value
 
 
