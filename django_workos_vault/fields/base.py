@@ -31,7 +31,7 @@ from django_workos_vault.fields.rows import (
     refuse_foreign_upsert,
     row_values,
 )
-from django_workos_vault.fields.sealed import Sealed, SealedAttribute, held_in, opened
+from django_workos_vault.fields.sealed import Sealed, SealedAttribute, opened
 from django_workos_vault.fields.unique import refuse_duplicate_in_serializer
 from django_workos_vault.fields.vaulted import VaultFieldMixin
 from django_workos_vault.handler import vaults
@@ -259,8 +259,8 @@ class EncryptedFieldMixin(PlaintextMixin, VaultFieldMixin, DigestsMixin):
         if plaintext is None:
             return None
         if self.needs_only_the_value:
-            cell = self.cipher.seal(plaintext, self.static_context(), pad_to=self.block)
-            sealed = Sealed(cell, self)
+            context = self._own_context or self.static_context()
+            sealed = Sealed(self.cipher.seal(plaintext, context, pad_to=self.block), self)
         else:
             prepared = self.get_prep_value(opened(value, self))
             digests = self.front(prepared, instance) if self.is_searchable else b""
@@ -329,7 +329,7 @@ class EncryptedFieldMixin(PlaintextMixin, VaultFieldMixin, DigestsMixin):
         if add and not self.needs_only_the_value and (self.is_row_aware or self.compound_members):
             refuse_foreign_upsert(self)
         value = super().pre_save(model_instance, add)  # a cell that nobody touched comes as it is
-        held = held_in(model_instance, self)
+        held = model_instance.__dict__.get(self.attname)
         if type(held) is Sealed:
             touched = held.has_changed() or self.row_changed(held, model_instance)
             if self._is_cell_of_mine(held) and not touched and (value is held or held.holds(value)):
@@ -364,8 +364,9 @@ class EncryptedFieldMixin(PlaintextMixin, VaultFieldMixin, DigestsMixin):
         return None if value is None else self._parameter(value, connection)
 
     def _parameter(self, sealed: Sealed, connection: Any) -> Any:
-        self.cipher.secure(sealed.cell, connection.alias)
-        return connection.Database.Binary(sealed.cell)
+        cell = sealed.cell
+        self.cipher.secure(cell, connection.alias)
+        return connection.Database.Binary(cell)
 
     def _is_cell_of_mine(self, value: Any) -> bool:
         # A cell that a program carries over from another column would not open in this one.

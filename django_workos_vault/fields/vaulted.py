@@ -105,7 +105,7 @@ class VaultFieldMixin(_Field):
 
     def static_context(self) -> KeyContext:
         """Return the field's own key context, else its vault's."""
-        context = self._own_context or self.vault.key_context
+        context = self._own_context or vaults[self.vault_alias].key_context
         if context is None:
             raise InvalidVaultConfiguration(
                 f"{self} has no key_context and vault {self.vault_alias!r} has no KEY_CONTEXT. Give one."
