@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from django_workos_vault.emulator import RunningEmulator
+from django_workos_vault.fields import stored_cell
 from django_workos_vault.handler import vaults
 from tests.app.models import Organization, Patient, Person
 
@@ -154,7 +155,7 @@ def test_envelope(configure: Any) -> None:
         vaults["default"].keyring.forget()
         before = vaults["default"].stats()
         person = Person.objects.latest("pk")
-        sizes.append(len(person.__dict__["ssn"].cell))
+        sizes.append(len(stored_cell(person, "ssn")))
         assert person.ssn == "123-45-6789"
         assert changed(before)["requests"] == 1
     assert sizes[0] - sizes[1] > 200
