@@ -28,6 +28,7 @@ from django_workos_vault.ledger import Account, Ledger
 from django_workos_vault.loader import KeyLoader, Outcome
 from django_workos_vault.policy import Counters, DataKeyPolicy, KeyRingStats
 from django_workos_vault.records import KeyRecord, Registry
+from django_workos_vault.refusals import Refusals
 from django_workos_vault.singleflight import SingleFlight
 
 Ready = tuple[Account, LoadedKey]
@@ -61,7 +62,10 @@ class KeyRing:
     def _begin(self) -> None:
         """Start with no leases and nothing under way, in a new object or in a forked process."""
         self.counters.reset()
-        self.loader = KeyLoader(self.vault, self.backend, self.registry, self.cache, self.counters)
+        self._refusals = Refusals(self.policy.cache_size, self.clock)
+        self.loader = KeyLoader(
+            self.vault, self.backend, self.registry, self.cache, self._refusals, self.counters
+        )
         self.ledger = Ledger(self.registry, self.policy, self.clock, self.counters)
         self._never_unwraps: set[str] = set()
         self._flights: SingleFlight[str, Ready | Exception] = SingleFlight()
@@ -147,6 +151,7 @@ class KeyRing:
     def forget(self) -> None:
         """Drop every key from memory. The next use asks Vault again."""
         self.cache.clear()
+        self._refusals.clear()
         self._never_unwraps.clear()
         self.ledger = Ledger(self.registry, self.policy, self.clock, self.counters)
 

@@ -10,6 +10,8 @@ from django_workos_vault.backends.base import VaultBackend
 from django_workos_vault.envelope import Envelope
 from django_workos_vault.exceptions import (
     VaultError,
+    VaultNotFound,
+    VaultPermissionDenied,
     VaultRequestError,
     VaultUnavailable,
     WouldBlockEventLoop,
@@ -19,6 +21,7 @@ from django_workos_vault.keycache import KeyCache
 from django_workos_vault.keys import DataKey, LoadedKey
 from django_workos_vault.policy import Counters
 from django_workos_vault.records import Registry
+from django_workos_vault.refusals import Refusals
 from django_workos_vault.singleflight import SingleFlight
 
 logger = logging.getLogger("django_workos_vault")
@@ -35,12 +38,19 @@ class KeyLoader:
     """Unwraps the keys of one vault, each once however many threads and tasks need it."""
 
     def __init__(
-        self, vault: str, backend: VaultBackend, registry: Registry, cache: KeyCache, counters: Counters
+        self,
+        vault: str,
+        backend: VaultBackend,
+        registry: Registry,
+        cache: KeyCache,
+        refusals: Refusals,
+        counters: Counters,
     ) -> None:
         self._vault = vault
         self._backend = backend
         self._registry = registry
         self._cache = cache
+        self._refusals = refusals
         self.counters = counters
         # By commitment and blob: a changed blob must not fail for those who hold a sound one of the same key.
         self._flights: SingleFlight[tuple[bytes, bytes], Outcome] = SingleFlight()
@@ -48,8 +58,9 @@ class KeyLoader:
     def load(self, envelopes: Iterable[Envelope]) -> dict[bytes, Outcome]:
         """Return, by commitment, the keys of ``envelopes`` that are not in memory, or why there is none."""
         missing = self._missing(envelopes)
-        if not missing:
-            return {}
+        at_hand = self._at_hand(missing)
+        if len(at_hand) == len(missing):
+            return at_hand
         self.check_may_wait()
         inline, referred = _split(missing)
         return self._no_records(referred) | self.loaded(
@@ -63,7 +74,7 @@ class KeyLoader:
         outcomes = self._no_records(referred)
         if self._backend.answers_at_once:
             return outcomes | self.loaded(wrapped)
-        outcomes |= self._in_memory(wrapped)
+        outcomes |= self._at_hand(wrapped)
         while cold := [item for item in wrapped.items() if item[0] not in outcomes]:
             with self._flights.claim(cold) as claim:
                 blobs = [blob for _, blob in claim.mine]
@@ -74,7 +85,7 @@ class KeyLoader:
 
     def loaded(self, wrapped: Wrapped) -> dict[bytes, Outcome]:
         """Return the key of each commitment, from memory or by unwrapping its blob, or why there is none."""
-        outcomes = self._in_memory(wrapped)
+        outcomes = self._at_hand(wrapped)
         while cold := [item for item in wrapped.items() if item[0] not in outcomes]:
             with self._flights.claim(cold) as claim:
                 blobs = [blob for _, blob in claim.mine]
@@ -104,8 +115,12 @@ class KeyLoader:
                 missing.setdefault(envelope.commitment, envelope.key_reference)
         return missing
 
-    def _in_memory(self, names: Iterable[bytes]) -> dict[bytes, Outcome]:
-        return {name: key for name in names if (key := self._cache.fresh(name)) is not None}
+    def _at_hand(self, wrapped: Wrapped) -> dict[bytes, Outcome]:
+        """Return the keys in memory, and what Vault refused a moment ago."""
+        found = {
+            name: self._cache.fresh(name) or self._refusals.get((name, wrapped[name])) for name in wrapped
+        }
+        return {name: outcome for name, outcome in found.items() if outcome is not None}
 
     def _no_records(self, referred: Iterable[bytes]) -> dict[bytes, Outcome]:
         error = WrongKey("The registry has no record of the data key that this cell refers to.")
@@ -114,10 +129,14 @@ class KeyLoader:
     def _judged(
         self, asked: Iterable[tuple[bytes, bytes]], answers: Iterable[DataKey | VaultError]
     ) -> dict[tuple[bytes, bytes], Outcome]:
-        return {
+        judged = {
             (commitment, blob): self._judge(commitment, answer)
             for (commitment, blob), answer in zip(asked, answers, strict=True)
         }
+        for question, outcome in judged.items():
+            if isinstance(outcome, WrongKey | VaultPermissionDenied | VaultNotFound):
+                self._refusals.add(question, outcome)
+        return judged
 
     def _judge(self, commitment: bytes, answer: DataKey | VaultError) -> Outcome:
         if isinstance(answer, DataKey):
