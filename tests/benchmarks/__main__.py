@@ -48,15 +48,15 @@ AIMS = {
 
 def main() -> None:
     options = _options()
-    with _tables():
-        print(f"{_machine()}, {options.rows:,} rows, median of {options.repeats}.\n")
+    with tables():
+        print(f"{machine()}, {options.rows:,} rows, median of {options.repeats}.\n")
         _print_times(_measured(options))
         _print_sizes(options)
         if options.profile:
             _profile(options)
 
 
-def _machine() -> str:
+def machine() -> str:
     """Return what the times depend on, as one line."""
     if connection.vendor == "sqlite":
         database = f"SQLite {connection.Database.sqlite_version}"
@@ -88,7 +88,7 @@ def _options() -> argparse.Namespace:
 
 
 @contextmanager
-def _tables() -> Iterator[None]:
+def tables() -> Iterator[None]:
     name = connection.settings_dict["NAME"]
     connection.creation.create_test_db(verbosity=0, autoclobber=True)
     try:
@@ -97,7 +97,7 @@ def _tables() -> Iterator[None]:
         connection.creation.destroy_test_db(name, verbosity=0)
 
 
-def _new_rows(model: type[Row], count: int) -> list[Row]:
+def new_rows(model: type[Row], count: int) -> list[Row]:
     return [
         model(number=n, place="London", name=NAME, ssn=SSN, notes=NOTES)  # type: ignore[misc]
         for n in range(count)
@@ -121,7 +121,7 @@ def _workloads(options: argparse.Namespace) -> dict[str, tuple[int, Make]]:
 
     def bulk_create(model: type[Row]) -> Callable[[], Run]:
         def ready() -> Run:
-            new = _new_rows(model, rows // 4)  # anew, or a second run would find them sealed
+            new = new_rows(model, rows // 4)  # anew, or a second run would find them sealed
 
             def run() -> None:
                 with transaction.atomic():
@@ -170,7 +170,7 @@ def _measured(options: argparse.Namespace) -> dict[str, dict[str, float]]:
     """Return the median seconds per row of each workload and contender."""
     contenders = {name: m for name, m in CONTENDERS.items() if not options.only or name in options.only}
     for model in contenders.values():
-        model.objects.bulk_create(_new_rows(model, options.rows))
+        model.objects.bulk_create(new_rows(model, options.rows))
     times: dict[str, dict[str, float]] = {}
     for workload, (times_done, make) in _workloads(options).items():
         runs = {name: make(model) for name, model in contenders.items()}

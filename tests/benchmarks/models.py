@@ -50,10 +50,10 @@ class Row(models.Model):
         abstract = True
 
 
-def contender(name: str, field: Any) -> type[Row]:
+def contender(name: str, field: Any, **options: Any) -> type[Row]:
     """Return a model whose three text columns are made by ``field``."""
     columns = {column: field() for column in ("name", "ssn", "notes")}
-    meta = type("Meta", (), {"app_label": "benchmarks", "db_table": f"bench_{name}"})
+    meta = type("Meta", (), {"app_label": "benchmarks", "db_table": f"bench_{name}", **options})
     return type(name, (Row,), {"__module__": __name__, "Meta": meta, **columns})  # type: ignore[return-value]
 
 

@@ -1,0 +1,171 @@
+"""``python -m tests.benchmarks.steps``: where the time goes that ``python -m tests.benchmarks`` measures.
+
+Prints two Markdown tables: the steps of one value on its way in and out, each timed on its own over and over
+on one row; and what the parts of loading an unread row cost, each line with one part more.
+"""
+
+import argparse
+import gc
+import os
+import statistics
+import time
+import timeit
+from collections.abc import Callable
+from typing import Any
+
+os.environ["DJANGO_SETTINGS_MODULE"] = "tests.benchmarks.settings"
+
+import django
+
+django.setup()
+
+from django.db import connections, models  # noqa: E402
+from django.db.models.query_utils import DeferredAttribute  # noqa: E402
+
+from django_workos_vault.fields import stored_cell  # noqa: E402
+from django_workos_vault.fields.columns import opening_converter  # noqa: E402
+from django_workos_vault.fields.sealed import Sealed  # noqa: E402
+from django_workos_vault.fields.unread import UNREAD, keeping_converter  # noqa: E402
+from tests.benchmarks.__main__ import NAME, machine, new_rows, tables  # noqa: E402
+from tests.benchmarks.models import CONTENDERS, Row, contender  # noqa: E402
+
+
+class BytesField(models.BinaryField):  # type: ignore[type-arg]
+    """Our columns, read by the least that any converter costs."""
+
+    def from_db_value(self, value: Any, expression: Any, connection: Any) -> Any:
+        return value
+
+
+class SettingAttribute(DeferredAttribute):
+    """The least that an attribute costs which keeps its value for itself."""
+
+    def __set__(self, instance: models.Model, value: Any) -> None:
+        instance.__dict__[self.field.attname] = value
+
+
+class AttributeField(BytesField):
+    descriptor_class = SettingAttribute
+
+
+class TupleField(AttributeField):
+    def from_db_value(self, value: Any, expression: Any, connection: Any) -> Any:
+        return UNREAD, value, "label", 1
+
+
+class SealedField(AttributeField):
+    def from_db_value(self, value: Any, expression: Any, connection: Any) -> Any:
+        return Sealed(value, self)  # type: ignore[arg-type]
+
+
+def over_our_table(name: str, field: Any) -> type[Row]:
+    return contender(name, field, db_table=CONTENDERS["ours"]._meta.db_table, managed=False)
+
+
+LOADING = {
+    "identity, its own column": CONTENDERS["identity"],
+    "identity, our column": over_our_table("over_ours", BytesField),
+    "and an attribute with `__set__`": over_our_table("attribute", AttributeField),
+    "and a tuple for each cell": over_our_table("tuples", TupleField),
+    "and an object for each cell instead": over_our_table("objects", SealedField),
+    "ours": CONTENDERS["ours"],
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser("python -m tests.benchmarks.steps", description=__doc__)
+    parser.add_argument("--rows", type=int, default=20_000)
+    parser.add_argument("--repeats", type=int, default=15)
+    options = parser.parse_args()
+    with tables():
+        for model in (CONTENDERS["identity"], CONTENDERS["floor"], CONTENDERS["ours"]):
+            model.objects.bulk_create(new_rows(model, options.rows))
+        print(f"{machine()}, quietest of {options.repeats}.\n")
+        _print_steps(options.repeats)
+        print()
+        _print_loading(options.rows, options.repeats)
+
+
+def _print_steps(repeats: int) -> None:
+    connection = connections["default"]
+    floor, ours = (CONTENDERS[name]._meta.get_field("name") for name in ("floor", "ours"))
+    floor_row, row = (CONTENDERS[name].objects.all()[0] for name in ("floor", "ours"))
+    held, floor_held = row.__dict__, floor_row.__dict__
+    cell = stored_cell(row, "name")
+    cipher, context = ours.cipher, ours.static_context()  # type: ignore[union-attr]
+    plaintext = NAME.encode()
+    head = cipher.keyring.sealing_key(context).heads[cipher]
+    aead = head.key.aead
+    nonce, text, associated_data = cell[head.nonce], cell[head.text] + cell[head.tag], head.associated_data
+    text_alone = aead.encrypt(nonce, plaintext, None)
+    floor_cell = bytes(floor.get_db_prep_save(NAME, connection))
+    floor_opens, opens, keeps = floor.from_db_value, opening_converter(ours), keeping_converter(ours)  # type: ignore[arg-type,union-attr]
+
+    def assigned() -> Any:
+        held["name"] = NAME
+        return ours.get_db_prep_save(ours.pre_save(row, add=True), connection)
+
+    def floor_assigned() -> Any:
+        floor_held["name"] = NAME
+        return floor.get_db_prep_save(floor.pre_save(floor_row, add=True), connection)
+
+    def first_read() -> Any:
+        held["name"] = unread
+        return row.name  # type: ignore[attr-defined]
+
+    unread = keeps(cell, None, None)
+    steps: dict[str, tuple[Callable[[], Any] | None, Callable[[], Any]]] = {
+        "random nonce": (lambda: os.urandom(12), lambda: os.urandom(12)),
+        "AES-GCM, sealing": (
+            lambda: aead.encrypt(nonce, plaintext, None),
+            lambda: aead.encrypt(nonce, plaintext, associated_data),
+        ),
+        "`Cipher.seal`": (None, lambda: cipher.seal(plaintext, context)),
+        "from the instance to the parameter": (floor_assigned, assigned),
+        "AES-GCM, opening": (
+            lambda: aead.decrypt(nonce, text_alone, None),
+            lambda: aead.decrypt(nonce, text, associated_data),
+        ),
+        "`Cipher.open`": (None, lambda: cipher.open(cell)),
+        "from the column to the value": (
+            lambda: floor_opens(floor_cell, None, connection),
+            lambda: opens(cell, None, connection),
+        ),
+        "from the column into an instance": (None, lambda: keeps(cell, None, None)),
+        "first reading of the attribute": (None, first_read),
+    }
+    print("| one value, ns | floor | ours |\n| --- | ---: | ---: |")
+    for step, runs in steps.items():
+        print(
+            f"| {step} | " + " | ".join("" if run is None else _quietest(run, repeats) for run in runs) + " |"
+        )
+
+
+def _quietest(run: Callable[[], Any], repeats: int) -> str:
+    nothing = min(timeit.repeat(lambda: None, number=10_000, repeat=repeats))
+    taken = min(timeit.repeat(run, number=10_000, repeat=repeats))
+    return f"{(taken - nothing) / 10_000 * 1e9:,.0f}"
+
+
+def _print_loading(rows: int, repeats: int) -> None:
+    taken: dict[tuple[str, bool], list[float]] = {}
+    for _ in range(repeats):
+        for collecting in (True, False):
+            for name, model in LOADING.items():
+                gc.collect()
+                (gc.enable if collecting else gc.disable)()
+                started = time.perf_counter()
+                loaded = list(model.objects.all())
+                taken.setdefault((name, collecting), []).append((time.perf_counter() - started) / rows)
+                gc.enable()
+                del loaded
+    print("| a row that nobody reads, us | quietest | median | quietest without garbage collection |")
+    print("| --- | ---: | ---: | ---: |")
+    for name in LOADING:
+        with_gc, without = taken[name, True], taken[name, False]
+        figures = (min(with_gc), statistics.median(with_gc), min(without))
+        print(f"| {name} | " + " | ".join(f"{figure * 1e6:.1f}" for figure in figures) + " |")
+
+
+if __name__ == "__main__":
+    main()
