@@ -132,7 +132,8 @@ class Cipher:
         Raises WrongKey when that cannot be promised.
         """
         if self._reference_flag and self.keyring.ledger.unsettled:
-            self.keyring.ledger.secure(envelope.parse(cell).commitment, database)
+            front = envelope.digests_end(cell)
+            self.keyring.ledger.secure(cell[front + _COMMITMENT_AT : front + START_BYTES], database)
 
     def _found(self, cell: bytes) -> tuple[Head, bytes, bytes] | None:
         """Return the head that ``cell`` begins with behind its digests, the rest, and the associated data."""

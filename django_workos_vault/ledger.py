@@ -146,7 +146,7 @@ class Ledger:
         For cells that refer to the registry. Raises WrongKey when that cannot be promised.
         """
         account = self.unsettled.get(commitment)
-        if account is None:
+        if account is None or (account.stands() and account.commits_with(database)):
             return
         self.restore(account)
         if account.settled or account.commits_with(database):

@@ -62,7 +62,7 @@ def _cells(instances: Iterable[Model]) -> dict[Cipher, list[bytes]]:
     cells: dict[Cipher, list[bytes]] = {}
     for instance in instances:
         for field in instance._meta.concrete_fields:
-            held = held_in(instance, field)
+            held = held_in(instance, field) if hasattr(field, "label") else None
             if type(held) is Sealed:
                 cells.setdefault(held.field.cipher, []).append(held.cell)
     return cells

@@ -1,9 +1,9 @@
 """A stored cell that nobody has looked at since it was loaded: a plain tuple.
 
 Most cells of a page are never read. Python's garbage collector visits every object of a class of ours
-again and again, which took as long as the rest of loading it; a tuple of things that refer to nothing it
-lets go at its first visit. A cell becomes a :class:`~django_workos_vault.fields.sealed.Sealed` when it is
-first used.
+again and again, which took most of the time of loading it; a tuple of things that refer to nothing it lets
+go at its first visit. A cell becomes a :class:`~django_workos_vault.fields.sealed.Sealed` when it is first
+used.
 
 The tuple begins with ``Ellipsis``, which stays itself through copies and pickles, and which no form, fixture
 or JSON text can hold: input is never taken for a cell.
