@@ -1,6 +1,6 @@
 """Seal and open one value: key context, label and row binding in, bytes out."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from os import urandom
 
 from cryptography.exceptions import InvalidTag
@@ -15,10 +15,6 @@ from django_workos_vault.keys import COMMITMENT_BYTES, NONCE_BYTES, TAG_BYTES, H
 
 _COMMITMENT_AT = 3 + LABEL_ID_BYTES
 _COMMITMENT = slice(_COMMITMENT_AT, _COMMITMENT_AT + COMMITMENT_BYTES)
-#: Envelopes that begin with the same bytes up to here have the same label and the same data key.
-START_BYTES = _COMMITMENT.stop
-
-Neighbours = Callable[[], Iterable[bytes]]
 
 # Where AESGCM.encrypt() leaves them.
 _TEXT = slice(None, -TAG_BYTES)
@@ -81,11 +77,11 @@ class Cipher:
         sealed = key.aead.encrypt(nonce, plaintext, associated_data)
         return b"".join((start, nonce, sealed[_TAG], sealed[_TEXT]))
 
-    def open(self, cell: bytes, *, binding: bytes = b"", neighbours: Neighbours | None = None) -> bytes:
+    def open(self, cell: bytes, *, binding: bytes = b"", neighbours: list[bytes] | None = None) -> bytes:
         """Return the plaintext of ``cell``.
 
-        ``binding`` is what :meth:`seal` was given. ``neighbours`` gives cells likely to be opened next: it is
-        called when the key is not in memory, and their keys are unwrapped along with it. Raises an
+        ``binding`` is what :meth:`seal` was given. ``neighbours`` are cells likely to be opened next: when
+        the key is not in memory, theirs are unwrapped along with it, and the list is emptied. Raises an
         EnvelopeError that says what is wrong with the cell, a VaultError when its key cannot be unwrapped,
         DecryptionForbidden where opening is off.
         """
@@ -133,7 +129,7 @@ class Cipher:
         """
         if self._reference_flag and self.keyring.ledger.unsettled:
             front = envelope.digests_end(cell)
-            self.keyring.ledger.secure(cell[front + _COMMITMENT_AT : front + START_BYTES], database)
+            self.keyring.ledger.secure(cell[front:][_COMMITMENT], database)
 
     def _found(self, cell: bytes) -> tuple[Head, bytes, bytes] | None:
         """Return the head that ``cell`` begins with behind its digests, the rest, and the associated data."""
@@ -150,14 +146,14 @@ class Cipher:
             return head, bare, head.associated_data
         return head, bare, self._associated_data(head.flags, key, digests=cell[1:front])
 
-    def _opened(self, cell: bytes, binding: bytes, neighbours: Neighbours | None) -> bytes:
+    def _opened(self, cell: bytes, binding: bytes, neighbours: list[bytes] | None) -> bytes:
         check_opening_allowed(self.keyring.vault)
         try:
             parsed = envelope.parse(cell)
         except EnvelopeError as exc:
             raise type(exc)(f"The cell in {self.label} cannot be read: {exc}.") from None
         label = self._label_of(parsed)
-        key = self.keyring.opening_key(parsed, () if neighbours is None else _envelopes(neighbours))
+        key = self.keyring.opening_key(parsed, () if neighbours is None else _emptied(neighbours))
         if parsed.binding != binding:
             raise WrongBinding(f"The cell in {self.label} was sealed for another row.")
         associated_data = envelope.associated_data(
@@ -204,7 +200,7 @@ def readable(cells: Iterable[bytes]) -> Iterator[Envelope]:
     """Yield the first envelope of each data key among ``cells``, passing over what is no envelope."""
     seen = set()
     for cell in cells:
-        start = cell[:START_BYTES]
+        start = cell[: _COMMITMENT.stop]
         if start not in seen:
             seen.add(start)
             try:
@@ -213,8 +209,10 @@ def readable(cells: Iterable[bytes]) -> Iterator[Envelope]:
                 continue
 
 
-def _envelopes(neighbours: Neighbours) -> Iterator[Envelope]:
-    yield from readable(neighbours())
+def _emptied(neighbours: list[bytes]) -> Iterator[Envelope]:
+    cells = neighbours[:]
+    neighbours.clear()  # looked at once, or a page whose keys cannot be had would be searched for every cell
+    yield from readable(cells)
 
 
 def _pad(plaintext: bytes, block: int) -> bytes:

@@ -9,7 +9,7 @@ from django.db import connections, models, transaction
 from django_workos_vault.cipher import Cipher
 from django_workos_vault.fields.base import EncryptedFieldMixin
 from django_workos_vault.fields.rows import depends_on, refuse_partial_rebinding
-from django_workos_vault.fields.sealed import Sealed, held_in
+from django_workos_vault.fields.sealed import Sealed
 from django_workos_vault.traces import leaves_no_locals
 
 _Model = TypeVar("_Model", bound=models.Model)
@@ -91,7 +91,7 @@ class EncryptedQuerySet(models.QuerySet[_Model]):
         found = []
         for field in self._encrypted_fields():
             if not names or field.name in names:
-                held = (held_in(obj, field) for obj in self)
+                held = (obj.__dict__.get(field.attname) for obj in self)
                 found.append((field.cipher, [value.cell for value in held if type(value) is Sealed]))
         return found
 

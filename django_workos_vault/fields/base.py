@@ -1,17 +1,16 @@
 """What every encrypted field has in common, as a mixin in front of a Django field class."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from django.core.checks import CheckMessage
-from django.core.exceptions import FieldError, ValidationError
-from django.db import DataError
-from django.db.models import BinaryField, CharField, Field, Model, TextField
+from django.core.exceptions import FieldError
+from django.db.models import Field, Model
 
 from django_workos_vault.blind import Kind
-from django_workos_vault.cipher import Cipher, Neighbours
+from django_workos_vault.cipher import Cipher
 from django_workos_vault.exceptions import (
     MalformedEnvelope,
     WrongBinding,
@@ -20,25 +19,21 @@ from django_workos_vault.fields.checks import field_messages
 from django_workos_vault.fields.columns import EncryptedCol, opening_converter
 from django_workos_vault.fields.defaults import DefaultOf
 from django_workos_vault.fields.digests import DigestsMixin
-from django_workos_vault.fields.expressions import refuse_expression
+from django_workos_vault.fields.encoding import EncodingMixin
 from django_workos_vault.fields.index_checks import check_blind_indexes
 from django_workos_vault.fields.keys import contexts_of_batch
 from django_workos_vault.fields.lookups import lookup_class, refusal
 from django_workos_vault.fields.plaintext import PlaintextMixin
-from django_workos_vault.fields.rows import (
-    NOT_LOADED,
-    bindings,
-    refuse_foreign_upsert,
-    row_values,
-)
+from django_workos_vault.fields.rows import NOT_LOADED, bindings, row_values
 from django_workos_vault.fields.sealed import Sealed, SealedAttribute, opened
 from django_workos_vault.fields.unique import refuse_duplicate_in_serializer
 from django_workos_vault.fields.vaulted import VaultFieldMixin
+from django_workos_vault.fields.writing import WritingMixin
 from django_workos_vault.handler import vaults
-from django_workos_vault.traces import forget_locals, leaves_no_locals
+from django_workos_vault.traces import leaves_no_locals
 
 
-class EncryptedFieldMixin(PlaintextMixin, VaultFieldMixin, DigestsMixin):
+class EncryptedFieldMixin(WritingMixin, EncodingMixin, PlaintextMixin, VaultFieldMixin, DigestsMixin):
     """Seals a Django field's values into one binary column.
 
     Arguments beyond the Django field's own, all optional:
@@ -160,63 +155,6 @@ class EncryptedFieldMixin(PlaintextMixin, VaultFieldMixin, DigestsMixin):
             cipher = self._cipher = vaults[self.vault_alias].cipher(self.label, self.previous_labels)
         return cipher
 
-    #: Whether plaintexts of this type differ in length.
-    varies_in_length = True
-
-    def encode(self, value: Any) -> bytes:
-        """Return the bytes to seal for what :meth:`get_prep_value` made of a value.
-
-        Raises DataError when it is outside of what the column could hold, TypeError or ValueError when it is
-        no value of this type.
-        """
-        return str(value).encode()
-
-    def decode(self, plaintext: bytes) -> Any:
-        """Return the Python value of :meth:`encode`'s bytes. Raises any exception when they are none."""
-        return plaintext.decode()
-
-    @property
-    def decodes(self) -> Callable[[bytes], Any]:
-        """:meth:`decode`; for text, what it comes to without a call of Python code."""
-        return bytes.decode if type(self).decode is EncryptedFieldMixin.decode else self.decode
-
-    @leaves_no_locals
-    def encoded(self, value: Any) -> bytes | None:
-        """Return the bytes to seal for any value that the Django field takes, None where it stores NULL.
-
-        Raises what Django's field or the database would, without quoting the value: errors go to logs.
-        """
-        return self._encoded(value)
-
-    def _encoded(self, value: Any) -> bytes | None:
-        if type(value) is not str:
-            value = opened(value, self)
-        try:
-            if self.keeps_strings and type(value) is str:
-                return value.encode()
-            prepared = self.get_prep_value(value)
-            return None if prepared is None else self.encode(prepared)
-        except ValidationError as exc:
-            refused: Exception = ValidationError(f"{self} cannot hold this value.", code=exc.code)
-        except (ArithmeticError, DataError):
-            refused = DataError(f"{self} cannot hold this value: it is out of range.")
-        except (TypeError, ValueError) as exc:
-            kind = TypeError if isinstance(exc, TypeError) else ValueError
-            refused = kind(f"{self} cannot hold this {type(value).__name__}.")
-        raise refused
-
-    @cached_property
-    def keeps_strings(self) -> bool:
-        """Whether Django's own methods alone prepare a value, which leave a string as it is."""
-        if not isinstance(self, CharField | TextField):
-            return False
-        own = {Field, CharField, TextField, PlaintextMixin, EncryptedFieldMixin}
-        return all(
-            owner in own
-            for owner in type(self).__mro__
-            if not {"to_python", "get_prep_value", "encode"}.isdisjoint(vars(owner))
-        )
-
     @cached_property
     def is_searchable(self) -> bool:
         """Whether cells carry digests: of this field's blind indexes, or of compound ones it is part of."""
@@ -226,14 +164,6 @@ class EncryptedFieldMixin(PlaintextMixin, VaultFieldMixin, DigestsMixin):
     def needs_only_the_value(self) -> bool:
         """Whether a cell depends on nothing but its value: not on its row, and it carries no digests."""
         return not (self.remembers_row or self.is_searchable)
-
-    @cached_property
-    def block(self) -> int:
-        """The padding block in bytes, 0 for none: ``pad_to``, and no less than the longest choice needs."""
-        if not (self.varies_in_length and self.choices):
-            return self.pad_to
-        lengths = [len(self.encoded(choice) or b"") for choice, _ in self.flatchoices]
-        return max(self.pad_to, 1 + max(lengths, default=0))
 
     @leaves_no_locals
     def seal_value(self, value: Any, instance: Model | None = None) -> bytes:
@@ -262,7 +192,7 @@ class EncryptedFieldMixin(PlaintextMixin, VaultFieldMixin, DigestsMixin):
             context = self._own_context or self.static_context()
             sealed = Sealed(self.cipher.seal(plaintext, context, pad_to=self.block), self)
         else:
-            prepared = self.get_prep_value(opened(value, self))
+            prepared = self.get_prep_value(opened(value))
             digests = self.front(prepared, instance) if self.is_searchable else b""
             sealed = self.of_row(self.seal_plaintext(plaintext, instance, digests), instance)
         sealed.remember(value, plaintext)
@@ -271,10 +201,10 @@ class EncryptedFieldMixin(PlaintextMixin, VaultFieldMixin, DigestsMixin):
     def of_row(self, cell: bytes, instance: Model | None) -> Sealed:
         """Return ``cell`` as the instance holds it, with what the row holds now."""
         row = row_values(self, instance) if self.remembers_row and instance is not None else None
-        return Sealed(cell, self, 0, row)
+        return Sealed(cell, self, None, row)
 
     def open_cell(
-        self, cell: bytes, neighbours: Neighbours | None = None, row: tuple[Any, ...] | None = None
+        self, cell: bytes, neighbours: list[bytes] | None = None, row: tuple[Any, ...] | None = None
     ) -> Any:
         """Return the Python value of a cell. Raises EnvelopeError or VaultError.
 
@@ -283,7 +213,10 @@ class EncryptedFieldMixin(PlaintextMixin, VaultFieldMixin, DigestsMixin):
         if self.is_bound:
             plaintext = self._open_bound(cell, neighbours, row)
         else:
-            plaintext = self.cipher.open(cell, neighbours=neighbours)
+            cipher = self._cipher
+            if cipher is None or cipher.keyring.closed:
+                cipher = self.cipher
+            plaintext = cipher.open(cell, neighbours=neighbours)
         try:  # not suppress(), which takes as long as the rest: this runs for every value
             return self.decode(plaintext)
         except Exception:  # noqa: S110 -- whatever a field's class makes of a foreign plaintext, and quotes
@@ -295,7 +228,7 @@ class EncryptedFieldMixin(PlaintextMixin, VaultFieldMixin, DigestsMixin):
         """Return the error for a cell that opens to something :meth:`decode` cannot read."""
         return MalformedEnvelope(f"The cell in {self} opens, but holds no value of a {self.plain_type}.")
 
-    def _open_bound(self, cell: bytes, neighbours: Neighbours | None, row: tuple[Any, ...] | None) -> bytes:
+    def _open_bound(self, cell: bytes, neighbours: list[bytes] | None, row: tuple[Any, ...] | None) -> bytes:
         if row is None:
             raise FieldError(
                 f"{self} is bound to its row, and values(), annotations and expressions have none. "
@@ -317,73 +250,6 @@ class EncryptedFieldMixin(PlaintextMixin, VaultFieldMixin, DigestsMixin):
 
     def get_db_converters(self, connection: Any) -> list[Any]:
         return [opening_converter(self)]  # and nothing that a database does for the plain type
-
-    def pre_save(self, model_instance: Model, add: bool) -> Any:
-        try:  # leaves_no_locals, without the price of a wrapper: this runs for every value that is written
-            return self._cell_to_write(model_instance, add)
-        except Exception as exc:
-            forget_locals(exc)
-            raise
-
-    def _cell_to_write(self, model_instance: Model, add: bool) -> Any:
-        if add and not self.needs_only_the_value and (self.is_row_aware or self.compound_members):
-            refuse_foreign_upsert(self)
-        value = super().pre_save(model_instance, add)  # a cell that nobody touched comes as it is
-        held = model_instance.__dict__.get(self.attname)
-        if type(held) is Sealed:
-            touched = held.has_changed() or self.row_changed(held, model_instance)
-            if self._is_cell_of_mine(held) and not touched and (value is held or held.holds(value)):
-                return held
-            value = held.open() if value is held else value
-        if value is None or hasattr(value, "resolve_expression"):
-            return value
-        sealed = self.sealed(value, model_instance)
-        if sealed is not None:
-            model_instance.__dict__[self.attname] = sealed
-        return sealed
-
-    def get_db_prep_save(self, value: Any, connection: Any) -> Any:
-        try:  # as in pre_save()
-            if self._is_cell_of_mine(value):
-                return self._parameter(value, connection)
-            if not hasattr(value, "resolve_expression"):
-                return self.get_db_prep_value(value, connection)
-            refuse_expression(self, value)
-            return value
-        except Exception as exc:
-            forget_locals(exc)
-            del value
-            raise
-
-    @leaves_no_locals
-    def get_db_prep_value(self, value: Any, connection: Any, prepared: bool = False) -> Any:
-        if not self._is_cell_of_mine(value):
-            if value == b"" and not isinstance(self, BinaryField):
-                value = ""  # what the schema editor takes as the default of a blank binary column
-            value = self.sealed(value)
-        return None if value is None else self._parameter(value, connection)
-
-    def _parameter(self, sealed: Sealed, connection: Any) -> Any:
-        cell = sealed.cell
-        self.cipher.secure(cell, connection.alias)
-        return connection.Database.Binary(cell)
-
-    def _is_cell_of_mine(self, value: Any) -> bool:
-        # A cell that a program carries over from another column would not open in this one.
-        return type(value) is Sealed and (value.field is self or value.field.label == self.label)
-
-    def get_placeholder(self, value: Any, compiler: Any, connection: Any) -> str:
-        """Guard expressions on their way into the column, up to Django 6.0."""
-        if hasattr(value, "as_sql"):
-            refuse_expression(self, value)
-            return "%s"
-        return str(connection.ops.binary_placeholder_sql(value))
-
-    def get_placeholder_sql(self, value: Any, compiler: Any, connection: Any) -> tuple[str, Any]:
-        """Guard expressions on their way into the column, from Django 6.1."""
-        if hasattr(value, "as_sql"):
-            refuse_expression(self, value)
-        return connection.ops.binary_placeholder_sql(value, compiler)  # type: ignore[no-any-return]
 
     # Lookups
 

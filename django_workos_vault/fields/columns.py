@@ -7,7 +7,7 @@ from django.db.models.expressions import Col
 
 from django_workos_vault.cipher import Cipher
 from django_workos_vault.fields.misuse import refuse_misuse
-from django_workos_vault.fields.unread import as_bytes, keeping_converter
+from django_workos_vault.fields.sealed import NEIGHBOURS, UNOPENED, Sealed
 
 if TYPE_CHECKING:
     from django_workos_vault.fields.base import EncryptedFieldMixin
@@ -39,7 +39,7 @@ class EncryptedCol(Col):
 
     def get_db_converters(self, connection: Any) -> list[Converter]:
         if self._fills_instances:
-            return [keeping_converter(self.target)]
+            return [sealing_converter(self.target)]
         return super().get_db_converters(connection)
 
 
@@ -53,7 +53,7 @@ def opening_converter(field: "EncryptedFieldMixin") -> Converter:
         if cell is None:
             return None
         if type(cell) is not bytes:
-            cell = as_bytes(cell)
+            cell = _as_bytes(cell)
         if is_bound:
             return field.open_cell(cell)  # which has no row here, and says so
         if cipher is None or cipher.keyring.closed:
@@ -67,3 +67,34 @@ def opening_converter(field: "EncryptedFieldMixin") -> Converter:
         raise field.holds_no_value()
 
     return open_cell
+
+
+def sealing_converter(field: "EncryptedFieldMixin") -> Converter:
+    """Return a converter that wraps each cell in :class:`Sealed`, decrypting nothing."""
+    neighbours: list[bytes] = []
+    new = object.__new__
+
+    def seal(cell: Any, expression: Any, connection: Any) -> Any:
+        nonlocal neighbours
+        if cell is None:
+            return None
+        if type(cell) is not bytes:
+            cell = _as_bytes(cell)
+        if len(neighbours) >= NEIGHBOURS:
+            neighbours = []
+        neighbours.append(cell)
+        # What Sealed() does, at half the price: this runs for every cell of every row.
+        sealed = new(Sealed)
+        sealed.cell = cell
+        sealed.field = field
+        sealed.neighbours = neighbours
+        sealed.row = None
+        sealed._opened = UNOPENED
+        return sealed
+
+    return seal
+
+
+def _as_bytes(cell: Any) -> bytes:
+    # SQLite keeps a plain column's text or number as it was: no cell, and still not to be lost.
+    return bytes(cell) if isinstance(cell, memoryview | bytearray) else str(cell).encode()

@@ -12,7 +12,7 @@ from django_workos_vault import envelope
 from django_workos_vault.blind import Compound, Kind
 from django_workos_vault.envelope import DIGEST_BYTES
 from django_workos_vault.exceptions import EnvelopeError, WrongKey
-from django_workos_vault.fields.sealed import Sealed, held_in
+from django_workos_vault.fields.sealed import Sealed, opened
 from django_workos_vault.handler import Vault
 from django_workos_vault.traces import leaves_no_locals
 
@@ -174,7 +174,7 @@ class DigestsMixin(_Base):
             for name in self.compound_members
             if (written is None or name in written)
             and name in held_by_name
-            and type(held_in(instance, self.model._meta.get_field(name))) is not Sealed
+            and type(held_by_name[name]) is not Sealed
         ]
         if not assigned:
             return
@@ -183,12 +183,12 @@ class DigestsMixin(_Base):
                 f"{self} has a compound blind index with {', '.join(sorted(assigned))}: write it too, so "
                 "that the index is renewed."
             )
-        held = held_in(instance, self)
+        held = held_by_name[self.attname]
         if type(held) is Sealed:
             held_by_name[self.attname] = held.open()
 
     def _compound_digest(self, kind: Compound, values: list[Any]) -> bytes | None:
-        opened = [value.open() if type(value) is Sealed else value for value in values]
-        if None in opened:
+        values = [opened(value) for value in values]
+        if None in values:
             return None
-        return self.vault.digest(self.label, kind, self._compound_message(kind, opened))
+        return self.vault.digest(self.label, kind, self._compound_message(kind, values))

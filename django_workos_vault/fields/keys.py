@@ -12,8 +12,7 @@ from django.db.models.query import QuerySet
 from django_workos_vault.cipher import Cipher
 from django_workos_vault.context import KeyContext
 from django_workos_vault.exceptions import InvalidVaultConfiguration
-from django_workos_vault.fields.sealed import Sealed, held_in
-from django_workos_vault.fields.unread import NEIGHBOURS
+from django_workos_vault.fields.sealed import NEIGHBOURS, Sealed
 
 if TYPE_CHECKING:
     from django_workos_vault.fields.base import EncryptedFieldMixin
@@ -61,8 +60,7 @@ def _rows_of_bulk_create() -> list[Model]:
 def _cells(instances: Iterable[Model]) -> dict[Cipher, list[bytes]]:
     cells: dict[Cipher, list[bytes]] = {}
     for instance in instances:
-        for field in instance._meta.concrete_fields:
-            held = held_in(instance, field) if hasattr(field, "label") else None
+        for held in instance.__dict__.values():
             if type(held) is Sealed:
                 cells.setdefault(held.field.cipher, []).append(held.cell)
     return cells

@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy as _
 from django_workos_vault import masks
 from django_workos_vault.exceptions import EnvelopeError, VaultError
 from django_workos_vault.fields.forms import cells_are_to_stay_sealed, keep_cells
-from django_workos_vault.fields.sealed import Sealed, held_in
+from django_workos_vault.fields.sealed import Sealed
 from django_workos_vault.fields.serialization import (
     PREFIX,
     cell_to_text,
@@ -82,7 +82,7 @@ class PlaintextMixin(_Field):
         """Return what ``instance`` holds, opening nothing. What was deferred is loaded."""
         if self.attname not in instance.__dict__:
             instance.refresh_from_db(fields=[self.attname])
-        held = held_in(instance, self)
+        held = instance.__dict__[self.attname]
         if type(held) is Sealed:
             self.complete_row(held, instance)
         return held
@@ -142,7 +142,7 @@ class PlaintextMixin(_Field):
     @leaves_no_locals
     def load_serialized(self, instance: Model) -> None:
         """Turn a fixture's value on ``instance`` into a cell: its ciphertext, or its plaintext sealed."""
-        value = held_in(instance, self)
+        value = instance.__dict__.get(self.attname)
         if value is None or type(value) is Sealed:
             return
         cell = text_to_cell(value)

@@ -21,7 +21,6 @@ from django.utils.deconstruct import deconstructible
 
 from django_workos_vault.context import KeyContext, key_context
 from django_workos_vault.exceptions import InvalidVaultConfiguration
-from django_workos_vault.fields.sealed import held_in
 
 if TYPE_CHECKING:
     from django.db.models import Model
@@ -170,7 +169,7 @@ def refuse_partial_rebinding(instance: "Model", written: frozenset[str]) -> None
         if not getattr(field, "bind_to", ()) or field.name in written:
             continue
         moved = [column.name for column in bound_columns(field) if {column.name, column.attname} & written]  # type: ignore[arg-type]
-        held = held_in(instance, field)
+        held = instance.__dict__.get(field.attname)
         if moved and hasattr(held, "row") and field.row_changed(held, instance):  # type: ignore[attr-defined]
             raise FieldError(
                 f"{field} is bound to {', '.join(moved)}: write it too, so that it is sealed anew."
@@ -204,8 +203,12 @@ def refuse_foreign_upsert(field: "EncryptedFieldMixin") -> None:
 
 def _remember_rows(*, instance: "Model", **kwargs: Any) -> None:
     for field in instance._meta.concrete_fields:
-        held = held_in(instance, field) if getattr(field, "row_columns", None) else None
-        if held is not None and getattr(held, "row", instance) is None:
+        held = instance.__dict__.get(field.attname)
+        if (
+            held is not None
+            and getattr(held, "row", instance) is None
+            and getattr(field, "row_columns", None)
+        ):
             held.row = row_values(field, instance)  # type: ignore[arg-type]
 
 

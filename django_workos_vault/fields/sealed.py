@@ -15,8 +15,6 @@ from django.db.models.query import QuerySet
 from django.db.models.query_utils import DeferredAttribute
 from django.db.models.sql.compiler import SQLInsertCompiler
 
-from django_workos_vault.fields.unread import Page, is_unread, source_of, taken_from
-
 if TYPE_CHECKING:
     from django_workos_vault.fields.base import EncryptedFieldMixin
 
@@ -39,6 +37,9 @@ _IMMUTABLE = frozenset(
         UUID,
     )
 )
+
+#: Cells of one result set whose keys are unwrapped together when the first of them is opened.
+NEIGHBOURS = 1000
 
 
 def _code_of(function: Any) -> Iterator[CodeType]:
@@ -90,10 +91,10 @@ class Withheld:
 class Sealed(Withheld):
     """One stored cell of one instance. Opened at most once; pickled and copied as ciphertext.
 
-    ``page`` is that of the result set it was loaded with, whose other keys are fetched along with its own.
+    ``neighbours`` are cells of the same result set and column, whose keys are fetched along with this one's.
     """
 
-    __slots__ = ("_encoded", "_opened", "_page", "cell", "field", "row")
+    __slots__ = ("_encoded", "_opened", "cell", "field", "neighbours", "row")
 
     field: "EncryptedFieldMixin"
 
@@ -101,25 +102,23 @@ class Sealed(Withheld):
         self,
         cell: bytes,
         field: "EncryptedFieldMixin",
-        page: int | Page = 0,
+        neighbours: list[bytes] | None = None,
         row: tuple[Any, ...] | None = None,
     ) -> None:
         self.cell = cell
         self.field = field
-        self._page = page
+        self.neighbours = neighbours
         self.row = row
         self._opened = UNOPENED
 
     def open(self) -> Any:
         """Return the value. Raises EnvelopeError or VaultError when the cell cannot be opened."""
         if self._opened is UNOPENED:
-            value = self.field.open_cell(self.cell, self._neighbours, self.row)
+            value = self.field.open_cell(self.cell, self.neighbours, self.row)
             self._encoded = None if type(value) in _IMMUTABLE else self.field.encoded(value)
             self._opened = value
+            self.neighbours = None
         return self._opened
-
-    def _neighbours(self) -> list[bytes]:
-        return taken_from(self._page)
 
     def holds(self, value: Any) -> bool:
         """Whether ``value`` is the very object that this cell was opened to."""
@@ -142,7 +141,7 @@ class Sealed(Withheld):
     def __reduce__(self) -> tuple[Any, ...]:
         if self.has_changed():
             return _itself, (self._opened,)  # not saved yet, so there is no cell of it
-        return Sealed, (self.cell, self.field, 0, self.row)
+        return Sealed, (self.cell, self.field, None, self.row)
 
     def __copy__(self) -> "Sealed":
         return self
@@ -150,7 +149,7 @@ class Sealed(Withheld):
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
         if self.has_changed():
             return copy.deepcopy(self._opened, memo)
-        return Sealed(self.cell, self.field, 0, self.row)
+        return Sealed(self.cell, self.field, None, self.row)
 
 
 def _itself(value: Any) -> Any:
@@ -171,16 +170,14 @@ class SealedAttribute(DeferredAttribute):
     def __get__(self, instance: Model | None, owner: Any = None) -> Any:
         if instance is None:
             return self
-        held, attname = instance.__dict__, self.attname
+        attname = self.attname
         try:
-            value = held[attname]
+            value = instance.__dict__[attname]
         except KeyError:
             super().__get__(instance, owner)  # loads a deferred field into __dict__
-            value = held[attname]
+            value = instance.__dict__[attname]
         if type(value) is not Sealed:
-            if type(value) is not tuple or not is_unread(value):
-                return value
-            value = held[attname] = Sealed(value[1], source_of(value, self.field), value[3])
+            return value
         if id(sys._getframe(1).f_code) in MOVES_VALUES and not value.has_changed():
             return value
         if value.row is not None:
@@ -191,27 +188,13 @@ class SealedAttribute(DeferredAttribute):
         held, attname = instance.__dict__, self.attname
         if attname in held:
             sealed = held[attname]
-            if type(sealed) is Sealed and sealed._opened is value:
+            if type(sealed) is Sealed and sealed.holds(value):
                 return  # row.x = row.x leaves the cell alone
         held[attname] = value
 
 
-def held_in(instance: Model, field: Any) -> Any:
-    """Return what ``instance`` holds in ``field``: a Sealed for a stored cell, None for a deferred field."""
-    value = instance.__dict__.get(field.attname)
-    if type(value) is tuple:
-        value = instance.__dict__[field.attname] = as_sealed(value, field)
-    return value
-
-
-def as_sealed(value: Any, field: Any) -> Any:
-    """Return ``value``, given to ``field``, as a Sealed if it is a cell as it was loaded."""
-    return Sealed(value[1], source_of(value, field), value[3]) if is_unread(value) else value
-
-
-def opened(value: Any, field: Any) -> Any:
-    """Return the value of a cell that a program gives to ``field``, and any other value as it is."""
-    value = as_sealed(value, field)
+def opened(value: Any) -> Any:
+    """Return the value of a cell that a program gives to a field, and any other value as it is."""
     return value.open() if type(value) is Sealed else value
 
 
@@ -220,7 +203,7 @@ def stored_cell(instance: Model, field_name: str) -> bytes:
 
     Raises ValueError when the attribute is NULL or holds a value that was assigned and not saved yet.
     """
-    held = held_in(instance, instance._meta.get_field(field_name))
+    held = instance.__dict__.get(field_name)
     if type(held) is not Sealed:
         raise ValueError(f"{instance._meta.label}.{field_name} holds no stored cell.")
     return held.cell

@@ -35,7 +35,7 @@ class Term:
 
     def __init__(self, field: Any, value: Any) -> None:
         self._field = field
-        self._value = opened(value, field)
+        self._value = opened(value)
 
     def digests(self, kind: Kind) -> list[bytes]:
         """Return the digests to look for in the index ``kind``."""

@@ -9,7 +9,6 @@ from django.db.models import Field, Model, Q, QuerySet
 from django_workos_vault import cells
 from django_workos_vault.exceptions import EnvelopeError
 from django_workos_vault.fields.base import EncryptedFieldMixin
-from django_workos_vault.fields.sealed import held_in
 from django_workos_vault.reencryption.swap import still_holds
 
 PASSES = 5
@@ -89,7 +88,7 @@ class Adoption:
     def _swap(self, row: Model, to: Any) -> bool:
         unchanged = Q(pk=row.pk)
         unchanged &= self._still(row, self._plain.attname, getattr(row, self._plain.attname))
-        stored = held_in(row, self._encrypted)
+        stored = row.__dict__[self._encrypted.attname]
         same_cell: Any = Q(**{f"{self._encrypted.attname}__isnull": True})
         if stored is not None:
             same_cell = still_holds(self._encrypted, stored.cell)
