@@ -31,8 +31,8 @@ class Refusals:
 
     def add(self, asked: tuple[bytes, bytes], error: Refusal) -> None:
         """Remember that Vault refused ``asked``."""
-        while len(self._refused) >= self._size:
-            self._refused.pop(next(iter(self._refused)), None)
+        if len(self._refused) >= self._size:
+            self._refused.clear()
         self._refused[asked] = self._clock() + REMEMBERED, copy.copy(error)
 
     def clear(self) -> None:

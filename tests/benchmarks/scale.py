@@ -10,7 +10,7 @@ from datetime import timedelta
 from django_workos_vault.backends.limiter import REQUESTS, WINDOW
 
 CELL_BYTES, BLOB_BYTES, REFERENCE_BYTES = 73, 206, 72
-SEAL_SECONDS = 2.0e-6
+SEAL_SECONDS = 2.6e-6
 
 
 @dataclass(frozen=True)
