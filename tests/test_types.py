@@ -292,3 +292,33 @@ def test_a_postgresql_array_is_adapted() -> None:
     _, path, args, kwargs = field.deconstruct()
     assert path == "django_workos_vault.fields.encrypted_twin"
     assert type(encrypted_twin(*args, **kwargs)) is type(field)
+
+
+class _Stripped(EncryptedCharField):
+    def get_prep_value(self, value: Any) -> Any:
+        return super().get_prep_value(value).strip()
+
+
+class _Upper(models.CharField):  # type: ignore[type-arg]
+    def to_python(self, value: Any) -> Any:
+        return value.upper()
+
+
+class _Reversed(EncryptedTextField):
+    def encode(self, value: Any) -> bytes:
+        return bytes(reversed(super().encode(value)))
+
+
+@pytest.mark.parametrize(
+    ("field", "plaintext"),
+    [
+        (EncryptedCharField(max_length=9), b" ab"),
+        (EncryptedTextField(), b" ab"),
+        (_Stripped(max_length=9), b"ab"),
+        (encrypted(_Upper(max_length=9)), b" AB"),
+        (_Reversed(), b"ba "),
+    ],
+)
+def test_a_class_that_prepares_strings_itself_is_asked(field: Any, plaintext: bytes) -> None:
+    """The short way for strings is for Django's own classes, which would leave them as they are."""
+    assert standing_alone(field).encoded(" ab") == plaintext
