@@ -1,0 +1,47 @@
+"""The commands behind docs/speed.md and docs/scale.md still run."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+from django.db import connection
+
+from tests.benchmarks import simulation
+
+
+@pytest.mark.django_db
+def test_simulation_below_the_limit(capsys: pytest.CaptureFixture[str]) -> None:
+    """Sealing and a cold read take the requests and the bytes that the model gives."""
+    simulation.below_the_limit(organizations=3, rows_each=2)
+    printed = capsys.readouterr().out
+    assert "3 requests to seal (model 3), 3 to read cold" in printed
+    assert "279 bytes a cell (model 279)" in printed
+
+
+@pytest.mark.django_db
+def test_simulation_of_processes(capsys: pytest.CaptureFixture[str]) -> None:
+    """Processes that read cold keys at once open every value."""
+    simulation.cold_reads(processes=2, keys=3, share=0.5, deadline=15.0, each=0.0)
+    assert "6 (6)" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="elsewhere it would take the tests' own database")
+@pytest.mark.parametrize(
+    ("module", "options", "line"),
+    [
+        ("tests.benchmarks", ["--only", "identity", "floor", "ours"], "read touching none"),
+        ("tests.benchmarks.steps", [], "from the instance to the parameter"),
+    ],
+)
+def test_benchmarks_run(module: str, options: list[str], line: str) -> None:
+    """Each command prints its table."""
+    done = subprocess.run(
+        [sys.executable, "-m", module, "--rows", "20", "--repeats", "1", *options],
+        env={**os.environ, "VAULT_TEST_DATABASE": "sqlite"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert f"| {line} |" in done.stdout
