@@ -189,11 +189,12 @@ class EncryptedFieldMixin(WritingMixin, EncodingMixin, PlaintextMixin, VaultFiel
         if plaintext is None:
             return None
         if self.needs_only_the_value:
-            context = self._own_context or self.static_context()
-            sealed = Sealed(self.cipher.seal(plaintext, context, pad_to=self.block), self)
+            cell = self.cipher.seal(plaintext, self.static_context(), pad_to=self.block)
+            sealed = Sealed(cell, self)
         else:
-            prepared = self.get_prep_value(opened(value))
-            digests = self.front(prepared, instance) if self.is_searchable else b""
+            digests = b""
+            if self.is_searchable:
+                digests = self.front(self.get_prep_value(opened(value)), instance)
             sealed = self.of_row(self.seal_plaintext(plaintext, instance, digests), instance)
         sealed.remember(value, plaintext)
         return sealed
@@ -213,10 +214,7 @@ class EncryptedFieldMixin(WritingMixin, EncodingMixin, PlaintextMixin, VaultFiel
         if self.is_bound:
             plaintext = self._open_bound(cell, neighbours, row)
         else:
-            cipher = self._cipher
-            if cipher is None or cipher.keyring.closed:
-                cipher = self.cipher
-            plaintext = cipher.open(cell, neighbours=neighbours)
+            plaintext = self.cipher.open(cell, neighbours=neighbours)
         try:  # not suppress(), which takes as long as the rest: this runs for every value
             return self.decode(plaintext)
         except Exception:  # noqa: S110 -- whatever a field's class makes of a foreign plaintext, and quotes

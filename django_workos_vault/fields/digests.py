@@ -183,9 +183,7 @@ class DigestsMixin(_Base):
                 f"{self} has a compound blind index with {', '.join(sorted(assigned))}: write it too, so "
                 "that the index is renewed."
             )
-        held = held_by_name[self.attname]
-        if type(held) is Sealed:
-            held_by_name[self.attname] = held.open()
+        held_by_name[self.attname] = opened(held_by_name[self.attname])
 
     def _compound_digest(self, kind: Compound, values: list[Any]) -> bytes | None:
         values = [opened(value) for value in values]

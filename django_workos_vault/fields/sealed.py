@@ -186,10 +186,8 @@ class SealedAttribute(DeferredAttribute):
 
     def __set__(self, instance: Model, value: Any) -> None:
         held, attname = instance.__dict__, self.attname
-        if attname in held:
-            sealed = held[attname]
-            if type(sealed) is Sealed and sealed.holds(value):
-                return  # row.x = row.x leaves the cell alone
+        if attname in held and type(held[attname]) is Sealed and held[attname].holds(value):
+            return  # row.x = row.x leaves the cell alone
         held[attname] = value
 
 

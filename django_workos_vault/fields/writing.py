@@ -17,9 +17,6 @@ if TYPE_CHECKING:
         compound_members: tuple[str, ...]
 
         @property
-        def needs_only_the_value(self) -> bool: ...
-
-        @property
         def cipher(self) -> Cipher: ...
 
         def sealed(self, value: Any, instance: Model | None = None) -> Sealed | None: ...
@@ -39,7 +36,7 @@ class WritingMixin(_Field):
             raise
 
     def _cell_to_write(self, model_instance: Model, add: bool) -> Any:
-        if add and not self.needs_only_the_value and (self.is_row_aware or self.compound_members):
+        if add and (self.is_row_aware or self.compound_members):
             refuse_foreign_upsert(self)  # type: ignore[arg-type]
         value = super().pre_save(model_instance, add)  # a cell that nobody touched comes as it is
         held = model_instance.__dict__.get(self.attname)
@@ -77,9 +74,8 @@ class WritingMixin(_Field):
         return None if value is None else self._parameter(value, connection)
 
     def _parameter(self, sealed: Sealed, connection: Any) -> Any:
-        cell = sealed.cell
-        self.cipher.secure(cell, connection.alias)
-        return connection.Database.Binary(cell)
+        self.cipher.secure(sealed.cell, connection.alias)
+        return connection.Database.Binary(sealed.cell)
 
     def _is_cell_of_mine(self, value: Any) -> bool:
         # A cell that a program carries over from another column would not open in this one.
