@@ -476,6 +476,8 @@ class TestCommand:
             (["--api-key", "sk_prod_1"], "never a live one"),
             (["--fail", "7"], "fail"),
             (["--revoke", "org_1"], "name=value"),
+            (["--port", "65536"], "0 to 65535"),
+            (["--port", "http"], "0 to 65535"),
         ],
     )
     def test_it_refuses_what_is_unsafe_or_wrong(self, arguments, message):

@@ -23,7 +23,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1)")
-        parser.add_argument("--port", type=int, default=8200, help="port, 0 for a free one (8200)")
+        parser.add_argument("--port", type=_port, default=8200, help="port, 0 for a free one (8200)")
         parser.add_argument("--allow-remote", action="store_true", help="allow a --host that is not loopback")
         parser.add_argument(
             "--api-key",
@@ -88,6 +88,12 @@ def _vault(state: str | None) -> LocalVault:
     if state is None:
         return LocalVault(master_key=os.urandom(32), objects_file=":memory:")
     return LocalVault(key_file=f"{state}.key", objects_file=state)
+
+
+def _port(argument: str) -> int:
+    if not (argument.isdecimal() and int(argument) < 2**16):
+        raise ArgumentTypeError("takes a number from 0 to 65535")
+    return int(argument)
 
 
 def _context_item(argument: str) -> tuple[str, str]:
