@@ -26,7 +26,7 @@ from django_workos_vault.fields import stored_cell  # noqa: E402
 from django_workos_vault.fields.columns import opening_converter, sealing_converter  # noqa: E402
 from django_workos_vault.fields.sealed import Sealed  # noqa: E402
 from tests.benchmarks.__main__ import NAME, machine, new_rows, tables  # noqa: E402
-from tests.benchmarks.models import CONTENDERS, Row, contender  # noqa: E402
+from tests.benchmarks.models import CONTENDERS, SEARCHED, Row, contender, floor_digest  # noqa: E402
 
 
 class BytesField(models.BinaryField):  # type: ignore[type-arg]
@@ -92,6 +92,7 @@ def _print_steps(repeats: int) -> None:
     held, floor_held = row.__dict__, floor_row.__dict__
     cell = stored_cell(row, "name")
     cipher, context = ours.cipher, ours.static_context()  # type: ignore[union-attr]
+    floor_searched, searched = SEARCHED["floor"].objects.all(), SEARCHED["ours"].objects.all()
     plaintext = NAME.encode()
     head = cipher.keyring.sealing_key(context).heads[cipher]
     aead = head.key.aead
@@ -133,6 +134,10 @@ def _print_steps(repeats: int) -> None:
         ),
         "from the column into an instance": (None, lambda: keeps(cell, None, connection)),
         "and its attribute read": (None, first_read),
+        "a lookup, compiled": (
+            lambda: floor_searched.filter(digest=floor_digest("a@b.example")).query.sql_with_params(),
+            lambda: searched.filter(email="a@b.example").query.sql_with_params(),
+        ),
     }
     taken: dict[Callable[[], Any], float] = {}
     for _ in range(20 * repeats):  # in turns, so that a busy minute does not hit one step alone
