@@ -25,6 +25,7 @@ from django_workos_vault.fields import (
     encrypted,
     encrypted_twin,
 )
+from django_workos_vault.fields.encodings import Text
 from tests.app.everything import (
     EACH_TYPE,
     EACH_TYPE_AND_ONE_VALUE,
@@ -78,7 +79,7 @@ def test_none_is_null(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", [n for n in EACH_TYPE if not meta_field(n).varies_in_length or meta_field(n).choices]
+    "name", [n for n in EACH_TYPE if not meta_field(n).encoding.varies_in_length or meta_field(n).choices]
 )
 def test_cells_of_one_type_have_one_length(name: str) -> None:
     """Length tells nothing about a value of a type with a width, nor about a choice."""
@@ -88,7 +89,7 @@ def test_cells_of_one_type_have_one_length(name: str) -> None:
 
 def test_types_with_a_fixed_width() -> None:
     """The types that promise one length are those that the design names."""
-    assert {n for n in EACH_TYPE if not meta_field(n).varies_in_length} == {
+    assert {n for n in EACH_TYPE if not meta_field(n).encoding.varies_in_length} == {
         *("integer", "big", "small", "positive", "positive_big", "positive_small"),
         *("float", "decimal", "boolean", "date", "datetime", "time", "duration", "uuid", "ip"),
     }
@@ -304,9 +305,13 @@ class _Upper(models.CharField):  # type: ignore[type-arg]
         return value.upper()
 
 
-class _Reversed(EncryptedTextField):
+class _Backwards(Text):
     def encode(self, value: Any) -> bytes:
         return bytes(reversed(super().encode(value)))
+
+
+class _Reversed(EncryptedTextField):
+    encoding = _Backwards()  # type: ignore[assignment]
 
 
 @pytest.mark.parametrize(

@@ -1,42 +1,36 @@
 """Encrypted model fields. Each is the twin of a Django field and keeps its validation and forms."""
 
 from django_workos_vault.fields.adapted import encrypted, encrypted_twin
-from django_workos_vault.fields.dates import (
-    EncryptedDateField,
-    EncryptedDateTimeField,
-    EncryptedDurationField,
-    EncryptedTimeField,
-)
 from django_workos_vault.fields.defaults import DefaultOf
 from django_workos_vault.fields.keys import aload_keys, load_keys
 from django_workos_vault.fields.lifecycle import aobject_history, object_history
-from django_workos_vault.fields.numbers import (
-    EncryptedBigIntegerField,
-    EncryptedBooleanField,
-    EncryptedDecimalField,
-    EncryptedFloatField,
-    EncryptedIntegerField,
-    EncryptedPositiveBigIntegerField,
-    EncryptedPositiveIntegerField,
-    EncryptedPositiveSmallIntegerField,
-    EncryptedSmallIntegerField,
-)
 from django_workos_vault.fields.objects import VaultObjectField
 from django_workos_vault.fields.rows import FromRow
 from django_workos_vault.fields.sealed import stored_cell
 from django_workos_vault.fields.stored import ObjectReference, aload_objects
-from django_workos_vault.fields.structured import (
+from django_workos_vault.fields.twins import (
+    EncryptedBigIntegerField,
     EncryptedBinaryField,
-    EncryptedGenericIPAddressField,
-    EncryptedJSONField,
-    EncryptedUUIDField,
-)
-from django_workos_vault.fields.text import (
+    EncryptedBooleanField,
     EncryptedCharField,
+    EncryptedDateField,
+    EncryptedDateTimeField,
+    EncryptedDecimalField,
+    EncryptedDurationField,
     EncryptedEmailField,
+    EncryptedFloatField,
+    EncryptedGenericIPAddressField,
+    EncryptedIntegerField,
+    EncryptedJSONField,
+    EncryptedPositiveBigIntegerField,
+    EncryptedPositiveIntegerField,
+    EncryptedPositiveSmallIntegerField,
     EncryptedSlugField,
+    EncryptedSmallIntegerField,
     EncryptedTextField,
+    EncryptedTimeField,
     EncryptedURLField,
+    EncryptedUUIDField,
 )
 
 __all__ = [

@@ -1,94 +1,22 @@
 """``encrypted()``: a twin of any field that has none of its own."""
 
-from functools import cache
+from functools import cache, cached_property
 from inspect import Parameter, signature
-from types import SimpleNamespace
 from typing import Any
 
-from django.db import connection
-from django.db.models import AutoField, Field, FileField, GeneratedField, JSONField, Model
+from django.db.models import AutoField, Field, FileField, GeneratedField, Model
 from django.utils.module_loading import import_string
 
 from django_workos_vault.fields.base import EncryptedFieldMixin
-from django_workos_vault.fields.dates import DateEncoding, DateTimeEncoding, DurationEncoding, TimeEncoding
-from django_workos_vault.fields.numbers import (
-    BooleanEncoding,
-    DecimalEncoding,
-    FloatEncoding,
-    IntegerEncoding,
-)
+from django_workos_vault.fields.encodings import Encoding, Serialized, encoding_of_any
 from django_workos_vault.fields.serialization import dumps_cells
-from django_workos_vault.fields.structured import (
-    BinaryEncoding,
-    IPAddressEncoding,
-    JSONEncoding,
-    UUIDEncoding,
-)
-
-_OF_INTERNAL_TYPE: dict[str, type[EncryptedFieldMixin]] = {
-    **dict.fromkeys(
-        (
-            "IntegerField",
-            "BigIntegerField",
-            "SmallIntegerField",
-            "PositiveIntegerField",
-            "PositiveBigIntegerField",
-            "PositiveSmallIntegerField",
-        ),
-        IntegerEncoding,
-    ),
-    **dict.fromkeys(("CharField", "TextField", "SlugField", "FilePathField"), EncryptedFieldMixin),
-    "BinaryField": BinaryEncoding,
-    "BooleanField": BooleanEncoding,
-    "DateField": DateEncoding,
-    "DateTimeField": DateTimeEncoding,
-    "DecimalField": DecimalEncoding,
-    "DurationField": DurationEncoding,
-    "FloatField": FloatEncoding,
-    "GenericIPAddressField": IPAddressEncoding,
-    "JSONField": JSONEncoding,
-    "TimeField": TimeEncoding,
-    "UUIDField": UUIDEncoding,
-}
-
-
-class SerializedEncoding(EncryptedFieldMixin):
-    """What ``value_to_string()`` makes of a value, which ``to_python()`` understands.
-
-    Django asks that of every field for fixtures, so it holds for a field of any column type.
-    """
-
-    plain: Field
-
-    def get_prep_value(self, value: Any) -> Any:
-        return value
-
-    def encode(self, value: Any) -> bytes:
-        row: Any = SimpleNamespace(**{self.plain.attname: value})
-        return self.plain.value_to_string(row).encode()
-
-    def decode(self, plaintext: bytes) -> Any:
-        return self.plain.to_python(plaintext.decode())
-
-    def value_to_string(self, obj: Model) -> str:
-        if dumps_cells(self):
-            return super().value_to_string(obj)
-        return self.encode(getattr(obj, self.attname)).decode()
-
-
-class JSONTextEncoding(JSONEncoding):
-    """JSON for a field that parses it in a ``from_db_value()`` of its own."""
-
-    def decode(self, plaintext: bytes) -> Any:
-        return plaintext.decode()
 
 
 class AdaptedFieldMixin(EncryptedFieldMixin):
-    """What :func:`encrypted` puts in front of an encoding and a field class. ``plain`` is its field."""
+    """What :func:`encrypted` puts in front of a field class. ``plain`` is its field."""
 
-    plain: Field
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, plain: Field, **kwargs: Any) -> None:
+        self.plain = plain
         super().__init__(*args, **kwargs)
         self.__dict__.pop("from_db_value", None)  # ArrayField sets one on each field
 
@@ -96,10 +24,14 @@ class AdaptedFieldMixin(EncryptedFieldMixin):
         super().set_attributes_from_name(name)
         self.plain.set_attributes_from_name(name)
 
-    def decode(self, plaintext: bytes) -> Any:
-        value = super().decode(plaintext)
-        convert = None if isinstance(self, SerializedEncoding) else _own_converter(self.plain)
-        return value if convert is None else convert(value, None, connection)
+    @cached_property
+    def encoding(self) -> Encoding:
+        return encoding_of_any(self, self.plain)
+
+    def value_to_string(self, obj: Model) -> str:
+        if dumps_cells(self) or not isinstance(self.encoding, Serialized):
+            return super().value_to_string(obj)
+        return self.encoding.encode(getattr(obj, self.attname)).decode()
 
     def deconstruct(self) -> Any:
         name, _, args, kwargs = super().deconstruct()
@@ -123,9 +55,7 @@ def encrypted(field: Field, **options: Any) -> Field:
         raise TypeError(f"encrypted() cannot take a {type(field).__name__}; see docs/fields.md.")
     _, _, args, kwargs = field.deconstruct()
     plain: Any = type(field)
-    encoding: Any = _encoding(field)
-    twin: AdaptedFieldMixin = _twin_class(plain, encoding)(*args, **kwargs, **options)
-    twin.plain = field
+    twin: Field = _twin_class(plain)(*args, plain=field, **kwargs, **options)
     return twin
 
 
@@ -144,21 +74,5 @@ _OPTIONS = frozenset(
 
 
 @cache
-def _twin_class(plain: Any, encoding: Any) -> Any:
-    return type(f"Encrypted{plain.__name__}", (AdaptedFieldMixin, encoding, plain), {})
-
-
-def _encoding(field: Field) -> type[EncryptedFieldMixin]:
-    if type(field).db_type is not Field.db_type:
-        return SerializedEncoding
-    encoding = _OF_INTERNAL_TYPE.get(field.get_internal_type(), SerializedEncoding)
-    if encoding is JSONEncoding and _own_converter(field) is not None:
-        return JSONTextEncoding
-    return encoding
-
-
-def _own_converter(plain: Field) -> Any:
-    """Return what ``plain`` makes of a column's value, unless our JSON encoding does the same."""
-    converter = getattr(plain, "from_db_value", None)
-    is_json = getattr(converter, "__func__", None) is getattr(JSONField, "from_db_value", None)
-    return None if is_json else converter
+def _twin_class(plain: Any) -> Any:
+    return type(f"Encrypted{plain.__name__}", (AdaptedFieldMixin, plain), {})

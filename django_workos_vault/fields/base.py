@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.core.checks import CheckMessage
 from django.core.exceptions import FieldError
-from django.db.models import Field, Model
+from django.db.models import Field, IntegerField, Model
 
 from django_workos_vault.blind import Kind
 from django_workos_vault.cipher import Cipher
@@ -20,6 +20,8 @@ from django_workos_vault.fields.columns import EncryptedCol, opening_converter
 from django_workos_vault.fields.defaults import DefaultOf
 from django_workos_vault.fields.digests import DigestsMixin
 from django_workos_vault.fields.encoding import EncodingMixin
+from django_workos_vault.fields.encodings import Encoding, Integer, encoding_of
+from django_workos_vault.fields.encodings.numbers import with_bounds
 from django_workos_vault.fields.index_checks import check_blind_indexes
 from django_workos_vault.fields.keys import contexts_of_batch
 from django_workos_vault.fields.lookups import lookup_class, refusal
@@ -118,6 +120,11 @@ class EncryptedFieldMixin(WritingMixin, EncodingMixin, PlaintextMixin, VaultFiel
 
     # The column
 
+    @cached_property
+    def encoding(self) -> Encoding:
+        """What turns a value into the bytes to seal, and back."""
+        return encoding_of(self)
+
     @property
     def plain_type(self) -> str:
         """The internal type of the Django field that this is the twin of."""
@@ -125,6 +132,22 @@ class EncryptedFieldMixin(WritingMixin, EncodingMixin, PlaintextMixin, VaultFiel
 
     def get_internal_type(self) -> str:
         return "BinaryField"
+
+    def encode(self, value: Any) -> bytes:
+        """Return the bytes to seal for what :meth:`get_prep_value` made of a value."""
+        return self.encoding.encode(value)
+
+    @cached_property
+    def validators(self) -> list[Any]:
+        if not (isinstance(self, IntegerField) and isinstance(self.encoding, Integer)):
+            return super().validators
+        return with_bounds(super(IntegerField, self).validators, *self.encoding.bounds)
+
+    def get_prep_value(self, value: Any) -> Any:
+        return self.encoding.prepare(value, super().get_prep_value)
+
+    def _check_supported(self, databases: Any) -> list[CheckMessage]:
+        return []  # what JSONField asks: the database need not know JSON
 
     def db_type(self, connection: Any) -> str:
         return str(connection.data_types["BinaryField"])
@@ -174,7 +197,7 @@ class EncryptedFieldMixin(WritingMixin, EncodingMixin, PlaintextMixin, VaultFiel
         return sealed.cell
 
     def seal_plaintext(self, plaintext: bytes, instance: Model | None = None, digests: bytes = b"") -> bytes:
-        """Return :meth:`encode`'s bytes as a cell. ``instance`` is their row, if at hand."""
+        """Return an encoded value as a cell. ``instance`` is their row, if at hand."""
         context = self.context_for(instance)
         if instance is not None and self.is_row_aware and not self.vault.keyring.is_ready(context):
             self.vault.keyring.prepare(contexts_of_batch(self, instance))
@@ -216,14 +239,14 @@ class EncryptedFieldMixin(WritingMixin, EncodingMixin, PlaintextMixin, VaultFiel
         else:
             plaintext = self.cipher.open(cell, neighbours=neighbours)
         try:  # not suppress(), which takes as long as the rest: this runs for every value
-            return self.decode(plaintext)
+            return self.encoding.decode(plaintext)
         except Exception:  # noqa: S110 -- whatever a field's class makes of a foreign plaintext, and quotes
             pass
         del plaintext
         raise self.holds_no_value()
 
     def holds_no_value(self) -> MalformedEnvelope:
-        """Return the error for a cell that opens to something :meth:`decode` cannot read."""
+        """Return the error for a cell that opens to something that is no value."""
         return MalformedEnvelope(f"The cell in {self} opens, but holds no value of a {self.plain_type}.")
 
     def _open_bound(self, cell: bytes, neighbours: list[bytes] | None, row: tuple[Any, ...] | None) -> bytes:

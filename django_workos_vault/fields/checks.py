@@ -89,7 +89,7 @@ def mask(field: "VaultFieldMixin") -> Iterator[CheckMessage]:
 def _padding(field: "EncryptedFieldMixin") -> Iterator[CheckMessage]:
     if type(field.pad_to) is not int or field.pad_to < 0:
         problem = "pad_to must be a number of bytes."
-    elif field.pad_to and not field.varies_in_length:
+    elif field.pad_to and not field.encoding.varies_in_length:
         problem = "pad_to has no effect: all values of this type have the same length."
     else:
         return

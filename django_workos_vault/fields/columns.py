@@ -46,7 +46,7 @@ class EncryptedCol(Col):
 def opening_converter(field: "EncryptedFieldMixin") -> Converter:
     """Return a converter that opens each cell, what it needs at hand: it runs for every cell of every row."""
     cipher: Cipher | None = None
-    decode, is_bound = field.decodes, field.is_bound
+    decode, is_bound = field.encoding.decode, field.is_bound
 
     def open_cell(cell: Any, expression: Any, connection: Any) -> Any:
         nonlocal cipher

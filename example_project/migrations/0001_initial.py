@@ -4,7 +4,6 @@ import django.db.models.deletion
 from django.db import migrations, models
 
 import django_workos_vault.fields
-import django_workos_vault.fields.text
 
 
 class Migration(migrations.Migration):
@@ -41,7 +40,7 @@ class Migration(migrations.Migration):
                 ("name", models.CharField(max_length=100)),
                 (
                     "ssn",
-                    django_workos_vault.fields.text.EncryptedCharField(
+                    django_workos_vault.fields.EncryptedCharField(
                         key_context={
                             "organization_id": django_workos_vault.fields.FromRow("organization.workos_id")
                         },
@@ -52,7 +51,7 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "email",
-                    django_workos_vault.fields.text.EncryptedEmailField(
+                    django_workos_vault.fields.EncryptedEmailField(
                         blank=True,
                         key_context={
                             "organization_id": django_workos_vault.fields.FromRow("organization.workos_id")
@@ -63,7 +62,7 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "notes",
-                    django_workos_vault.fields.text.EncryptedTextField(
+                    django_workos_vault.fields.EncryptedTextField(
                         blank=True,
                         key_context={
                             "organization_id": django_workos_vault.fields.FromRow("organization.workos_id")

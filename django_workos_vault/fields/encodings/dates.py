@@ -1,22 +1,21 @@
-"""Encrypted dates and times. Every value of a type is sealed in the same number of bytes."""
+"""Dates and times. Every value of a type is sealed in the same number of bytes."""
 
 import datetime as dt
 import warnings
 from typing import Any
 
-from django.db import models
 from django.utils import timezone
 
 from django_workos_vault import conf
-from django_workos_vault.fields.base import EncryptedFieldMixin
-from django_workos_vault.fields.numbers import integer_from
+from django_workos_vault.fields.encodings.base import Encoding, Prepare
+from django_workos_vault.fields.encodings.numbers import integer_from
 
 _EPOCH = dt.datetime(1970, 1, 1)
 _MICROSECOND = dt.timedelta(microseconds=1)
 _NAIVE, _AWARE = b"\x00", b"\x01"
 
 
-class DateEncoding(EncryptedFieldMixin):
+class Date(Encoding):
     """The proleptic Gregorian ordinal (``date.toordinal()``), four bytes."""
 
     varies_in_length = False
@@ -28,7 +27,7 @@ class DateEncoding(EncryptedFieldMixin):
         return dt.date.fromordinal(integer_from(plaintext, 4))
 
 
-class TimeEncoding(EncryptedFieldMixin):
+class Time(Encoding):
     """Microseconds since midnight, eight bytes. Times have no zone, as in Django's columns."""
 
     varies_in_length = False
@@ -46,7 +45,7 @@ class TimeEncoding(EncryptedFieldMixin):
         return moment.time()
 
 
-class DateTimeEncoding(EncryptedFieldMixin):
+class DateTime(Encoding):
     """One byte that tells aware from naive, then microseconds since 1970 in eight; aware ones in UTC.
 
     With ``USE_TZ`` a naive value is taken for one in the default time zone, with Django's warning, and UTC
@@ -55,19 +54,22 @@ class DateTimeEncoding(EncryptedFieldMixin):
 
     varies_in_length = False
 
-    def get_prep_value(self, value: Any) -> Any:
+    def __init__(self, field: Any) -> None:
+        self._field = field
+
+    def prepare(self, value: Any, prepare: Prepare) -> Any:
         if isinstance(value, dt.date) and not isinstance(value, dt.datetime):
             value = dt.datetime(value.year, value.month, value.day)
-        value = self.to_python(value)
+        value = self._field.to_python(value)
         if value is not None and conf.uses_time_zones() and timezone.is_naive(value):
             # Django's own warning quotes the value.
             warnings.warn(
-                f"DateTimeField {self} received a naive datetime while time zone support is active.",
+                f"DateTimeField {self._field} received a naive datetime while time zone support is active.",
                 RuntimeWarning,
                 stacklevel=2,
             )
             value = timezone.make_aware(value, timezone.get_default_timezone())
-        return super().get_prep_value(value)
+        return prepare(value)
 
     def encode(self, value: dt.datetime) -> bytes:
         kind = _NAIVE
@@ -85,30 +87,19 @@ class DateTimeEncoding(EncryptedFieldMixin):
         return timezone.make_naive(value.replace(tzinfo=dt.UTC)) if aware else value
 
 
-class DurationEncoding(EncryptedFieldMixin):
+class Duration(Encoding):
     """Microseconds, nine bytes: more than the longest ``timedelta`` needs."""
 
     varies_in_length = False
 
+    def __init__(self, to_python: Prepare) -> None:
+        self._to_python = to_python
+
+    def prepare(self, value: Any, prepare: Prepare) -> Any:
+        return self._to_python(prepare(value))
+
     def encode(self, value: dt.timedelta) -> bytes:
-        microseconds: int = self.to_python(value) // _MICROSECOND
-        return microseconds.to_bytes(9, signed=True)
+        return (value // _MICROSECOND).to_bytes(9, signed=True)
 
     def decode(self, plaintext: bytes) -> Any:
         return integer_from(plaintext, 9) * _MICROSECOND
-
-
-class EncryptedDateField(DateEncoding, models.DateField):
-    """Encrypted twin of :class:`django.db.models.DateField`."""
-
-
-class EncryptedTimeField(TimeEncoding, models.TimeField):
-    """Encrypted twin of :class:`django.db.models.TimeField`."""
-
-
-class EncryptedDateTimeField(DateTimeEncoding, models.DateTimeField):
-    """Encrypted twin of :class:`django.db.models.DateTimeField`."""
-
-
-class EncryptedDurationField(DurationEncoding, models.DurationField):
-    """Encrypted twin of :class:`django.db.models.DurationField`."""
