@@ -14,13 +14,16 @@ import weakref
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import datetime
 from threading import get_ident
 from typing import Any, TypeVar
 
 from asgiref.sync import sync_to_async
 from django.db import IntegrityError, connections, models, router, transaction
 from django.db.models import F, OuterRef, Subquery
+from django.utils import timezone
 
+from django_workos_vault import conf
 from django_workos_vault.context import KeyContext
 from django_workos_vault.index_keys import RootKeyRecord
 from django_workos_vault.models import DataKeyRecord, IndexKeyRecord
@@ -118,7 +121,7 @@ class DatabaseRegistry:
                 proof=record.proof.hex(),
                 key_id=record.key_id,
                 wrapped=record.wrapped,
-                created_at=record.created_at,
+                created_at=_as_stored(record.created_at),
                 messages=messages,
             )
 
@@ -202,6 +205,16 @@ def _portions(values: list[str]) -> Iterable[list[str]]:
         yield values[start : start + _AT_ONCE]
 
 
+def _as_stored(moment: datetime) -> datetime:
+    """Return an aware ``moment`` as Django's columns take it: without ``USE_TZ`` they hold local times."""
+    return moment if conf.uses_time_zones() else timezone.make_naive(moment, timezone.get_default_timezone())
+
+
+def _moment(stored: datetime) -> datetime:
+    local = timezone.is_naive(stored)
+    return timezone.make_aware(stored, timezone.get_default_timezone()) if local else stored
+
+
 def key_record(row: DataKeyRecord) -> KeyRecord:
     """Return what the key ring wants to know of ``row``. Raises ValueError when it is not hexadecimal."""
     return KeyRecord(
@@ -209,7 +222,7 @@ def key_record(row: DataKeyRecord) -> KeyRecord:
         proof=bytes.fromhex(row.proof),
         key_id=row.key_id,
         wrapped=bytes(row.wrapped),
-        created_at=row.created_at,
+        created_at=_moment(row.created_at),
         generation=row.generation,
         messages=row.messages,
     )

@@ -4,6 +4,7 @@
 A server is looked for on 127.0.0.1, or where its own clients' variables point: ``PGHOST``, ``PGPORT``,
 ``PGUSER``, ``PGPASSWORD``; ``MYSQL_HOST``, ``MYSQL_TCP_PORT``, ``MYSQL_USER``, ``MYSQL_PWD``.
 ``VAULT_TEST_DATABASE_NAME`` names the database to create there, so that two runs can share a server.
+``VAULT_TEST_USE_TZ=0`` runs everything as a project without time zones does.
 """
 
 import atexit
@@ -106,7 +107,7 @@ TEMPLATES = [
 ROOT_URLCONF = "tests.urls"
 STATIC_URL = "static/"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
-USE_TZ = True
+USE_TZ = os.environ.get("VAULT_TEST_USE_TZ", "1") == "1"
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 SILENCED_SYSTEM_CHECKS = ["django_workos_vault.E011"]  # a LocalVault, and DEBUG is off under test

@@ -247,7 +247,7 @@ def test_decimals_are_rounded_to_their_places() -> None:
 def test_a_naive_datetime_warns_and_is_taken_for_local_time() -> None:
     """With USE_TZ a naive value means the default time zone; the warning does not quote it."""
     naive = dt.datetime(2026, 7, 1, 12)
-    with override_settings(TIME_ZONE="Europe/Vienna"):
+    with override_settings(USE_TZ=True, TIME_ZONE="Europe/Vienna"):
         with pytest.warns(RuntimeWarning, match="received a naive datetime") as caught:
             Everything.objects.create(datetime=naive)
         assert "2026" not in str(caught[0].message)
@@ -257,7 +257,8 @@ def test_a_naive_datetime_warns_and_is_taken_for_local_time() -> None:
 def test_without_time_zones_datetimes_are_naive() -> None:
     """Without USE_TZ naive values come back as they were, and aware ones are refused."""
     field = standing_alone(EncryptedDateTimeField())
-    aware_cell = field.sealed(dt.datetime(2026, 7, 1, 12, tzinfo=dt.UTC)).cell
+    with override_settings(USE_TZ=True):
+        aware_cell = field.sealed(dt.datetime(2026, 7, 1, 12, tzinfo=dt.UTC)).cell
     with override_settings(USE_TZ=False, TIME_ZONE="Europe/Vienna"):
         naive = dt.datetime(2026, 7, 1, 12)
         naive_cell = field.sealed(naive).cell
@@ -265,7 +266,9 @@ def test_without_time_zones_datetimes_are_naive() -> None:
         assert field.open_cell(aware_cell) == dt.datetime(2026, 7, 1, 14)
         with pytest.raises(ValueError, match="cannot hold this datetime"):
             field.sealed(dt.datetime(2026, 7, 1, 12, tzinfo=dt.UTC))
-    assert field.open_cell(naive_cell) == timezone.make_aware(naive)
+    with override_settings(USE_TZ=True), timezone.override("Asia/Tokyo"):
+        expected = timezone.make_aware(naive, timezone.get_default_timezone())
+        assert field.open_cell(naive_cell) == expected
 
 
 def test_only_fields_without_a_meaning_to_the_database_are_adapted() -> None:

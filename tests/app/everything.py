@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
 
@@ -71,7 +72,8 @@ class RangeField(models.Field):
         return self.get_prep_value(self.value_from_object(obj))
 
 
-UTC = dt.UTC
+#: Without time zones, Django's columns take naive values alone.
+UTC = dt.UTC if settings.USE_TZ else None
 
 #: name: plain class, arguments, values.
 TYPES: dict[str, SimpleNamespace] = {

@@ -82,9 +82,11 @@ class DateTime(Encoding):
     def decode(self, plaintext: bytes) -> Any:
         value = _EPOCH + integer_from(plaintext[1:], 8) * _MICROSECOND
         aware = {_NAIVE: False, _AWARE: True}[plaintext[:1]]
+        # The default zone, in which encode() took naive values: the current one may be a visitor's.
+        zone = timezone.get_default_timezone()
         if conf.uses_time_zones():
-            return value.replace(tzinfo=dt.UTC) if aware else timezone.make_aware(value)
-        return timezone.make_naive(value.replace(tzinfo=dt.UTC)) if aware else value
+            return value.replace(tzinfo=dt.UTC) if aware else timezone.make_aware(value, zone)
+        return timezone.make_naive(value.replace(tzinfo=dt.UTC), zone) if aware else value
 
 
 class Duration(Encoding):
