@@ -2,10 +2,15 @@
 
 import re
 import subprocess
+import tomllib
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+import yaml
 from django.core.management import call_command
+
+import django_workos_vault
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 
@@ -61,3 +66,29 @@ def test_models_and_migrations_agree() -> None:
 def test_the_system_check_has_nothing_to_say() -> None:
     """The settings of the test run and every model in it pass Django's checks, warnings included."""
     call_command("check", fail_level="WARNING")
+
+
+def test_the_workflow_runs_what_the_package_says_it_supports() -> None:
+    """Every Python and Django of the classifiers has its place in the matrix, and .ci/run is run whole."""
+    project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]
+    workflow = yaml.safe_load((CHECKOUT / ".github" / "workflows" / "ci.yml").read_text())
+    matrix = workflow["jobs"]["matrix"]["strategy"]["matrix"]
+    for name, prefix in {
+        "python": "Programming Language :: Python :: ",
+        "django": "Framework :: Django :: ",
+    }.items():
+        claimed = [line.removeprefix(prefix) for line in project["classifiers"] if line.startswith(prefix)]
+        assert matrix[name] == claimed
+    assert {"run": "bash .ci/run"} in workflow["jobs"]["everything"]["steps"]
+
+
+def test_the_version_has_one_source() -> None:
+    """The installed version is the one in the package."""
+    assert version("django-workos-vault") == django_workos_vault.__version__
+
+
+def test_every_form_and_hook_is_yaml() -> None:
+    """The files that other programs read can be read."""
+    paths = [*CHECKOUT.glob(".github/**/*.yml"), CHECKOUT / ".pre-commit-config.yaml"]
+    assert len(paths) >= 6
+    assert all(isinstance(yaml.safe_load(path.read_text()), dict) for path in paths)
