@@ -16,6 +16,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.html import format_html
 
 from django_workos_vault import masks
+from django_workos_vault.admin_lookups import encrypted_path
 from django_workos_vault.exceptions import (
     DecryptionForbidden,
     EnvelopeError,
@@ -72,12 +73,25 @@ class MaskedAdminMixin(_Admin):
 
     In lists and on read-only pages a field's mask stands for its value. In forms the input is blank with the
     mask as placeholder: blank keeps the cell. A cell that cannot be opened is marked, and kept.
+
+    ``encrypted_lookups`` names encrypted fields, ``"ssn"`` or ``"patient__ssn"``, by which an address may
+    filter the list. Whoever may view the list can then find values out by trying.
     """
+
+    encrypted_lookups: tuple[str, ...] = ()
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         if not issubclass(self.form, MaskedModelForm):
             self.form = _masked_form(self.form)
         super().__init__(*args, **kwargs)
+
+    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
+        # Django allows every field of the model itself, and the answer would tell what the mask hides.
+        rows = self.model._default_manager.all() if request is None else self.get_queryset(request)
+        path = encrypted_path(rows, lookup)
+        if path is not None and path not in self.encrypted_lookups:
+            return False
+        return super().lookup_allowed(lookup, value, request)  # type: ignore[arg-type]
 
     def get_list_display(self, request: HttpRequest) -> Any:
         return [

@@ -9,6 +9,7 @@ from django.db.models import Model
 from django.db.models.constants import LOOKUP_SEP
 
 from django_workos_vault.admin import MaskedAdminMixin, encrypted_field
+from django_workos_vault.admin_lookups import reaches_encrypted_field
 from django_workos_vault.checks import ordering_names
 from django_workos_vault.fields.base import EncryptedFieldMixin
 from django_workos_vault.fields.vaulted import VaultFieldMixin
@@ -32,6 +33,7 @@ def check_admin(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]:
 def check_options(model_admin: Any) -> Iterator[checks.CheckMessage]:
     """Check the options of one ModelAdmin and of its inlines."""
     yield from _check_masking(model_admin.model, model_admin)
+    yield from _check_lookups(model_admin.model, model_admin)
     yield from _check_names(model_admin.model, model_admin)
     for inline in model_admin.inlines:
         yield from _check_names(inline.model, inline)
@@ -49,6 +51,46 @@ def _check_masking(model: type[Model], model_admin: Any) -> Iterator[checks.Chec
                 obj=admin_class,
                 id="django_workos_vault.W020",
             )
+
+
+def _check_lookups(model: type[Model], model_admin: Any) -> Iterator[checks.CheckMessage]:
+    for name in getattr(model_admin, "encrypted_lookups", ()):
+        if encrypted_field(model, name) is None:
+            yield checks.Error(
+                f"encrypted_lookups names {name!r}, which is no encrypted field.",
+                hint="Name fields, without a lookup: 'ssn', or 'patient__ssn' over a relation.",
+                obj=type(model_admin),
+                id="django_workos_vault.E100",
+            )
+    for item in model_admin.list_display:
+        if (column := _ordered_by(model, model_admin, item)) is not None:
+            yield checks.Error(
+                f"list_display has a column that is ordered by the encrypted field {column!r}.",
+                hint="Ciphertext has no order. Take the ordering out of the column's @admin.display().",
+                obj=type(model_admin),
+                id="django_workos_vault.E101",
+            )
+    primary_key = model._meta.pk
+    if (
+        not isinstance(model_admin, MaskedAdminMixin)
+        and primary_key.is_relation
+        and reaches_encrypted_field(primary_key.related_model)
+    ):
+        yield checks.Warning(
+            f"{type(model_admin).__name__} lets whoever may view its list find out encrypted values: Django "
+            "allows any lookup that begins with 'pk', and this primary key is a relation.",
+            hint="Put django_workos_vault.admin.MaskedAdminMixin in front of its base class.",
+            obj=type(model_admin),
+            id="django_workos_vault.W100",
+        )
+
+
+def _ordered_by(model: type[Model], model_admin: Any, item: Any) -> str | None:
+    shown = item if callable(item) else getattr(type(model_admin), item, getattr(model, item, None))
+    if isinstance(shown, property):
+        shown = shown.fget
+    order = getattr(shown, "admin_order_field", None)
+    return next((name for name in ordering_names([order]) if encrypted_field(model, name)), None)
 
 
 def _check_names(model: type[Model], options: Any) -> Iterator[checks.CheckMessage]:
