@@ -3,12 +3,12 @@
 from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import FieldDoesNotExist
-from django.db.models import Field, Model
-from django.db.models.signals import class_prepared, post_save, pre_delete, pre_save
+from django.db.models import Model
+from django.db.models.signals import class_prepared, pre_delete
 
 from django_workos_vault.backends.objects import ObjectVersion
 from django_workos_vault.fields import object_writes
-from django_workos_vault.fields.stored import ObjectAttribute
+from django_workos_vault.fields.object_writes import object_fields
 
 if TYPE_CHECKING:
     from django_workos_vault.fields.objects import VaultObjectField
@@ -33,24 +33,11 @@ def gives_history(model: type[Model]) -> bool:
     return getattr(model, "history", None) is object_history
 
 
-def object_fields(fields: "tuple[Field[Any, Any], ...]") -> "list[VaultObjectField]":
-    """Return those of ``fields`` whose values live in Vault."""
-    return [field for field in fields if field.descriptor_class is ObjectAttribute]  # type: ignore[misc]
-
-
 def _field(instance: Model, name: str) -> "VaultObjectField":
     for field in object_fields(instance._meta.concrete_fields):
         if field.name == name:
             return field
     raise FieldDoesNotExist(f"{instance._meta.label} has no VaultObjectField {name!r}.")
-
-
-def _before_save(*, instance: Model, using: str, **kwargs: Any) -> None:
-    object_writes.note_database(instance, using)
-
-
-def _after_save(*, instance: Model, using: str, **kwargs: Any) -> None:
-    object_writes.after_save(instance, object_fields(instance._meta.concrete_fields), using)
 
 
 def _before_deletion(*, sender: type[Model], instance: Model, using: str, **kwargs: Any) -> None:
@@ -65,8 +52,6 @@ def _prepare(*, sender: type[Model], **kwargs: Any) -> None:
     for name, method in (("history", object_history), ("ahistory", aobject_history)):
         if not hasattr(sender, name):
             setattr(sender, name, method)
-    pre_save.connect(_before_save, sender=sender)
-    post_save.connect(_after_save, sender=sender)
     # A model's own receiver: one for all models would make Django load every row that it deletes.
     pre_delete.connect(_before_deletion, sender=sender)
 

@@ -10,17 +10,24 @@
 """
 
 import logging
+from collections.abc import Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from django.db import connections, router, transaction
-from django.db.models import Model
+from django.db.models import Field, Model
 
 from django_workos_vault.backends.objects import ObjectMetadata
 from django_workos_vault.exceptions import VaultConflict, VaultError, VaultNotFound, VaultRequestError
 from django_workos_vault.fields.rows import row_values
-from django_workos_vault.fields.stored import Assigned, ObjectReference, StoredObject, name_of_copy
+from django_workos_vault.fields.stored import (
+    Assigned,
+    ObjectAttribute,
+    ObjectReference,
+    StoredObject,
+    name_of_copy,
+)
 from django_workos_vault.traces import leaves_no_locals
 
 if TYPE_CHECKING:
@@ -69,6 +76,11 @@ def write(field: "VaultObjectField", instance: Model, add: bool) -> StoredObject
     stored = _store(field, instance, held, add)
     instance.__dict__[field.attname] = stored
     return stored
+
+
+def object_fields(fields: "Iterable[Field[Any, Any]]") -> "list[VaultObjectField]":
+    """Return those of ``fields`` whose values live in Vault."""
+    return [field for field in fields if field.descriptor_class is ObjectAttribute]  # type: ignore[misc]
 
 
 def note_database(instance: Model, using: str) -> None:

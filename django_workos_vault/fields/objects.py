@@ -230,7 +230,6 @@ class VaultObjectField(VaultFieldMixin, Field):
         return "" if stored is None else f"{_FIXTURE_PREFIX}{stored.reference}"
 
     def load_serialized(self, instance: Model) -> None:
-        """Turn a fixture's value on ``instance`` into a stored object: its reference, or its value stored."""
         held = instance.__dict__.get(self.attname)
         if not isinstance(held, Assigned):
             return

@@ -139,13 +139,13 @@ class PlaintextMixin(_Field):
             return held
         return self.sealed(getattr(obj, self.attname), obj)
 
+    def take_serialized(self, instance: Model) -> None:
+        cell = text_to_cell(instance.__dict__.get(self.attname))
+        if cell is not None:
+            instance.__dict__[self.attname] = self.of_row(cell, instance)
+
     @leaves_no_locals
     def load_serialized(self, instance: Model) -> None:
-        """Turn a fixture's value on ``instance`` into a cell: its ciphertext, or its plaintext sealed."""
         value = instance.__dict__.get(self.attname)
-        if value is None or type(value) is Sealed:
-            return
-        cell = text_to_cell(value)
-        instance.__dict__[self.attname] = (
-            self.sealed(value, instance) if cell is None else self.of_row(cell, instance)
-        )
+        if value is not None and type(value) is not Sealed:
+            instance.__dict__[self.attname] = self.sealed(value, instance)

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 from django.core.exceptions import FieldDoesNotExist, FieldError, ObjectDoesNotExist
 from django.db import models
 from django.db.models.constants import OnConflict
-from django.db.models.signals import class_prepared, post_init
 from django.db.models.sql.compiler import SQLInsertCompiler
 from django.utils.deconstruct import deconstructible
 
@@ -201,7 +200,8 @@ def refuse_foreign_upsert(field: "EncryptedFieldMixin") -> None:
         )
 
 
-def _remember_rows(*, instance: "Model", **kwargs: Any) -> None:
+def remember_row(instance: "Model") -> None:
+    """Note, with each cell of a row just loaded, what the row holds in the columns that it depends on."""
     for field in instance._meta.concrete_fields:
         held = instance.__dict__.get(field.attname)
         if (
@@ -210,11 +210,3 @@ def _remember_rows(*, instance: "Model", **kwargs: Any) -> None:
             and getattr(field, "row_columns", None)
         ):
             held.row = row_values(field, instance)  # type: ignore[arg-type]
-
-
-def _watch_rows(*, sender: "type[Model]", **kwargs: Any) -> None:
-    if any(getattr(field, "remembers_row", False) for field in sender._meta.concrete_fields):
-        post_init.connect(_remember_rows, sender=sender)
-
-
-class_prepared.connect(_watch_rows)

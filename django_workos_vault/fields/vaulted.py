@@ -9,6 +9,7 @@ from django.db.models import Field, Model
 from django_workos_vault.context import KeyContext
 from django_workos_vault.exceptions import InvalidVaultConfiguration
 from django_workos_vault.fields.rows import NOT_LOADED, FromRow, resolve_key_context, row_columns, row_values
+from django_workos_vault.fields.saving import watch_rows
 from django_workos_vault.fields.sealed import Withheld
 from django_workos_vault.handler import Vault, vaults
 
@@ -40,6 +41,10 @@ class VaultFieldMixin(_Field):
         self.explicit_label = label
         self.previous_labels = tuple(previous_labels)
         super().__init__(*args, **kwargs)
+
+    def contribute_to_class(self, cls: type[Model], name: str, *args: Any, **kwargs: Any) -> None:
+        super().contribute_to_class(cls, name, *args, **kwargs)
+        watch_rows(cls, self.remembers_row)
 
     def deconstruct(self) -> Any:
         name, path, args, kwargs = super().deconstruct()
@@ -114,6 +119,13 @@ class VaultFieldMixin(_Field):
 
     def held_by(self, instance: Model) -> Any:
         """Return what ``instance`` holds, opening and fetching nothing. What was deferred is loaded."""
+        raise NotImplementedError
+
+    def take_serialized(self, instance: Model) -> None:
+        """In a raw save: turn the text of a cell that a fixture has for ``instance`` into the cell."""
+
+    def load_serialized(self, instance: Model) -> None:
+        """In a raw save, after all :meth:`take_serialized`: seal, or store, the value that a fixture has."""
         raise NotImplementedError
 
     def row_changed(self, held: Withheld, instance: Model) -> bool:

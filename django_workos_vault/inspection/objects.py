@@ -6,7 +6,7 @@ from django.apps import apps
 from django.db import connections, router
 
 from django_workos_vault.exceptions import VaultError, VaultNotFound
-from django_workos_vault.fields.lifecycle import object_fields
+from django_workos_vault.fields.object_writes import object_fields
 from django_workos_vault.fields.objects import VaultObjectField
 from django_workos_vault.fields.stored import name_of_copy
 from django_workos_vault.inspection.findings import Finding, Progress, advice_for
