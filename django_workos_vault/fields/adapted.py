@@ -4,12 +4,11 @@ from functools import cache, cached_property
 from inspect import Parameter, signature
 from typing import Any
 
-from django.db.models import AutoField, Field, FileField, GeneratedField, Model
+from django.db.models import AutoField, Field, FileField, GeneratedField
 from django.utils.module_loading import import_string
 
 from django_workos_vault.fields.base import EncryptedFieldMixin
-from django_workos_vault.fields.encodings import Encoding, Serialized, encoding_of_any
-from django_workos_vault.fields.serialization import dumps_cells
+from django_workos_vault.fields.encodings import Encoding, encoding_of_any
 
 
 class AdaptedFieldMixin(EncryptedFieldMixin):
@@ -27,11 +26,6 @@ class AdaptedFieldMixin(EncryptedFieldMixin):
     @cached_property
     def encoding(self) -> Encoding:
         return encoding_of_any(self, self.plain)
-
-    def value_to_string(self, obj: Model) -> str:
-        if dumps_cells(self) or not isinstance(self.encoding, Serialized):
-            return super().value_to_string(obj)
-        return self.encoding.encode(getattr(obj, self.attname)).decode()
 
     def deconstruct(self) -> Any:
         name, _, args, kwargs = super().deconstruct()

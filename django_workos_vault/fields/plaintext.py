@@ -1,5 +1,6 @@
 """Where a field's plaintext is asked for by Django: validation, forms and fixtures."""
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import ValidationError
@@ -8,14 +9,19 @@ from django.utils.translation import gettext_lazy as _
 
 from django_workos_vault import masks
 from django_workos_vault.exceptions import EnvelopeError, VaultError
+from django_workos_vault.fields.encodings import Encoding, Serialized
 from django_workos_vault.fields.forms import cells_are_to_stay_sealed, keep_cells
 from django_workos_vault.fields.sealed import Sealed
 from django_workos_vault.fields.serialization import (
     PREFIX,
+    cannot_dump,
     cell_to_text,
     dumps_cells,
     is_serialized_cell,
+    json_from_xml,
+    serializer_at_work,
     text_to_cell,
+    writes_xml,
 )
 from django_workos_vault.fields.unique import refuse_duplicate
 from django_workos_vault.traces import leaves_no_locals
@@ -28,6 +34,14 @@ if TYPE_CHECKING:
 
         def sealed(self, value: Any, instance: Model | None = None) -> Sealed | None: ...
 
+        decoder: Any
+
+        @property
+        def plain_type(self) -> str: ...
+
+        @property
+        def encoding(self) -> Encoding: ...
+
         def of_row(self, cell: bytes, instance: Model | None) -> Sealed: ...
 
 else:
@@ -39,8 +53,8 @@ class PlaintextMixin(_Field):
 
     def to_python(self, value: Any) -> Any:
         if isinstance(value, str) and is_serialized_cell(value):
-            return value  # load_serialized() takes it from here
-        return super().to_python(value)
+            return value  # take_serialized() takes it from here
+        return super().to_python(json_from_xml(value, self.decoder) if self._is_json else value)
 
     @leaves_no_locals
     def clean(self, value: Any, model_instance: Model | None) -> Any:
@@ -123,15 +137,33 @@ class PlaintextMixin(_Field):
         return False
 
     @leaves_no_locals
-    def value_to_string(self, obj: Model) -> str:
+    def value_to_string(self, obj: Model) -> Any:
         """Return the cell as text for Django's serializers, else what the Django field makes of the value."""
         if not dumps_cells(self):
-            getattr(obj, self.attname)  # raises when the cell cannot be opened
-            text = super().value_to_string(obj)
-            if not text.startswith(PREFIX):
-                return text  # else loaddata would take a user's text for a cell, and open it
+            value = self._opened_for_dump(obj)
+            if not (isinstance(value, str) and value.startswith(PREFIX)):
+                return self._plain_string(value, obj)  # else loaddata would take a user's text for a cell
         sealed = self._held_or_sealed(obj)
         return "" if sealed is None else cell_to_text(sealed.cell)
+
+    def _opened_for_dump(self, obj: Model) -> Any:
+        try:
+            return getattr(obj, self.attname)
+        except (EnvelopeError, VaultError) as exc:
+            if serializer_at_work():
+                raise cannot_dump(self, obj.pk) from exc
+            raise
+
+    def _plain_string(self, value: Any, obj: Model) -> Any:
+        if isinstance(self.encoding, Serialized):
+            return self.encoding.encode(value).decode()
+        if self._is_json and writes_xml():
+            return self.encoding.encode(value).decode()
+        return super().value_to_string(obj)
+
+    @cached_property
+    def _is_json(self) -> bool:
+        return self.plain_type == "JSONField" and not isinstance(self.encoding, Serialized)
 
     def _held_or_sealed(self, obj: Model) -> Sealed | None:
         held = self.held_by(obj)

@@ -2,12 +2,15 @@
 
 import base64
 import binascii
+import json
 import sys
 import warnings
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from django.core.serializers.base import DeserializationError, Deserializer, Serializer
+from django.core.serializers.base import DeserializationError, Deserializer, SerializationError, Serializer
+from django.core.serializers.xml_serializer import Deserializer as XMLDeserializer
+from django.core.serializers.xml_serializer import Serializer as XMLSerializer
 
 from django_workos_vault import conf
 
@@ -37,10 +40,18 @@ def text_to_cell(value: Any) -> bytes | None:
 
 def is_serialized_cell(value: str) -> bool:
     """Whether ``value`` is a cell's text that one of Django's deserializers is reading right now."""
-    frame: FrameType | None = sys._getframe(2) if value.startswith(PREFIX) else None
-    while frame is not None and not isinstance(frame.f_locals.get("self"), Deserializer):
-        frame = frame.f_back
-    return frame is not None
+    return value.startswith(PREFIX) and _at_work(Deserializer) is not None
+
+
+def json_from_xml(value: Any, decoder: type[json.JSONDecoder] | None) -> Any:
+    """Return what a JSON field's ``value`` means in a fixture: XML has JSON as text."""
+    if not (isinstance(value, str) and isinstance(_at_work(Deserializer), XMLDeserializer)):
+        return value
+    try:
+        return json.loads(value, cls=decoder)
+    except ValueError:
+        pass  # it quotes the text
+    raise DeserializationError("The fixture holds a JSON field's value that is not JSON.")
 
 
 def dumps_cells(field: "VaultFieldMixin") -> bool:
@@ -48,12 +59,39 @@ def dumps_cells(field: "VaultFieldMixin") -> bool:
 
     With the setting for plaintext dumps it gets plaintext, and whoever runs it a warning.
     """
-    frame: FrameType | None = sys._getframe(2)
-    while frame is not None and frame.f_code is not Serializer.serialize.__code__:
-        frame = frame.f_back
-    if frame is None:
+    if _at_work(Serializer) is None:
         return False
     if conf.dumps_plaintext():
         warnings.warn(f"{field} is dumped as plaintext: {conf.DUMP_PLAINTEXT} is on.", stacklevel=2)
         return False
     return True
+
+
+def serializer_at_work() -> bool:
+    """Whether one of Django's serializers is at work, further up the stack."""
+    return _at_work(Serializer) is not None
+
+
+def writes_xml() -> bool:
+    """Whether the serializer at work is the one of XML."""
+    return isinstance(_at_work(Serializer), XMLSerializer)
+
+
+def cannot_dump(field: "VaultFieldMixin", pk: Any) -> SerializationError:
+    """Return the error for a value that cannot be opened, and so stands in no dump of plaintext."""
+    return SerializationError(
+        f"{field} of row {pk} cannot be opened, and {conf.DUMP_PLAINTEXT} is on. What was written so far is "
+        "not a whole dump, and holds plaintext: delete it. A dump without the setting keeps the cell as it "
+        "is; vault_check --all lists every such row."
+    )
+
+
+def _at_work(kind: type[Any]) -> Any:
+    """Return the serializer, or deserializer, in whose call we are, or None."""
+    frame: FrameType | None = sys._getframe(2)
+    while frame is not None:
+        at_work = frame.f_locals.get("self") if "self" in frame.f_code.co_varnames[:1] else None
+        if isinstance(at_work, kind):
+            return at_work
+        frame = frame.f_back
+    return None
