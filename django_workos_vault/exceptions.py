@@ -10,6 +10,7 @@
       VaultRequestError              400, 422, or refused before it was sent
       VaultNotFound                  404
       VaultConflict                  409
+      VaultContextMismatch           Vault used another key context than it was asked to
     EnvelopeError                    a stored cell: it cannot be opened
       MalformedEnvelope              not an envelope, or cut short
       UnknownFormat                  an envelope of a version or suite this release does not know
@@ -61,6 +62,10 @@ class VaultNotFound(VaultError):
 
 class VaultConflict(VaultError):
     """The name is taken, or the object changed since the version that was expected (409)."""
+
+
+class VaultContextMismatch(VaultError):
+    """Vault's answer is for another key context than was asked for: its owner could not withdraw that key."""
 
 
 class EnvelopeError(Exception):

@@ -16,7 +16,7 @@ from django_workos_vault.exceptions import InvalidVaultConfiguration, VaultRateL
 from tests.scripted import Reply, scripted_server
 
 REDIS = "redis://127.0.0.1:6379/0"
-DECRYPTED = {"id": "key_1", "data_key": "A" * 43 + "="}
+DECRYPTED = {"id": "key_1", "data_key": "A" * 42 + "E="}
 
 
 class Clock:

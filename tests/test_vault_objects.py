@@ -328,7 +328,11 @@ class TestWritesAreNotRepeated:
     @pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
     async def test_turned_away(self, server, vault, write):
         """A write that Vault has turned away unread is sent again."""
-        answers = {"POST": METADATA, "PUT": WITHOUT_VALUE, "DELETE": {"success": True, "name": "n"}}
+        answers = {
+            "POST": METADATA | {"context": {"app": "x"}},
+            "PUT": WITHOUT_VALUE,
+            "DELETE": {"success": True, "name": "n"},
+        }
         server.answer(Reply(status=429), *(Reply(answers[method], 201) for method in _methods(write)))
         await write(vault)
         assert len(server.asked) == 2

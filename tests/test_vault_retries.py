@@ -18,7 +18,7 @@ from django_workos_vault.exceptions import VaultRateLimited, VaultUnavailable
 from tests.scripted import Reply, scripted_server
 
 WRAPPED = b"WOS.EKM.v1\x00blob"
-DECRYPTED = {"id": "key_1", "data_key": "A" * 43 + "="}
+DECRYPTED = {"id": "key_1", "data_key": "A" * 42 + "E="}
 DATE = "Sun, 22 Nov 2026 10:00:00 GMT"
 
 

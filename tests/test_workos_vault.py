@@ -82,7 +82,7 @@ class TestKeyCalls:
 
     def test_rekey(self, server, vault):
         """Rekeying sends the blob and the new context."""
-        server.answer(Reply(CREATED))
+        server.answer(Reply(CREATED | {"context": {"app": "new"}}))
         assert vault.rekey_data_key(b"old", {"app": "new"}).wrapped == WRAPPED
         assert server.asked[0].target == "/vault/v1/keys/rekey"
         assert server.asked[0].json == {"context": {"app": "new"}, "encrypted_keys": "b2xk"}

@@ -5,6 +5,7 @@ Limits and shapes are those of the Vault API description (``CreateDataKeyRequest
 """
 
 import asyncio
+import re
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -35,6 +36,9 @@ MAX_NAME_LENGTH = 200
 MAX_WRAPPED_BYTES = 8192
 
 Order = Literal["asc", "desc"]
+
+#: what no database stores as text
+_NO_TEXT = re.compile("[\\x00\\ud800-\\udfff]")
 
 
 class VaultBackend(ABC):
@@ -277,6 +281,10 @@ def validate_key_context(context: object) -> dict[str, str]:
         if not value:
             raise InvalidVaultConfiguration(
                 f"Key context item {name!r} is empty: it would name a shared key."
+            )
+        if _NO_TEXT.search(name + value):
+            raise InvalidVaultConfiguration(
+                f"Key context item {name!r} holds a zero byte or half a character: it names no key."
             )
         if len(value) > MAX_CONTEXT_VALUE_LENGTH:
             raise InvalidVaultConfiguration(

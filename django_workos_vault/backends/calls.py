@@ -64,12 +64,13 @@ class Carried:
 
 
 def create_data_key(context: Mapping[str, str]) -> Call[DataKey]:
+    asked = validate_key_context(context)
     return Call(
         purpose="create a data key",
         method="POST",
         path="/vault/v1/keys/data-key",
-        body={"context": validate_key_context(context)},
-        read=answers.created_key,
+        body={"context": asked},
+        read=partial(answers.created_key, asked=asked),
         max_answer=MAX_KEY_ANSWER,
     )
 
@@ -86,27 +87,25 @@ def decrypt_data_key(wrapped: bytes) -> Call[DataKey]:
 
 
 def rekey_data_key(wrapped: bytes, context: Mapping[str, str]) -> Call[DataKey]:
+    asked = validate_key_context(context)
     return Call(
         purpose="rekey a data key",
         method="POST",
         path="/vault/v1/keys/rekey",
-        body={"context": validate_key_context(context), "encrypted_keys": _wrapped(wrapped)},
-        read=answers.created_key,
+        body={"context": asked, "encrypted_keys": _wrapped(wrapped)},
+        read=partial(answers.created_key, asked=asked),
         max_answer=MAX_KEY_ANSWER,
     )
 
 
 def create_object(name: str, value: Carried, key_context: Mapping[str, str]) -> Call[ObjectMetadata]:
+    asked = validate_key_context(key_context)
     return Call(
         purpose="create an object",
         method="POST",
         path="/vault/v1/kv",
-        body={
-            "name": _name(name),
-            "value": _value(value),
-            "key_context": validate_key_context(key_context),
-        },
-        read=answers.metadata,
+        body={"name": _name(name), "value": _value(value), "key_context": asked},
+        read=partial(answers.created_object, asked=asked),
         repeatable=False,
         quotable=False,
     )
@@ -240,6 +239,6 @@ def _segment(text: str, what: str) -> str:
 def _text(text: object, what: str) -> str:
     if not isinstance(text, str):
         raise VaultRequestError(f"An object's {what} is a string, not {type(text).__name__}.")
-    if any("\ud800" <= character <= "\udfff" for character in text):
+    if not answers.is_text(text):
         raise VaultRequestError(f"An object's {what} holds half a character (a surrogate), which is no text.")
     return text

@@ -6,12 +6,13 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 from urllib.parse import urlsplit
 
-from django_workos_vault.backends.answers import Fields, Mismatch
+from django_workos_vault.backends.answers import ContextMismatch, Fields, Mismatch
 from django_workos_vault.backends.calls import Call
 from django_workos_vault.backends.retries import AttemptFailed, Deadline, retry_after_seconds
 from django_workos_vault.exceptions import (
     VaultAuthenticationError,
     VaultConflict,
+    VaultContextMismatch,
     VaultError,
     VaultNotFound,
     VaultPermissionDenied,
@@ -74,20 +75,21 @@ def result(call: Call[Result], answer: Answer) -> Result:
     try:
         return call.read(Fields.parse(answer.body))
     except Mismatch as mismatch:
-        problem = str(mismatch)
-    # Raised here, outside the handler: the frames of the reader hold the answer, which may be a key.
+        problem = mismatch.with_traceback(None)
+    # Raised outside the handler, from no frames: the reader's hold the answer, which may be a key.
+    raise AttemptFailed(_unusable(call, answer, problem), carried_out=None)
+
+
+def _unusable(call: Call[Result], answer: Answer, problem: Mismatch) -> VaultError:
+    if isinstance(problem, ContextMismatch):
+        what = f"Vault answers for another key context than it was asked to use ({problem})"
+        return VaultContextMismatch(sentence(call, what))
     content_type = printable(answer.headers.get("content-type", "none"))
-    raise AttemptFailed(
-        VaultUnavailable(
-            sentence(
-                call,
-                f"{problem} (status {answer.status}, content type {content_type}); "
-                "is that Vault, or a proxy in between?",
-                doubtful=True,
-            )
-        ),
-        carried_out=None,
+    what = (
+        f"{problem} (status {answer.status}, content type {content_type}); "
+        "is that Vault, or a proxy in between?"
     )
+    return VaultUnavailable(sentence(call, what, doubtful=True))
 
 
 def sentence(call: Call[Result], what: str, *, doubtful: bool = False) -> str:

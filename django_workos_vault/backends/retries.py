@@ -13,6 +13,8 @@ ATTEMPTS = 8
 FIRST_WAIT = 0.1
 LONGEST_WAIT = 2.0
 JITTER = 0.4
+#: RFC 9110, section 5.6.7: the three forms have 24 to 33 characters
+LONGEST_DATE = 64
 
 
 class AttemptFailed(Exception):
@@ -89,8 +91,11 @@ def retry_after_seconds(header: str | None, date: str | None = None) -> float | 
 
 
 def _http_date(text: str | None) -> datetime | None:
+    if text is None or len(text) > LONGEST_DATE:
+        return None
     try:
-        moment = parsedate_to_datetime(text or "")
-    except ValueError:
+        moment = parsedate_to_datetime(text)
+    # The email package's parser is made for mail that people wrote, and trips in many ways.
+    except (ValueError, OverflowError, TypeError, LookupError):
         return None
     return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
