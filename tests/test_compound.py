@@ -100,3 +100,24 @@ def test_neither_column_shows_alone(voter: Voter) -> None:
     """Rows with the same surname have unrelated digests."""
     cells = [stored_cell(v, "surname") for v in Voter._base_manager.all()]
     assert len({envelope.parse(cell).digests for cell in cells}) == 2
+
+
+def test_a_column_that_is_null_is_not_taken_for_assigned() -> None:
+    """A row with NULL in one column of the index is saved without opening the other."""
+    voter = Voter.objects.create(surname="Lovelace", town=None)
+    loaded = Voter.objects.get(pk=voter.pk)
+    with vaults["default"].decryption_forbidden():
+        loaded.save()
+        loaded.save(update_fields=["town"])
+    loaded.town = "London"
+    loaded.save()
+    assert found("Lovelace", "London") == [voter]
+    for row in (loaded, Voter.objects.get(pk=voter.pk), Voter.objects.defer("town").get(pk=voter.pk)):
+        row.town = None
+        with pytest.raises(FieldError, match="write it too"), transaction.atomic():
+            row.save(update_fields=["town"])
+        row.save()
+        assert found("Lovelace", "London") == []
+        row.town = "London"
+        row.save()
+        assert found("Lovelace", "London") == [voter]

@@ -7,7 +7,7 @@ from django.db.models.expressions import Col
 
 from django_workos_vault.cipher import Cipher
 from django_workos_vault.fields.misuse import refuse_misuse
-from django_workos_vault.fields.sealed import NEIGHBOURS, UNOPENED, Sealed
+from django_workos_vault.fields.sealed import NEIGHBOURS, UNOPENED, ForeignCell, Sealed
 
 if TYPE_CHECKING:
     from django_workos_vault.fields.base import EncryptedFieldMixin
@@ -96,5 +96,4 @@ def sealing_converter(field: "EncryptedFieldMixin") -> Converter:
 
 
 def _as_bytes(cell: Any) -> bytes:
-    # SQLite keeps a plain column's text or number as it was: no cell, and still not to be lost.
-    return bytes(cell) if isinstance(cell, memoryview | bytearray) else str(cell).encode()
+    return bytes(cell) if isinstance(cell, memoryview | bytearray) else ForeignCell.of(cell)

@@ -12,7 +12,7 @@ from django_workos_vault import envelope
 from django_workos_vault.blind import Compound, Kind
 from django_workos_vault.envelope import DIGEST_BYTES
 from django_workos_vault.exceptions import EnvelopeError, WrongKey
-from django_workos_vault.fields.sealed import Sealed, opened
+from django_workos_vault.fields.sealed import Sealed, names_set_to_null, opened
 from django_workos_vault.handler import Vault
 from django_workos_vault.traces import leaves_no_locals
 
@@ -175,6 +175,7 @@ class DigestsMixin(_Base):
             if (written is None or name in written)
             and name in held_by_name
             and type(held_by_name[name]) is not Sealed
+            and (held_by_name[name] is not None or name in names_set_to_null(instance))
         ]
         if not assigned:
             return

@@ -13,6 +13,7 @@ from django.db.models import Model
 from django_workos_vault.fields import object_writes
 from django_workos_vault.fields.digests import DigestsMixin
 from django_workos_vault.fields.rows import refuse_partial_rebinding, remember_row
+from django_workos_vault.fields.sealed import names_set_to_null
 
 _MARK = "asks_vault_fields"
 
@@ -67,6 +68,7 @@ def _watched_save(save_table: Any) -> Any:
                 if isinstance(field, DigestsMixin):
                     field.renew_compounds(self, update_fields)
         saved = save_table(self, raw, cls, force_insert, force_update, using, update_fields)
+        names_set_to_null(self).difference_update(field.attname for field in fields)
         if objects:
             object_writes.after_save(self, objects, using)
         return saved

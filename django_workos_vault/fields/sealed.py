@@ -68,6 +68,22 @@ MOVES_VALUES = {
 }
 
 
+class ForeignCell(bytes):
+    """Text or a number in the place of a cell: SQLite keeps what type it was given.
+
+    The bytes are no cell that could be opened. ``stored`` is what goes back into the column.
+    """
+
+    stored: Any
+
+    @classmethod
+    def of(cls, stored: Any) -> "ForeignCell":
+        """Return the stand-in for what the database gave."""
+        cell = cls(str(stored).encode())
+        cell.stored = stored
+        return cell
+
+
 class Withheld:
     """What an instance holds of a stored value until somebody reads the attribute.
 
@@ -188,7 +204,23 @@ class SealedAttribute(DeferredAttribute):
         held, attname = instance.__dict__, self.attname
         if attname in held and type(held[attname]) is Sealed and held[attname].holds(value):
             return  # row.x = row.x leaves the cell alone
+        if value is None and self._may_be_another(instance):
+            names_set_to_null(instance).add(attname)
         held[attname] = value
+
+    def _may_be_another(self, instance: Model) -> bool:
+        """Whether None would replace a value: one that is there, or one that was deferred."""
+        held = instance.__dict__
+        return held[self.attname] is not None if self.attname in held else not instance._state.adding
+
+
+def names_set_to_null(instance: Model) -> set[str]:
+    """Return the encrypted attributes of ``instance`` that the program set to None since the last save.
+
+    Others are None because the column was NULL; nothing in the attribute tells one from the other.
+    """
+    names: set[str] = instance._state.__dict__.setdefault("workos_vault_nulls", set())
+    return names
 
 
 def opened(value: Any) -> Any:

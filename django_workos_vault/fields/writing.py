@@ -6,7 +6,7 @@ from django.db.models import BinaryField, Model
 
 from django_workos_vault.fields.expressions import refuse_expression
 from django_workos_vault.fields.rows import refuse_foreign_upsert
-from django_workos_vault.fields.sealed import Sealed
+from django_workos_vault.fields.sealed import ForeignCell, Sealed
 from django_workos_vault.traces import forget_locals, leaves_no_locals
 
 if TYPE_CHECKING:
@@ -74,6 +74,8 @@ class WritingMixin(_Field):
         return None if value is None else self._parameter(value, connection)
 
     def _parameter(self, sealed: Sealed, connection: Any) -> Any:
+        if isinstance(sealed.cell, ForeignCell):
+            return sealed.cell.stored
         self.cipher.secure(sealed.cell, connection.alias)
         return connection.Database.Binary(sealed.cell)
 
