@@ -7,16 +7,14 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from django import forms
+from django.contrib import messages
 from django.contrib.admin import helpers
-from django.contrib.admin.utils import NotRelationField, get_fields_from_path
-from django.core.exceptions import FieldDoesNotExist
 from django.db.models import Model
 from django.db.models.constants import LOOKUP_SEP
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.html import format_html
 
-from django_workos_vault import masks
-from django_workos_vault.admin_lookups import encrypted_path
+from django_workos_vault.admin_lookups import encrypted_field, encrypted_path
 from django_workos_vault.exceptions import (
     DecryptionForbidden,
     EnvelopeError,
@@ -25,47 +23,21 @@ from django_workos_vault.exceptions import (
     VaultRateLimited,
     VaultUnavailable,
 )
-from django_workos_vault.fields.forms import cells_stay_sealed, keep_cells
-from django_workos_vault.fields.masking import CANNOT_BE_OPENED, masked_value
+from django_workos_vault.fields.masking import CANNOT_BE_OPENED, masked_or_marked, masked_value
 from django_workos_vault.fields.vaulted import VaultFieldMixin
+from django_workos_vault.masked_forms import FAILURES, MaskedModelForm, explain_failure
 
 if TYPE_CHECKING:
     from django.contrib.admin import ModelAdmin
 
     _Admin = ModelAdmin[Any]
-    _ModelForm = forms.ModelForm[Any]
 else:
-    _Admin, _ModelForm = object, forms.ModelForm
+    _Admin = object
 
+__all__ = ["MaskedAdminMixin", "MaskedColumn", "MaskedModelForm"]
+
+_FAILURE = "_workos_vault_failure"
 _ASKING_AGAIN_IS_NO_USE = (VaultAuthenticationError, VaultRateLimited, VaultUnavailable)
-
-
-class MaskedModelForm(_ModelForm):
-    """A model form that shows masks, opens no cell, and takes a blank for "keep what is stored".
-
-    ``MaskedAdminMixin`` puts it behind the admin's own form. What the user enters is not shown again, not
-    even next to an error in another field.
-    """
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        with cells_stay_sealed():
-            super().__init__(*args, **kwargs)
-        for name, form_field in self.fields.items():
-            field = encrypted_field(self._meta.model, name)
-            if field is not None:
-                keep_cells(form_field, field).masks_values = True
-
-    def add_error(self, field: str | None, error: Any) -> None:
-        super().add_error(field, error)
-        for name, found in self.errors.items():
-            if encrypted_field(self._meta.model, name) is not None:
-                for each in found.as_data():
-                    if each.params and "value" in each.params:
-                        each.params = {**each.params, "value": masks.FULL}  # Django quotes what is invalid
-
-    def _post_clean(self) -> None:
-        with cells_stay_sealed():
-            super()._post_clean()  # type: ignore[misc]
 
 
 class MaskedAdminMixin(_Admin):
@@ -81,8 +53,7 @@ class MaskedAdminMixin(_Admin):
     encrypted_lookups: tuple[str, ...] = ()
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        if not issubclass(self.form, MaskedModelForm):
-            self.form = _masked_form(self.form)
+        self.form = _masked_form(self.form)
         super().__init__(*args, **kwargs)
 
     def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
@@ -114,6 +85,111 @@ class MaskedAdminMixin(_Admin):
         context["adminform"] = _MaskedPart(context["adminform"])
         context["inline_admin_formsets"] = [_MaskedPart(one) for one in context["inline_admin_formsets"]]
         return super().render_change_form(request, context, *args, **kwargs)
+
+    # Forms, whichever way Django or a companion makes them
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        kwargs["form"] = _masked_form(kwargs.get("form", self.form))
+        form_class: Any = super().get_form(request, obj, change=change, **kwargs)
+        form_class.vault_failure = getattr(request, _FAILURE, None)
+        if request.method == "POST" and obj is None and not change:
+            form_class.prefilled = self.get_changeform_initial_data(request)
+        return form_class
+
+    def get_formset(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:
+        kwargs["form"] = _masked_form(kwargs.get("form", self.form))
+        return super().get_formset(request, obj, **kwargs)  # type: ignore[misc]
+
+    def get_changelist_form(self, request: HttpRequest, **kwargs: Any) -> Any:
+        kwargs["form"] = _masked_form(kwargs.get("form", MaskedModelForm))
+        form_class: Any = super().get_changelist_form(request, **kwargs)
+        form_class.vault_failure = getattr(request, _FAILURE, None)
+        return form_class
+
+    # What Vault refuses while a page is posted is an error on the page
+
+    def add_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        return _with_failure_in_form(super().add_view, request, *args, **kwargs)
+
+    def change_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        return _with_failure_in_form(super().change_view, request, *args, **kwargs)
+
+    def changelist_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        view = super().changelist_view
+        if request.method == "POST" and "_save" in request.POST:
+            return _with_failure_in_form(view, request, *args, **kwargs)
+        try:
+            return view(request, *args, **kwargs)
+        except FAILURES as exc:
+            if request.method == "POST":
+                return self._tell_failure(request, exc, request.get_full_path())
+            if request.GET:  # a search; the list itself asks Vault for nothing that it cannot do without
+                return self._tell_failure(request, exc, request.path)
+            raise
+
+    def delete_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().delete_view(request, *args, **kwargs)
+        except FAILURES as exc:
+            if request.method != "POST":
+                raise
+            return self._tell_failure(request, exc, request.get_full_path())
+
+    def _tell_failure(self, request: HttpRequest, failure: Exception, address: str) -> HttpResponse:
+        self.message_user(request, explain_failure(failure), messages.ERROR)
+        return HttpResponseRedirect(address)
+
+    # Pages of django-simple-history and django-reversion, which have views of their own
+
+    def history_form_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        try:  # django-simple-history opens every cell of the version to show
+            return _with_failure_in_form(super().history_form_view, request, *args, **kwargs)  # type: ignore[misc]
+        except FAILURES as exc:
+            return self._tell_failure(request, exc, "../")
+
+    def revision_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        return _with_failure_in_form(super().revision_view, request, *args, **kwargs)  # type: ignore[misc]
+
+    def recover_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        return _with_failure_in_form(super().recover_view, request, *args, **kwargs)  # type: ignore[misc]
+
+    def render_history_view(self, request: HttpRequest, template: str, context: Any, **kwargs: Any) -> Any:
+        if "adminform" in context:
+            context["adminform"] = _MaskedPart(context["adminform"])
+        for name in context.get("history_list_display", ()):
+            for record in context["page_obj"]:
+                field = encrypted_field(type(record), name)
+                if field is not None:
+                    setattr(record, name, MaskedColumn(field, name, self.get_empty_value_display())(record))
+        return super().render_history_view(request, template, context, **kwargs)  # type: ignore[misc]
+
+    def get_historical_record_context_helper(self, request: HttpRequest, historical_record: Any) -> Any:
+        helper = super().get_historical_record_context_helper(request, historical_record)  # type: ignore[misc]
+        prepare = helper.prepare_delta_change_value
+
+        def prepare_masked(change: Any, value: Any) -> Any:
+            field = encrypted_field(self.model, change.field)
+            return (
+                prepare(change, value) if field is None or value is None else masked_or_marked(field, value)
+            )
+
+        helper.prepare_delta_change_value = prepare_masked
+        return helper
+
+
+def _with_failure_in_form(view: Any, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+    """Answer a POST that Vault let fail once more, with the failure as an error in the form.
+
+    What the first attempt wrote has been rolled back. From outside of a companion's view, so that what that
+    one notes of the attempt is gone too.
+    """
+    try:
+        return view(request, *args, **kwargs)
+    except FAILURES as exc:
+        if request.method != "POST":
+            raise
+        setattr(request, _FAILURE, exc)
+        return view(request, *args, **kwargs)
 
 
 class MaskedColumn:
@@ -151,6 +227,8 @@ class MaskedColumn:
 
 
 def _masked_form(form_class: Any) -> Any:
+    if issubclass(form_class, MaskedModelForm):
+        return form_class
     if form_class is forms.ModelForm:
         return MaskedModelForm
     # Behind the class given, so that what it reads from its instance is not hidden from it.
@@ -193,14 +271,3 @@ class _MaskedReadonlyField(_MaskedPart):
 
 def _marker() -> Any:
     return format_html("<em>{}</em>", CANNOT_BE_OPENED)
-
-
-def encrypted_field(model: type[Model], path: Any) -> VaultFieldMixin | None:
-    """Return the encrypted field named by ``path`` (a name, ``relation__field``, or a callable), or None."""
-    if callable(path):
-        return None
-    try:
-        field: Any = get_fields_from_path(model, path)[-1]
-    except (FieldDoesNotExist, NotRelationField):
-        return None
-    return field if isinstance(field, VaultFieldMixin) else None

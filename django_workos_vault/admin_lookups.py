@@ -2,11 +2,23 @@
 
 from typing import Any
 
+from django.contrib.admin.utils import NotRelationField, get_fields_from_path
 from django.core.exceptions import FieldDoesNotExist, FieldError
 from django.db.models import Model, QuerySet
 from django.db.models.constants import LOOKUP_SEP
 
 from django_workos_vault.fields.vaulted import VaultFieldMixin
+
+
+def encrypted_field(model: type[Model], path: Any) -> VaultFieldMixin | None:
+    """Return the encrypted field named by ``path`` (a name, ``relation__field``, or a callable), or None."""
+    if callable(path):
+        return None
+    try:
+        field: Any = get_fields_from_path(model, path)[-1]
+    except (FieldDoesNotExist, NotRelationField):
+        return None
+    return field if isinstance(field, VaultFieldMixin) else None
 
 
 def encrypted_path(rows: QuerySet[Any], lookup: str) -> str | None:

@@ -82,7 +82,10 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "django_workos_vault",
     "example_project",
+    "reversion",
+    "simple_history",
     "tests.app",
+    "tests.companions",
     "tests.renamed",
 ]
 MIDDLEWARE = [

@@ -189,12 +189,13 @@ def test_text_that_looks_like_a_cell_is_text(admin_client: Client, person: Perso
 
 
 def test_adding_works_as_usual(admin_client: Client) -> None:
-    """The add form has the usual inputs."""
+    """The add form has the usual inputs, but a default is masked: a blank keeps it."""
     html = page(admin_client, ADD)
-    assert "Leave blank" not in html
+    assert html.count("Leave blank to keep") == 1
+    assert "nothing yet" not in html
     assert "-clear" not in html
-    page(admin_client, ADD, name="Grace", ssn="987-65-4321", notes="hello", email="")
-    assert Person.objects.get().ssn == "987-65-4321"
+    page(admin_client, ADD, name="Grace", ssn="987-65-4321", notes="", email="")
+    assert (Person.objects.get().ssn, Person.objects.get().notes) == ("987-65-4321", "nothing yet")
 
 
 def test_deleting_shows_no_plaintext(admin_client: Client, person: Person) -> None:

@@ -82,7 +82,8 @@ def assert_masked(html: str) -> None:
         if name not in ("flag", "maybe", "choice"):
             assert str(value) not in html, name
     assert "seven" not in html
-    assert not re.search(r"<option[^>]*selected[^>]*>(Yes|No|Influenza)|\bchecked\b", html)
+    assert not re.search(r"<option[^>]*selected[^>]*>(Yes|No|Influenza)", html)
+    assert not re.search(r'type="checkbox"[^>]*\bchecked\b|value="[^"]+"[^>]*\bchecked\b', html)
 
 
 def test_list_and_form_show_no_value_of_any_type(admin_client: Client, row: Questionnaire) -> None:

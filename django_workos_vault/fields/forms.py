@@ -9,26 +9,24 @@ enters is always a value, never a cell.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from enum import Enum
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.core.exceptions import ValidationError
 from django.forms.boundfield import BoundField
-from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext as _
 
 from django_workos_vault.fields.masking import CANNOT_BE_OPENED, masked_or_marked
 from django_workos_vault.fields.sealed import Withheld
+from django_workos_vault.fields.widgets import Answer, KeepingWidget, is_blank, take_text
 
 if TYPE_CHECKING:
     from django_workos_vault.fields.vaulted import VaultFieldMixin
 
     _FormField = forms.Field
-    _Widget = forms.Widget
 else:
-    _FormField = _Widget = object
+    _FormField = object
 
 _STAY_SEALED: ContextVar[bool] = ContextVar("cells_stay_sealed", default=False)
 
@@ -48,84 +46,51 @@ def cells_are_to_stay_sealed() -> bool:
     return _STAY_SEALED.get()
 
 
-class _Answer(Enum):
-    """What a widget reports of its checkbox "clear"."""
+class Given(Withheld):
+    """A value that is no stored cell: what a form was given as initial, or an instance that is not saved.
 
-    CLEAR = "clear"
-    CONTRADICTION = "contradiction"
+    Masked forms treat it as a cell, so that it is not shown either.
+    """
+
+    __slots__ = ("field", "value")
+    row = None
+
+    def __init__(self, value: Any, field: "VaultFieldMixin") -> None:
+        self.value = value
+        self.field = field
+
+    def open(self) -> Any:
+        return self.value
+
+    def __repr__(self) -> str:
+        return f"<Given {self.field}>"
 
 
-def _is_blank(data: Any) -> bool:
-    if isinstance(data, list | tuple):
-        return all(_is_blank(part) for part in data)
-    return data is None or data == "" or data == {}
-
-
-class _KeepingWidget(_Widget):
-    """In front of a widget's class: the widget of a value that the page does not show."""
-
-    keeps = False
-    clear_offered = False
-    clear_ticked = False
-    entered = False
-    returns_what_was_entered = True
-
-    def use_required_attribute(self, initial: Any) -> bool:
-        return super().use_required_attribute(initial) and not isinstance(initial, Withheld)
-
-    def value_from_datadict(self, data: Any, files: Any, name: str) -> Any:
-        value = super().value_from_datadict(data, files, name)
-        self.entered = not _is_blank(value)
-        self.clear_ticked = self.clear_offered and f"{name}-clear" in data
-        if self.clear_ticked:
-            return _Answer.CONTRADICTION if self.entered else _Answer.CLEAR
+def withheld(value: Any, field: "VaultFieldMixin") -> Any:
+    """Return an initial value of ``field`` as a masked form holds it. Blanks and callables stay."""
+    if value is None or value == "" or isinstance(value, Withheld) or callable(value):
         return value
-
-    def value_omitted_from_data(self, data: Any, files: Any, name: str) -> bool:
-        return super().value_omitted_from_data(data, files, name) and f"{name}-clear" not in data
-
-    def render(self, name: str, value: Any, attrs: Any = None, renderer: Any = None) -> Any:
-        hints = []
-        if self.entered and not self.returns_what_was_entered:
-            hints.append(_("Not saved, and not shown again: enter it once more."))
-        elif self.keeps:
-            hints.append(_("Leave blank to keep."))
-        if self.clear_offered:
-            hints.append(
-                format_html(
-                    '<input type="checkbox" name="{name}-clear" id="{name}-clear_id"{checked}> '
-                    '<label for="{name}-clear_id">{clear}</label>',
-                    name=name,
-                    checked=" checked" if self.clear_ticked else "",
-                    clear=_("Clear"),
-                )
-            )
-        html = super().render(name, value, attrs, renderer)
-        if not hints:
-            return html
-        # Spans, because a form may put a widget into a paragraph; the classes are those of Django's admin.
-        return format_html(
-            '<span>{}<br><span class="help clearable-file-input">{}</span></span>',
-            html,
-            format_html_join(" ", "{}", ((hint,) for hint in hints)),
-        )
+    return Given(value, field)
 
 
 class KeepsCells(_FormField):
     """In front of a form field's class: knows what to do when the initial value is a cell."""
 
     widget: Any
+    vault_field: "VaultFieldMixin"
     masks_values = False
     may_be_cleared = False
 
     def get_bound_field(self, form: Any, field_name: str) -> BoundField:
-        initial = form.get_initial_for_field(self, field_name)
-        if self.masks_values or isinstance(initial, Withheld):
-            self._hide(initial)
-        return super().get_bound_field(form, field_name)
+        bound = super().get_bound_field(form, field_name)
+        if self.masks_values:
+            bound.__dict__["initial"] = withheld(bound.initial, self.vault_field)
+        if self.masks_values or isinstance(bound.initial, Withheld):
+            self._hide(bound.initial)
+        return bound
 
     def bound_data(self, data: Any, initial: Any) -> Any:
-        if self.masks_values or isinstance(data, _Answer):
+        if self.masks_values or isinstance(data, Answer):
             return None
         return super().bound_data(data, initial)
 
@@ -134,44 +99,70 @@ class KeepsCells(_FormField):
 
     def has_changed(self, initial: Any, data: Any) -> bool:
         if isinstance(initial, Withheld):
-            return not self.disabled and not _is_blank(data)
+            return not self.disabled and not self._says_nothing(data)
         return super().has_changed(initial, data)
+
+    def _says_nothing(self, data: Any) -> bool:
+        """Whether nothing was entered: spaces are nothing where they are stripped off."""
+        stripped = isinstance(data, str) and getattr(self, "strip", False)
+        return is_blank(data.strip() if stripped else data)
 
     def _clean_bound_field(self, bound_field: Any) -> Any:
         initial, data = bound_field.initial, bound_field.data
         if not isinstance(initial, Withheld):
             return super()._clean_bound_field(bound_field)  # type: ignore[misc]
-        if data is _Answer.CONTRADICTION:
+        if data is Answer.CONTRADICTION:
             raise ValidationError(
                 _("Either enter a new value or tick the clear checkbox, not both."), code="contradiction"
             )
-        if data is _Answer.CLEAR:
-            empty = getattr(self, "empty_value", None)
-            # At once, because a blank that comes later does not replace a cell that cannot be opened.
-            setattr(bound_field.form.instance, initial.field.attname, empty)
-            return empty
-        cleaned = initial
-        if not self.disabled and not _is_blank(data):
+        if data is Answer.CLEAR:
+            return self._at_once(bound_field, getattr(self, "empty_value", None))
+        if not self.disabled and not self._says_nothing(data):
             cleaned = super()._clean_bound_field(bound_field)  # type: ignore[misc]
-        if cleaned is not initial and cleaned not in self.empty_values:
-            if isinstance(cleaned, bool) and hasattr(bound_field.form, "instance"):
-                # At once, because a bare checkbox, which cannot say "keep", replaces no cell later.
-                setattr(bound_field.form.instance, initial.field.attname, cleaned)
+            if cleaned is None and (not self.vault_field.null or isinstance(self, forms.NullBooleanField)):
+                raise ValidationError(_("Enter a valid value."), code="invalid")
+            if isinstance(cleaned, bool) or cleaned in self.empty_values:
+                return self._at_once(bound_field, cleaned)
             return cleaned
         if hasattr(bound_field.form, f"clean_{bound_field.name}"):
             # The form's own method looks at what was entered, and nothing was.
-            setattr(bound_field.form, f"clean_{bound_field.name}", lambda: initial)
-        return initial
+            kept = self._kept(bound_field)
+            setattr(bound_field.form, f"clean_{bound_field.name}", lambda: kept)
+            return kept
+        return self._kept(bound_field)
+
+    def _at_once(self, bound_field: Any, value: Any) -> Any:
+        """Assign an answer that looks like none, which would replace no cell later that cannot be opened."""
+        instance = getattr(bound_field.form, "instance", None)
+        if instance is not None:
+            setattr(instance, self.vault_field.attname, value)
+        return value
+
+    def _kept(self, bound_field: Any) -> Any:
+        """Return what a blank keeps: the cell, or the value that the form was given; text is cleaned."""
+        initial = bound_field.initial
+        if not isinstance(initial, Given):
+            return initial
+        instance = getattr(bound_field.form, "instance", None)
+        if instance is not None and self.vault_field.held_by(instance) is initial.value:
+            return initial.value
+        if not isinstance(initial.value, str):
+            return initial.value
+        if isinstance(self, forms.MultiValueField):
+            return self.clean(self.widget.decompress(self.vault_field.to_python(initial.value)))
+        return self.clean(super().prepare_value(initial.value))
 
     def _hide(self, initial: Any) -> None:
         mask = ""
         if isinstance(initial, Withheld):
             mask = masked_or_marked(initial.field, initial) if self.masks_values else str(CANNOT_BE_OPENED)
             self._offer_to_keep(mask)
+        take_text(self)
         widget = self.widget
         widget.attrs.update({"autocomplete": "off", **({"placeholder": mask} if mask else {})})
-        widget_class: Any = type(widget)
-        widget.__class__ = _keeping(_KeepingWidget, widget_class)
+        if not isinstance(widget, KeepingWidget):
+            widget_class: Any = type(widget)
+            widget.__class__ = _keeping(KeepingWidget, widget_class)
         widget.keeps = isinstance(initial, Withheld) and not self.disabled
         widget.clear_offered = widget.keeps and self.may_be_cleared
         widget.returns_what_was_entered = not self.masks_values
@@ -200,6 +191,7 @@ def keep_cells(form_field: forms.Field, field: "VaultFieldMixin") -> "KeepsCells
         form_class: Any = type(form_field)
         form_field.__class__ = _keeping(KeepsCells, form_class)
     assert isinstance(form_field, KeepsCells)  # noqa: S101 - for the type checker
+    form_field.vault_field = field
     # Where a default is a callable, Django keeps the initial value in a second, hidden input.
     form_field.show_hidden_initial = False
     form_field.may_be_cleared = field.blank and (field.null or field.empty_strings_allowed)
