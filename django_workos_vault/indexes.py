@@ -58,7 +58,13 @@ class DigestAt(Func):
         # Literal numbers, not parameters: SQLite matches an index by the text of its expression.
         start = 2 + DIGEST_BYTES * self.find_slot()
         extra_context.setdefault("template", "%(function)s(%(expressions)s, %(start)s, %(length)s)")
-        return super().as_sql(compiler, connection, start=start, length=DIGEST_BYTES, **extra_context)
+        ours = self.copy()
+        [source] = self.get_source_expressions()
+        if hasattr(source, "as_ciphertext"):
+            ours.set_source_expressions([source.as_ciphertext()])
+        return super(DigestAt, ours).as_sql(
+            compiler, connection, start=start, length=DIGEST_BYTES, **extra_context
+        )
 
     def as_sqlite(self, compiler: Any, connection: Any, **extra_context: Any) -> Any:
         return self.as_sql(compiler, connection, function="SUBSTR", **extra_context)

@@ -66,6 +66,8 @@ class EncryptedFieldMixin(WritingMixin, EncodingMixin, PlaintextMixin, VaultFiel
     """
 
     descriptor_class = SealedAttribute
+    #: tells a query's expressions apart that hand on cells
+    holds_cells = True
     _cipher: Cipher | None = None
     if TYPE_CHECKING:
         _unique: bool

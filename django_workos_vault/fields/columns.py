@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from django.db.models import BinaryField
 from django.db.models.expressions import Col
 
 from django_workos_vault.cipher import Cipher
@@ -30,12 +31,16 @@ class EncryptedCol(Col):
         self._fills_instances = True
 
     def as_sql(self, compiler: Any, connection: Any) -> Any:
-        refuse_misuse(self, compiler)
+        refuse_misuse(self.target, compiler)
         query = compiler.query
         self._fills_instances = query.default_cols and not any(
             self is annotation for annotation in query.annotation_select.values()
         )
         return super().as_sql(compiler, connection)
+
+    def as_ciphertext(self) -> Col:
+        """Return the column for one of our expressions, which know what to do with ciphertext."""
+        return Col(self.alias, self.target, BinaryField())
 
     def get_db_converters(self, connection: Any) -> list[Converter]:
         if self._fills_instances:

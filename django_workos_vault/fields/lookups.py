@@ -16,7 +16,7 @@ else:
 def lookup_class(field: Any, name: str) -> "type[Lookup[Any]]":
     """Return the class for the lookup ``name``. One that cannot work raises FieldError when used."""
     if name == "isnull":
-        return IsNull
+        return _IsNull
     if field.slots_for(name):
         return digest_lookup(name)
     if name == "exact":
@@ -32,6 +32,14 @@ def refusal(field: Any, name: str) -> FieldError:
         f"order and no parts. This field has: {', '.join(['isnull', *answered])}. Its "
         "blind_indexes declare more: see docs/search.md."
     )
+
+
+class _IsNull(IsNull):
+    """Asks nothing of ciphertext but whether it is there, also in a table's definition."""
+
+    def process_lhs(self, compiler: Any, connection: Any, lhs: Any = None) -> Any:
+        lhs = self.lhs if lhs is None else lhs
+        return super().process_lhs(compiler, connection, getattr(lhs, "as_ciphertext", lambda: lhs)())
 
 
 class _Refused(_Lookup):

@@ -1,95 +1,111 @@
 """Queries that would silently compute over ciphertext. Each is refused while it is compiled.
 
-A column does not know what it is compiled for, but everything around it is being compiled at that moment,
-further up the stack.
+A query is looked at as a whole, once, when the first encrypted column in it is compiled; and with it the
+queries around it, which may select nothing encrypted themselves.
 """
 
-import sys
-from collections.abc import Iterator
-from types import FrameType
 from typing import Any
 
 from django.core.exceptions import FieldError
-from django.db.models import Count, F, Func
-from django.db.models.expressions import Col, CombinedExpression, OrderBy
-from django.db.models.functions import Coalesce
-from django.db.models.lookups import IsNull, Lookup
-from django.db.models.sql.compiler import SQLCompiler, SQLUpdateCompiler
-from django.db.models.sql.where import WhereNode
+from django.db.models.sql.subqueries import UpdateQuery
 
-_SELECT = SQLCompiler.as_sql.__code__
-_GROUP_BY = SQLCompiler.get_group_by.__code__
-_INSTEAD = "Load the rows and do it in Python."
+from django_workos_vault.fields import query_parts
+from django_workos_vault.fields.flow import INSTEAD, cells_of, is_null, no_order, opens_alike
+
+_CHECKED = "_workos_vault_checked"
 
 
-def refuse_misuse(column: Col, compiler: Any) -> None:
-    """Raise FieldError when ``column``, which is being compiled, is used for more than reading its cells.
+def refuse_misuse(field: Any, compiler: Any) -> None:
+    """Raise FieldError when what is being compiled uses encrypted columns for more than reading their cells.
 
-    Classes of ours that know what to do with ciphertext say so with an attribute ``reads_ciphertext``.
+    ``field`` is that of the column which asks.
     """
-    refusal = None
-    for frame in _frames_of_the_query():
-        user = frame.f_locals.get("self")
-        if getattr(user, "reads_ciphertext", False):
-            return
-        if isinstance(user, WhereNode):
-            break
-        refusal = refusal or _refusal(column, user, frame, compiler.query)
-    else:
-        refusal = refusal or _refused_selection(column, compiler.query)
-    if refusal:
-        raise FieldError(refusal)
-
-
-def _frames_of_the_query() -> Iterator[FrameType]:
-    frame: FrameType | None = sys._getframe(3)
-    while frame is not None and frame.f_code.co_name != "execute_sql":
-        code = frame.f_code
-        # A SELECT as such uses its columns for nothing; to look at the locals of its frame takes long.
-        if code is not _SELECT and (code.co_name.startswith("as_") or code is _GROUP_BY):
-            yield frame
-        frame = frame.f_back
-
-
-def _refusal(column: Col, user: Any, frame: FrameType, query: Any) -> str | None:
-    field = column.target
-    if isinstance(user, OrderBy):
-        return f"Cannot order by {field}: ciphertext has no order. Sort in Python after loading."
-    if isinstance(user, SQLUpdateCompiler):
-        return (
-            f"Cannot copy {field} with an expression: another column cannot open its cells. "
-            "Load the rows and assign the attribute."
+    if getattr(compiler, _CHECKED, None) is compiler.query:
+        return
+    if query_parts.is_schema(compiler.query):
+        raise FieldError(
+            f"Cannot use {field} in an index, a constraint or a generated column: the database sees "
+            "ciphertext. Name BlindIndex() of the field there, or test it for NULL."
         )
-    if frame.f_code is _GROUP_BY and not _keeps_rows_apart(column, query):
-        return f"Cannot group by {field}: equal values have different ciphertexts. {_INSTEAD}"
-    if isinstance(user, Count) and user.distinct:  # type: ignore[attr-defined]
-        return f"Cannot count distinct values of {field}: all ciphertexts are different. {_INSTEAD}"
-    computes = isinstance(user, CombinedExpression | Func) and not isinstance(user, Count | Coalesce)
-    if computes or (isinstance(user, Lookup) and not isinstance(user, IsNull)):
-        return f"Cannot use {field} in {type(user).__name__}: it would compute over ciphertext. {_INSTEAD}"
-    return None
+    for each in (compiler, *query_parts.outer_compilers()):
+        if getattr(each, _CHECKED, None) is not each.query:
+            _check(each.query)
+            setattr(each, _CHECKED, each.query)
 
 
-def _refused_selection(column: Col, query: Any) -> str | None:
-    field = column.target
-    names = {name for name, annotation in query.annotation_select.items() if annotation is column}
+def _check(query: Any) -> None:
+    for expression in (*query.select, *query.annotation_select.values(), *query_parts.conditions(query)):
+        cells_of(expression)
+    for expression in query_parts.ordered_by(query):
+        if field := cells_of(expression):
+            raise no_order(field)
+    if isinstance(query, UpdateQuery):
+        _check_update(query)
+    if query.distinct:
+        _check_distinct(query)
+    if query.group_by is not None:
+        _check_groups(query)
     if query.combinator:
-        names.add(field.name)
-    if names & {_ordering_name(item) for item in query.order_by}:
-        return f"Cannot order by {field}: ciphertext has no order. Sort in Python after loading."
-    if query.distinct and (field.name in query.distinct_fields or not _keeps_rows_apart(column, query)):
-        return f"Cannot select distinct values of {field}: all ciphertexts are different. {_INSTEAD}"
-    return None
+        _check_combination(query)
 
 
-def _keeps_rows_apart(column: Col, query: Any) -> bool:
-    """Whether every row is a row of its own anyway, by its primary key."""
-    return query.default_cols or any(
-        isinstance(other, Col) and other.alias == column.alias and other.target.primary_key
-        for other in query.select
-    )
+def _check_update(query: Any) -> None:
+    for target, _, value in query.values:  # what goes into an encrypted column is judged there
+        if not hasattr(target, "holds_cells") and (field := cells_of(value)):
+            raise FieldError(
+                f"Cannot copy {field} with an expression: another column cannot open its cells. "
+                "Load the rows and assign the attribute."
+            )
 
 
-def _ordering_name(item: Any) -> str:
-    expression = item.expression if isinstance(item, OrderBy) else item
-    return getattr(expression, "name", "") if isinstance(expression, F) else str(expression).removeprefix("-")
+def _check_distinct(query: Any) -> None:
+    named = [found for name in query.distinct_fields for found in query_parts.named(query, name)]
+    outputs = query_parts.selected(query)
+    compared = named if query.distinct_fields else _not_told_apart(query, outputs, outputs)
+    for field in filter(None, map(cells_of, compared)):
+        raise FieldError(
+            f"Cannot select distinct values of {field}: all ciphertexts are different. Select the primary "
+            "key too, or do it in Python."
+        )
+
+
+def _check_groups(query: Any) -> None:
+    grouped = query_parts.grouped(query)
+    for field in map(cells_of, _not_told_apart(query, grouped, grouped)):
+        raise FieldError(f"Cannot group by {field}: equal values have different ciphertexts. {INSTEAD}")
+
+
+def _check_combination(query: Any) -> None:
+    branches = query_parts.branches(query)
+    outputs = [query_parts.selected(branch) for branch in branches]
+    for column in zip(*outputs, strict=False):
+        fields = [cells_of(expression) for expression in column]
+        for field in filter(None, fields):
+            for other, expression in zip(fields, column, strict=True):
+                alike = other is not None and fields[0] is not None and opens_alike(fields[0], other)
+                if not alike and not (fields[0] is not None and is_null(expression)):
+                    raise FieldError(
+                        f"Cannot combine {field} with another column in a {query.combinator}: a result opens "
+                        "as one column's cells only. Run the queries one by one."
+                    )
+    if query.combinator == "union" and query.combinator_all:
+        return
+    places = [
+        {place for place, what in enumerate(row) if query_parts.is_primary_key(what)} for row in outputs
+    ]
+    share_a_key = bool(set.intersection(*places)) and len({tuple(map(cells_of, row)) for row in outputs}) == 1
+    for branch, row in zip(branches, outputs, strict=True):
+        compared = _not_told_apart(branch, row, row) if share_a_key else row
+        for field in filter(None, map(cells_of, compared)):
+            raise FieldError(
+                f"Cannot tell equal values of {field} in a {query.combinator}: all ciphertexts are "
+                "different. Select the primary key too, or use union(all=True)."
+            )
+
+
+def _not_told_apart(query: Any, outputs: list[Any], keys: list[Any]) -> list[Any]:
+    """Return those of ``outputs`` that hand on cells, while ``keys`` do not name the row they are from."""
+    known = query_parts.identified(query, keys)
+    return [
+        output for output in outputs if cells_of(output) and not query_parts.tables_of(query, output) <= known
+    ]
