@@ -17,6 +17,7 @@
       WrongKey                       the data key given is not the one that sealed it
       TamperedEnvelope               sealed with this key, but changed afterwards
       WrongBinding                   intact, but sealed for another field or another row
+      UntrustedReference             a column's reference to an object in Vault that is none, or not its own
     InvalidVaultConfiguration        settings (also Django's ImproperlyConfigured)
     DecryptionForbidden              opening was switched off by ``decryption_forbidden()``
     WouldBlockEventLoop              a key was needed from Vault in a running event loop (also Django's
@@ -90,6 +91,10 @@ class TamperedEnvelope(EnvelopeError):
 
 class WrongBinding(EnvelopeError):
     """The envelope was sealed for another field, or for another row."""
+
+
+class UntrustedReference(EnvelopeError):
+    """A column holds no reference to a Vault object, or one not made for this field, row and key context."""
 
 
 class InvalidVaultConfiguration(ImproperlyConfigured):

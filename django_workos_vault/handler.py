@@ -4,7 +4,8 @@ Vaults are kept as Django keeps file storages: shared by all threads and tasks, 
 connection pools are. (``BaseConnectionHandler`` keeps one object per thread and task.)
 """
 
-from collections.abc import Iterator
+import hmac
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from threading import Lock
 from typing import Any
@@ -21,6 +22,9 @@ from django_workos_vault.index_keys import IndexKeys
 from django_workos_vault.keyring import KeyRing
 from django_workos_vault.policy import KeyRingStats
 from django_workos_vault.registry import DatabaseRegistry, DatabaseRootKeys
+
+#: The root key's version that references are proven with: the blind indexes' first.
+_PROOFS = 1
 
 
 class Vault:
@@ -61,6 +65,19 @@ class Vault:
     def digest(self, label: str, kind: blind.Kind, message: bytes) -> bytes:
         """Return the 32-byte blind-index digest of ``message`` in the index ``kind`` of ``label``."""
         return blind.digest(self.index_keys.key(kind.version, kind.info(label)), message, kind.bits)
+
+    def object_prover(self, label: str) -> Callable[[bytes], bytes]:
+        """Return what makes the 32-byte proofs of the references of ``label`` (HMAC-SHA-256).
+
+        Raises VaultError when its key cannot be had.
+        """
+        key = self.index_keys.key(_PROOFS, f"object-reference:{label}".encode())
+        return lambda message: hmac.digest(key, message, "sha256")
+
+    @property
+    def proves_at_once(self) -> bool:
+        """Whether :meth:`object_prover` asks neither Vault nor the database."""
+        return self.index_keys.is_ready(_PROOFS)
 
     def decryption_forbidden(self) -> ForbidDecryption:
         """Make every opening in this thread or task raise DecryptionForbidden. Also a decorator."""

@@ -1,5 +1,7 @@
 """The keys of blind indexes: one root key per vault and version, and a derived key per index.
 
+The proofs of references to Vault objects are made with keys derived from the first version's.
+
 A root key is a data key of its own, wrapped by Vault and kept in the database; it never seals a cell. Unlike
 data keys it is not soft state: without it, stored digests match no search until the rows are re-encrypted.
 """
@@ -98,6 +100,11 @@ class IndexKeys:
         if key is None:
             key = root.derived[info] = root.key.derive(info)
         return key
+
+    def is_ready(self, version: int) -> bool:
+        """Whether :meth:`key` asks neither Vault nor the database."""
+        root = self._roots.get(version)
+        return root is not None and root.committed and self._clock() < root.expires_at
 
     def exists(self, version: int) -> bool:
         """Whether there is a root key of ``version``. None is made."""

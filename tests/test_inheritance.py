@@ -32,6 +32,18 @@ def test_child_table_inherits_the_parents_cells() -> None:
         Manager.objects.get().save()
 
 
+def test_a_childs_parent_is_made_and_deleted_without_opening_a_cell() -> None:
+    """The parent's instance is made of the child's cells, even one that cannot be opened."""
+    manager = Manager.objects.create(badge="m1", bonus="1000")
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE app_employee SET badge = %s", [b"no cell"])
+    manager = Manager.objects.get()
+    with vaults["default"].decryption_forbidden():
+        assert manager.employee_ptr.pk == manager.pk
+        manager.delete()
+    assert not Employee.objects.exists()
+
+
 def test_child_of_a_bound_parent_opens_and_is_sealed_anew() -> None:
     """A row binding declared on the parent holds for instances of a proxy, too."""
     organizations = [Organization.objects.create(name=n, workos_id=n) for n in ("org_1", "org_2")]

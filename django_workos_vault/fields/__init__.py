@@ -3,11 +3,12 @@
 from django_workos_vault.fields.adapted import encrypted, encrypted_twin
 from django_workos_vault.fields.defaults import DefaultOf
 from django_workos_vault.fields.keys import aload_keys, load_keys
-from django_workos_vault.fields.lifecycle import aobject_history, object_history
+from django_workos_vault.fields.lifecycle import adopt_object, aobject_history, object_history
 from django_workos_vault.fields.objects import VaultObjectField
+from django_workos_vault.fields.references import ObjectReference
 from django_workos_vault.fields.rows import FromRow
 from django_workos_vault.fields.sealed import stored_cell
-from django_workos_vault.fields.stored import ObjectReference, aload_objects
+from django_workos_vault.fields.stored import aload_objects
 from django_workos_vault.fields.twins import (
     EncryptedBigIntegerField,
     EncryptedBinaryField,
@@ -60,6 +61,7 @@ __all__ = [
     "FromRow",
     "ObjectReference",
     "VaultObjectField",
+    "adopt_object",
     "aload_keys",
     "aload_objects",
     "aobject_history",

@@ -15,12 +15,13 @@ from django_workos_vault.fields.base import EncryptedFieldMixin
 from django_workos_vault.fields.defaults import DefaultOf as DefaultOf
 from django_workos_vault.fields.keys import aload_keys as aload_keys
 from django_workos_vault.fields.keys import load_keys as load_keys
+from django_workos_vault.fields.lifecycle import adopt_object as adopt_object
 from django_workos_vault.fields.lifecycle import aobject_history as aobject_history
 from django_workos_vault.fields.lifecycle import object_history as object_history
 from django_workos_vault.fields.objects import VaultObjectField as VaultObjectField
+from django_workos_vault.fields.references import ObjectReference as ObjectReference
 from django_workos_vault.fields.rows import FromRow as FromRow
 from django_workos_vault.fields.sealed import stored_cell as stored_cell
-from django_workos_vault.fields.stored import ObjectReference as ObjectReference
 from django_workos_vault.fields.stored import aload_objects as aload_objects
 
 _ST = TypeVar("_ST", contravariant=True)

@@ -8,6 +8,7 @@ from django.db.models.signals import class_prepared, pre_delete
 
 from django_workos_vault.backends.objects import ObjectVersion
 from django_workos_vault.fields import object_writes
+from django_workos_vault.fields.object_adoption import adopt
 from django_workos_vault.fields.object_writes import object_fields
 
 if TYPE_CHECKING:
@@ -26,6 +27,17 @@ def object_history(instance: Model, field_name: str) -> tuple[ObjectVersion, ...
 async def aobject_history(instance: Model, field_name: str) -> tuple[ObjectVersion, ...]:
     """:func:`object_history` for async code. Also ``await row.ahistory("field")``."""
     return await _field(instance, field_name).ahistory_of(instance)
+
+
+def adopt_object(instance: Model, field_name: str, key_context: dict[str, str] | None = None) -> bool:
+    """Make a reference that cannot be proven the row's own, if Vault says that the field made its object.
+
+    For rows that you trust: copied by SQL from another database, or after the index root key was lost.
+    Where what chooses the key context was changed, ``key_context`` is the former one, and the value is stored
+    anew under the present one. Writes the column, and returns whether there was a reference. Raises
+    UntrustedReference when the object has another field's name or another key context, and VaultError.
+    """
+    return adopt(_field(instance, field_name), instance, key_context)
 
 
 def gives_history(model: type[Model]) -> bool:

@@ -1,6 +1,7 @@
 """System checks of one :class:`VaultObjectField`. Ids are documented in docs/checks.md and never reused."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from django.core.checks import CheckMessage, Error
@@ -8,6 +9,7 @@ from django.core.checks import Warning as CheckWarning
 from django.db.models import NOT_PROVIDED
 
 from django_workos_vault.backends.base import MAX_NAME_LENGTH
+from django_workos_vault.exceptions import InvalidVaultConfiguration
 from django_workos_vault.fields import checks
 from django_workos_vault.fields.lifecycle import gives_history
 
@@ -21,6 +23,7 @@ _NAME_AFTER_LABEL = 57
 def object_field_messages(field: "VaultObjectField") -> Iterator[CheckMessage]:
     """Yield what is wrong with the declaration of ``field``."""
     yield from checks.key_context(field)
+    yield from _proofs(field)
     refused = {
         "primary_key": field.primary_key,
         "unique": field.unique and not field.primary_key,
@@ -51,3 +54,14 @@ def object_field_messages(field: "VaultObjectField") -> Iterator[CheckMessage]:
             obj=field,
             id="django_workos_vault.W052",
         )
+
+
+def _proofs(field: "VaultObjectField") -> Iterator[CheckMessage]:
+    with suppress(InvalidVaultConfiguration):  # which the vault's own check tells
+        if field.vault.key_context is None and field.key_context is not None:
+            yield Error(
+                f"Vault {field.vault_alias!r} has no KEY_CONTEXT, to wrap the key that proves references.",
+                hint="Give the vault a KEY_CONTEXT of your own, not a customer's.",
+                obj=field,
+                id="django_workos_vault.E110",
+            )

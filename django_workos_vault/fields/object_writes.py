@@ -5,7 +5,9 @@
 2. Inside a transaction, an update first takes the row's lock, then keeps the row's value beside the object
    (``name_of_copy``), then updates the object with ``version_check``. A rollback leaves a row whose version
    is older than the object's: it is read from what was kept.
-3. Whatever the row no longer needs is deleted after the commit: the object of a deleted row or of one set to
+3. An object is updated or deleted only if the row's reference is proven, and Vault's answer proves it again
+   (``object_proof``). Any other is left alone, and the row gets an object of its own.
+4. Whatever the row no longer needs is deleted after the commit: the object of a deleted row or of one set to
    NULL, and what was kept for a rollback. A fault there leaves an object that nobody needs, which is found.
 """
 
@@ -19,15 +21,21 @@ from django.db import connections, router, transaction
 from django.db.models import Field, Model
 
 from django_workos_vault.backends.objects import ObjectMetadata
-from django_workos_vault.exceptions import VaultConflict, VaultError, VaultNotFound, VaultRequestError
-from django_workos_vault.fields.rows import row_values
-from django_workos_vault.fields.stored import (
-    Assigned,
-    ObjectAttribute,
-    ObjectReference,
-    StoredObject,
-    name_of_copy,
+from django_workos_vault.context import KeyContext
+from django_workos_vault.exceptions import (
+    EnvelopeError,
+    InvalidVaultConfiguration,
+    UntrustedReference,
+    VaultConflict,
+    VaultError,
+    VaultNotFound,
+    VaultRequestError,
+    VaultUnavailable,
 )
+from django_workos_vault.fields.object_proof import Sign, check_answer, row_identity, signer
+from django_workos_vault.fields.references import ObjectReference, name_of_copy
+from django_workos_vault.fields.rows import row_values
+from django_workos_vault.fields.stored import Assigned, ObjectAttribute, StoredObject
 from django_workos_vault.traces import leaves_no_locals
 
 if TYPE_CHECKING:
@@ -37,6 +45,8 @@ logger = logging.getLogger(__name__)
 
 _USING = "workos_vault_using"
 _UNNEEDED = "workos_vault_unneeded"
+
+_Unneeded = tuple["VaultObjectField", str, KeyContext, bool]
 
 
 class KeepStored:
@@ -61,14 +71,17 @@ def write(field: "VaultObjectField", instance: Model, add: bool) -> StoredObject
         if add:
             return _for_insert(field, instance, held)
         if held.has_changed():
-            held = Assigned(held.open(), held)
+            held = Assigned(held.open(instance), held)
         elif held.written_for is not None:
             there, in_row = _reference_in_row(field, instance)
             if not there or in_row == held.reference:
                 return held
-            held = Assigned(held.open(), held.replaced)  # its transaction was rolled back
+            held = Assigned(held.open(instance), held.replaced)  # its transaction was rolled back
         elif field.row_changed(held, instance):
-            held = Assigned(held.open(), held)
+            try:
+                held = Assigned(held.open(instance), held)
+            except UntrustedReference:
+                return KeepStored(field.column)  # nothing of this row's is there to be taken along
         else:
             return KeepStored(field.column)
     if held is None:
@@ -91,38 +104,70 @@ def note_database(instance: Model, using: str) -> None:
 
 def after_save(instance: Model, fields: "list[VaultObjectField]", using: str) -> None:
     """Arrange for what is to be done when the row just written has been committed."""
-    unneeded: list[tuple[VaultObjectField, str]] = getattr(instance._state, _UNNEEDED, [])
+    unneeded: list[_Unneeded] = getattr(instance._state, _UNNEEDED, [])
     setattr(instance._state, _UNNEEDED, [])
     held = [instance.__dict__.get(field.attname) for field in fields]
     fresh = [stored for stored in held if isinstance(stored, StoredObject) and stored.written_for is not None]
+    for stored in fresh:
+        bind(stored, instance, using)
     if not (unneeded or fresh):
         return
 
     def committed() -> None:
         for stored in fresh:
             stored.written_for = stored.replaced = None
-        for field, object_id in unneeded:
-            _delete(field, object_id)
+        for one in unneeded:
+            delete(*one)
 
     transaction.on_commit(committed, using=using)
+
+
+def bind(stored: StoredObject, instance: Model, using: str) -> None:
+    """Bind a reference that was written without its row's primary key to the row, now that this is known."""
+    field = stored.field
+    row = row_values(field, instance)
+    if instance.__dict__.get(field.attname) is not stored or row_identity(field, stored.row) is not None:
+        return
+    if row_identity(field, row) is not None:
+        bound = signer(field, row, stored.place(instance))(
+            stored.reference.id, stored.reference.version, stored.reference.structured
+        )
+        rows = field.model._base_manager.using(using).filter(pk=instance.pk)
+        rows.filter(**{field.attname: stored.reference}).update(**{field.attname: bound})
+        stored.reference, stored.row = bound, row
 
 
 def after_deletion(field: "VaultObjectField", instance: Model, using: str) -> None:
     """Delete the object of a row that is about to be deleted, once that has been committed.
 
-    Without ``version_check``: the row is gone, so no version of its object is wanted.
+    Without ``version_check``: the row is gone, so no version of its object is wanted. Nothing that is wrong
+    with the reference, or with Vault, keeps the row.
     """
-    held = field.raw_value(instance)
-    stored = held.base if isinstance(held, Assigned) else held
-    if stored is not None:
-        transaction.on_commit(partial(_delete, field, stored.reference.id), using=using)
+    stored = field.stored_in(instance)
+    if stored is None:
+        return
+    try:
+        stored.place(instance)  # as long as the rows are there that tell it
+    except InvalidVaultConfiguration as exc:
+        _not_deleted(field, stored.reference, exc)
+    else:
+        transaction.on_commit(partial(_delete_proven, stored), using=using)
+
+
+def _delete_proven(stored: StoredObject) -> None:
+    try:
+        context = stored.prove()
+    except (EnvelopeError, InvalidVaultConfiguration, VaultError) as exc:
+        _not_deleted(stored.field, stored.reference, exc)
+    else:
+        delete(stored.field, stored.reference.id, context)
 
 
 def _for_insert(field: "VaultObjectField", instance: Model, held: StoredObject) -> StoredObject:
     if held.written_for == _state(instance) and not held.has_changed():
         return held  # Django asks more than once for the value of one INSERT
     # A copy of a row gets an object of its own: deleting one row must not take the other's value.
-    stored = _create(field, instance, held.open())
+    stored = create(field, instance, held.open(instance))
     instance.__dict__[field.attname] = stored
     return stored
 
@@ -130,53 +175,93 @@ def _for_insert(field: "VaultObjectField", instance: Model, held: StoredObject) 
 def _store(field: "VaultObjectField", instance: Model, assigned: Assigned, add: bool) -> StoredObject | None:
     base, value = assigned.base, assigned.value
     if add:
-        return None if value is None else _create(field, instance, value)
+        return None if value is None else create(field, instance, value)
     there, in_row = _reference_in_row(field, instance)
     if there and in_row != (base and base.reference):
         raise _conflict(field)
     if base is None:
-        return None if value is None else _create(field, instance, value)
+        return None if value is None else create(field, instance, value)
     text, structured = ("", None) if value is None else field.encoded(value)
-    if there and structured is base.reference.structured and not field.row_changed(base, instance):
+    ours = there and _is_ours(base, instance)
+    if ours and structured is base.reference.structured and not field.row_changed(base, instance):
         try:
             return _update(field, instance, value, text, base)
+        except UntrustedReference as exc:
+            _left_alone(field, base, exc)
+            ours = False
         except (VaultNotFound, VaultRequestError):
             if not _is_gone(field, base):
                 raise
-        return _create(field, instance, value, base)  # something deleted the object: the row gets another
-    if there:
-        _not_needed_after_commit(instance, field, base.reference.id)
-    return None if value is None else _create(field, instance, value, base)
+            ours = False  # something deleted the object: the row gets another
+    if ours:
+        _not_needed_after_commit(instance, field, base.reference.id, base.prove(instance))
+    return None if value is None else create(field, instance, value, base)
 
 
-def _create(
+def _is_ours(base: StoredObject, instance: Model) -> bool:
+    try:
+        base.prove(instance)
+    except (UntrustedReference, InvalidVaultConfiguration) as exc:
+        _left_alone(base.field, base, exc)
+        return False
+    return True
+
+
+def create(
     field: "VaultObjectField", instance: Model, value: Any, replaced: StoredObject | None = None
 ) -> StoredObject:
+    """Store ``value`` as an object of its own for the row of ``instance``."""
     text, structured = field.encoded(value)
-    context = field.context_for(instance).items
-    metadata = field.vault.backend.create_object(f"{field.label}/{uuid4().hex}", text, context)
-    return _stored(field, instance, value, text, metadata, structured, replaced)
+    context = field.context_for(instance)
+    sign = signer(field, row_values(field, instance), context)  # first, as it may ask Vault for its key
+    name = f"{field.label}/{uuid4().hex}"
+    metadata = field.vault.backend.create_object(name, text, context.items)
+    if metadata.context != context.items:
+        other = sorted(set(metadata.context.items()) ^ set(context.items.items()))
+        raise VaultUnavailable(
+            f"Vault stored the object {metadata.id} of {field} under another key context than it was told "
+            f"({', '.join(dict(other))} differ). The row was not written; delete the object."
+        )
+    stored = _stored(field, instance, value, text, metadata, structured, sign)
+    stored.replaced = replaced
+    if row_identity(field, stored.row) is None:
+        # bulk_create() sends no signal; by its commit the database may have told the primary key.
+        using = _using(instance)
+        if connections[using].in_atomic_block:
+            transaction.on_commit(partial(bind, stored, instance, using), using=using)
+    return stored
 
 
 def _update(
     field: "VaultObjectField", instance: Model, value: Any, text: str, base: StoredObject
 ) -> StoredObject:
+    context = base.prove(instance)
+    sign = signer(field, row_values(field, instance), context)
     in_transaction = connections[_using(instance)].in_atomic_block
     try:
-        expected = _keep_for_rollback(field, instance, base) if in_transaction else base.seen
+        if in_transaction:
+            expected = _keep_for_rollback(field, instance, base, context)
+        else:
+            described = field.vault.backend.describe_object(base.reference.id)
+            check_answer(field, base.reference.id, described, context)
+            expected = base.seen
         updated = field.vault.backend.update_object(base.reference.id, text, version_check=expected)
     except VaultConflict as exc:
         raise _conflict(field) from exc
-    stored = _stored(field, instance, value, text, updated.metadata, base.reference.structured, base)
+    stored = _stored(field, instance, value, text, updated.metadata, base.reference.structured, sign)
+    stored.replaced = base
     if not in_transaction:
         base.seen = stored.reference.version  # for another attempt, should the row not be written
     return stored
 
 
-def _keep_for_rollback(field: "VaultObjectField", instance: Model, base: StoredObject) -> str:
+def _keep_for_rollback(
+    field: "VaultObjectField", instance: Model, base: StoredObject, context: KeyContext
+) -> str:
     """Keep the row's value beside the object; return the version that the object has now."""
     backend = field.vault.backend
     current = backend.read_object(base.reference.id)
+    check_answer(field, base.reference.id, current, context)
     name = name_of_copy(current.name, base.reference.version)
     version = current.metadata.version_id or _current_version(field, current.id)
     if version == base.seen:
@@ -190,7 +275,7 @@ def _keep_for_rollback(field: "VaultObjectField", instance: Model, base: StoredO
             copy_id = backend.read_object_by_name(name).id
         except VaultNotFound:
             raise VaultConflict("The object changed since this version.") from None
-    _not_needed_after_commit(instance, field, copy_id)
+    _not_needed_after_commit(instance, field, copy_id, context, is_copy=True)
     return version
 
 
@@ -201,20 +286,21 @@ def _stored(
     text: str,
     metadata: ObjectMetadata,
     structured: bool,
-    replaced: StoredObject | None,
+    sign: Sign,
 ) -> StoredObject:
     version = metadata.version_id or _current_version(field, metadata.id)
-    reference = ObjectReference(metadata.id, version, structured)
-    stored = StoredObject(reference, field, row_values(field, instance) if field.remembers_row else None)
+    stored = StoredObject(sign(metadata.id, version, structured), field, row_values(field, instance))
     stored.remember(value, text)
     stored.written_for = _state(instance)
-    stored.replaced = replaced
     return stored
 
 
 def _current_version(field: "VaultObjectField", object_id: str) -> str:
     versions = field.vault.backend.list_object_versions(object_id)
-    return next(version.id for version in versions if version.current_version)
+    for version in versions:
+        if version.current_version:
+            return version.id
+    raise VaultUnavailable(f"Vault names no current version of the object {object_id} of {field}.")
 
 
 def _reference_in_row(field: "VaultObjectField", instance: Model) -> tuple[bool, ObjectReference | None]:
@@ -236,8 +322,33 @@ def _conflict(field: "VaultObjectField") -> VaultConflict:
     )
 
 
-def _not_needed_after_commit(instance: Model, field: "VaultObjectField", object_id: str) -> None:
-    getattr(instance._state, _UNNEEDED).append((field, object_id))
+def _not_needed_after_commit(
+    instance: Model, field: "VaultObjectField", object_id: str, context: KeyContext, is_copy: bool = False
+) -> None:
+    unneeded = getattr(instance._state, _UNNEEDED, None)
+    if unneeded is not None:  # else signals are muted: nobody will come for it, and vault_check finds it
+        unneeded.append((field, object_id, context, is_copy))
+
+
+def _left_alone(field: "VaultObjectField", stored: StoredObject, error: Exception) -> None:
+    logger.warning(
+        "A row of %s referred to the object %r, which is not its own (%s). That was left alone, and the row "
+        "refers to it no longer.",
+        field,
+        stored.reference.id,
+        type(error).__name__,
+    )
+
+
+def _not_deleted(field: "VaultObjectField", reference: ObjectReference, error: Exception) -> None:
+    # The row has been committed, or shall be: failing now would only hide that from the caller.
+    logger.warning(
+        "The object %r of %s is no longer needed and could not be deleted (%s). vault_check --objects "
+        "lists it, if it is one of the field's.",
+        reference.id,
+        field,
+        type(error).__name__,
+    )
 
 
 def _is_gone(field: "VaultObjectField", stored: StoredObject) -> bool:
@@ -249,20 +360,16 @@ def _is_gone(field: "VaultObjectField", stored: StoredObject) -> bool:
     return False
 
 
-def _delete(field: "VaultObjectField", object_id: str) -> None:
+def delete(field: "VaultObjectField", object_id: str, context: KeyContext, is_copy: bool = False) -> None:
+    """Delete an object that a row of the field had, or what was kept of one, and never any other."""
+    backend = field.vault.backend
     try:
-        field.vault.backend.delete_object(object_id)
+        check_answer(field, object_id, backend.describe_object(object_id), context, copies=is_copy)
+        backend.delete_object(object_id)
     except VaultNotFound:
         return
-    except VaultError as exc:
-        # The row has been committed: failing now would only hide that from the caller.
-        logger.warning(
-            "The object %s of %s is no longer needed and could not be deleted (%s). vault_check --objects "
-            "lists it.",
-            object_id,
-            field,
-            type(exc).__name__,
-        )
+    except (EnvelopeError, VaultError) as exc:
+        _not_deleted(field, ObjectReference(object_id, ""), exc)
 
 
 def _using(instance: Model) -> str:

@@ -1,6 +1,7 @@
 """A field whose value lives in Vault as a named, versioned object; its column holds the reference."""
 
 import json
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from django import forms
@@ -11,12 +12,16 @@ from django.db.models.lookups import Exact, In, IsNull, Lookup
 from django.utils.translation import gettext_lazy as _
 
 from django_workos_vault.backends.objects import ObjectVersion
-from django_workos_vault.exceptions import VaultError, VaultRequestError
-from django_workos_vault.fields import object_writes
+from django_workos_vault.exceptions import EnvelopeError, VaultError, VaultRequestError
+from django_workos_vault.fields import object_adoption, object_writes
 from django_workos_vault.fields.forms import cells_are_to_stay_sealed, keep_cells
 from django_workos_vault.fields.object_checks import object_field_messages
+from django_workos_vault.fields.object_proof import check_answer
+from django_workos_vault.fields.references import ObjectReference
+from django_workos_vault.fields.rows import NOT_LOADED, row_columns, row_values
+from django_workos_vault.fields.sealed import Withheld
 from django_workos_vault.fields.serialization import dumps_cells
-from django_workos_vault.fields.stored import Assigned, ObjectAttribute, ObjectReference, StoredObject, encode
+from django_workos_vault.fields.stored import Assigned, ObjectAttribute, StoredObject, encode
 from django_workos_vault.fields.vaulted import VaultFieldMixin
 from django_workos_vault.traces import leaves_no_locals
 
@@ -72,6 +77,8 @@ class VaultObjectField(VaultFieldMixin, Field):
     description = _("A value in WorkOS Vault")
     descriptor_class = ObjectAttribute
     empty_strings_allowed = False
+    #: references are bound to their rows
+    remembers_row = True
     non_db_attrs = (*Field.non_db_attrs, "key_context", "label", "mask", "previous_labels", "vault")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -166,6 +173,23 @@ class VaultObjectField(VaultFieldMixin, Field):
 
     # What an instance holds
 
+    @cached_property
+    def row_columns(self) -> tuple[str, ...]:
+        """Attribute names of the primary key, and of the local columns that choose the key context."""
+        key = (column.attname for column in self.model._meta.pk_fields)
+        return tuple(dict.fromkeys((*key, *row_columns(self))))
+
+    def row_changed(self, held: Withheld, instance: Model) -> bool:
+        """Whether the program moved the row to another key context. A copy of a row gets its own object."""
+        chosen_by = set(row_columns(self))
+        return any(
+            old != new
+            for name, old, new in zip(
+                self.row_columns, held.row or (), row_values(self, instance), strict=held.row is not None
+            )
+            if name in chosen_by and NOT_LOADED not in (old, new)
+        )
+
     def raw_value(self, instance: Model) -> Any:
         """Return what ``instance`` holds: None, StoredObject or Assigned. What was deferred is loaded."""
         if self.attname not in instance.__dict__:
@@ -178,16 +202,29 @@ class VaultObjectField(VaultFieldMixin, Field):
         return held.value if isinstance(held, Assigned) else held
 
     def history_of(self, instance: Model) -> tuple[ObjectVersion, ...]:
-        """Return the stored object's versions in Vault's order; none for NULL. Raises VaultError."""
-        stored = self._stored(instance)
-        return () if stored is None else self.vault.backend.list_object_versions(stored.reference.id)
+        """Return the stored object's versions in Vault's order; none for NULL.
+
+        Raises UntrustedReference and VaultError.
+        """
+        stored = self.stored_in(instance)
+        if stored is None:
+            return ()
+        backend, object_id, context = self.vault.backend, stored.reference.id, stored.prove(instance)
+        check_answer(self, object_id, backend.describe_object(object_id), context)
+        return backend.list_object_versions(object_id)
 
     async def ahistory_of(self, instance: Model) -> tuple[ObjectVersion, ...]:
         """:meth:`history_of` for async code."""
-        stored = self._stored(instance)
-        return () if stored is None else await self.vault.backend.alist_object_versions(stored.reference.id)
+        stored = self.stored_in(instance)
+        if stored is None:
+            return ()
+        backend, object_id = self.vault.backend, stored.reference.id
+        context = await stored.aprove(instance)
+        check_answer(self, object_id, await backend.adescribe_object(object_id), context)
+        return await backend.alist_object_versions(object_id)
 
-    def _stored(self, instance: Model) -> StoredObject | None:
+    def stored_in(self, instance: Model) -> StoredObject | None:
+        """Return what stands for the stored value, also where another was assigned. None for NULL."""
         held = self.raw_value(instance)
         return held.base if isinstance(held, Assigned) else held
 
@@ -216,8 +253,8 @@ class VaultObjectField(VaultFieldMixin, Field):
         if not isinstance(held, StoredObject) or cells_are_to_stay_sealed():
             return held
         try:
-            return held.open()
-        except VaultError:
+            return held.open(obj)
+        except (EnvelopeError, VaultError):
             return held
 
     def save_form_data(self, instance: Model, data: Any) -> None:
@@ -226,7 +263,7 @@ class VaultObjectField(VaultFieldMixin, Field):
 
     def value_to_string(self, obj: Model) -> str:
         """Return the reference as text for Django's serializers: fixtures hold no value."""
-        stored = self._stored(obj)
+        stored = self.stored_in(obj)
         return "" if stored is None else f"{_FIXTURE_PREFIX}{stored.reference}"
 
     def load_serialized(self, instance: Model) -> None:
@@ -236,7 +273,8 @@ class VaultObjectField(VaultFieldMixin, Field):
         value = held.value
         if isinstance(value, str) and value.startswith(_FIXTURE_PREFIX):
             reference = ObjectReference.parse(value.removeprefix(_FIXTURE_PREFIX))
-            instance.__dict__[self.attname] = StoredObject(reference, self)
+            stored = StoredObject(reference, self, row_values(self, instance))
+            instance.__dict__[self.attname] = object_adoption.bound_to(stored, instance)
         else:
             object_writes.write(self, instance, add=True)
 

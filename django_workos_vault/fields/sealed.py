@@ -11,6 +11,7 @@ from uuid import UUID
 
 from django.core.serializers.xml_serializer import Serializer as XMLSerializer
 from django.db.models import Field, Model
+from django.db.models.fields.related_descriptors import ForwardOneToOneDescriptor
 from django.db.models.query import QuerySet
 from django.db.models.query_utils import DeferredAttribute
 from django.db.models.sql.compiler import SQLInsertCompiler
@@ -51,7 +52,8 @@ def _code_of(function: Any) -> Iterator[CodeType]:
 # Django's own code that moves a value from one place to another without looking at it. It gets the cell
 # as it is: refresh_from_db() would otherwise open every cell, and fail on one that cannot be opened;
 # full_clean() would turn a cell nobody touched into an assigned value, and open all of a row's for any
-# constraint of the model; loaddata would seal anew; dumpdata in XML asks every value whether it is None.
+# constraint of the model; loaddata would seal anew; dumpdata in XML asks every value whether it is None;
+# a child makes its parent's instance of its own values, also to be deleted.
 MOVES_VALUES = {
     id(code): code  # by identity: hashing a code object takes as long as opening a cell
     for function in (
@@ -63,6 +65,7 @@ MOVES_VALUES = {
         SQLInsertCompiler.pre_save_val,
         XMLSerializer.handle_field,
         QuerySet.bulk_update,
+        ForwardOneToOneDescriptor.get_object,
     )
     for code in _code_of(function)
 }

@@ -5,16 +5,27 @@ import json
 import os
 import sys
 from collections.abc import Iterable
-from dataclasses import dataclass
-from hashlib import sha256
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from asgiref.sync import sync_to_async
 from django.db.models import Model
 from django.db.models.query_utils import DeferredAttribute
 
 from django_workos_vault.backends.base import VaultBackend
 from django_workos_vault.backends.objects import VaultObject
-from django_workos_vault.exceptions import DecryptionForbidden, VaultError, VaultNotFound, WouldBlockEventLoop
+from django_workos_vault.context import KeyContext
+from django_workos_vault.exceptions import (
+    DecryptionForbidden,
+    EnvelopeError,
+    InvalidVaultConfiguration,
+    UntrustedReference,
+    VaultError,
+    VaultNotFound,
+    WouldBlockEventLoop,
+)
+from django_workos_vault.fields.object_proof import check_answer, check_proof, row_as_loaded
+from django_workos_vault.fields.references import ObjectReference, name_of_copy
 from django_workos_vault.fields.sealed import MOVES_VALUES, Withheld
 from django_workos_vault.forbidding import check_opening_allowed
 
@@ -22,35 +33,6 @@ if TYPE_CHECKING:
     from django_workos_vault.fields.objects import VaultObjectField
 
 _UNREAD: Any = object()
-_STRUCTURED = "json"
-
-
-@dataclass(frozen=True, slots=True)
-class ObjectReference:
-    """What the column holds: the object's id and version, and whether its value is JSON. Never the value.
-
-    ``values()`` and annotations give it. As text it is ``id:version`` or ``id:version:json``.
-    """
-
-    id: str
-    version: str
-    structured: bool = False
-
-    @classmethod
-    def parse(cls, text: str) -> "ObjectReference":
-        """Return the reference in a column or fixture. Raises ValueError when ``text`` is none."""
-        object_id, version, *flags = text.split(":")
-        if not object_id or not version or flags not in ([], [_STRUCTURED]):
-            raise ValueError("This is not a reference to a Vault object: id:version, or id:version:json.")
-        return cls(object_id, version, bool(flags))
-
-    def __str__(self) -> str:
-        return f"{self.id}:{self.version}{f':{_STRUCTURED}' if self.structured else ''}"
-
-
-def name_of_copy(name: str, version: str) -> str:
-    """Return the name under which the value of ``version`` of the object ``name`` is kept for a rollback."""
-    return f"{name}/before-{sha256(version.encode()).hexdigest()[:16]}"
 
 
 def encode(value: Any) -> tuple[str, bool]:
@@ -73,10 +55,22 @@ class StoredObject(Withheld):
     ``reference`` is what the row holds, or will when it is written; ``seen`` the version of the value that
     was read, which differs from it after a crash between Vault and the database. ``written_for`` tells in
     which state an instance was when this was stored, until its transaction has committed; ``replaced`` is
-    what the row held before.
+    what the row held before. ``row`` is what the row held in the field's ``row_columns`` when it was loaded.
     """
 
-    __slots__ = ("_encoded", "_value", "field", "reference", "replaced", "row", "seen", "written_for")
+    __slots__ = (
+        "_context",
+        "_encoded",
+        "_proven",
+        "_value",
+        "field",
+        "is_bound",
+        "reference",
+        "replaced",
+        "row",
+        "seen",
+        "written_for",
+    )
 
     field: "VaultObjectField"
 
@@ -90,37 +84,78 @@ class StoredObject(Withheld):
         self.written_for: Any = None
         self.replaced: StoredObject | None = None
         self._value = self._encoded = _UNREAD
+        self._context: KeyContext | None = None
+        self._proven = False
+        #: whether the reference, once proven, names its row
+        self.is_bound = False
 
     @property
     def is_read(self) -> bool:
         """Whether the value is in memory."""
         return self._value is not _UNREAD
 
-    def open(self) -> Any:
-        """Return the value, asking Vault for it the first time. Raises VaultError."""
+    def place(self, instance: Model | None) -> KeyContext:
+        """Return the key context of the row, as it was loaded, and remember it.
+
+        May query the database for it. Raises FieldError without an instance where the row chooses it, and
+        InvalidVaultConfiguration where the row does not tell it.
+        """
+        if self._context is None:
+            row = None if instance is None else row_as_loaded(self.field, self.row, instance)
+            self._context = self.field.context_for(row)
+        return self._context
+
+    def prove(self, instance: Model | None = None) -> KeyContext:
+        """Return the row's key context, once the reference is proven to be this row's.
+
+        Raises UntrustedReference when it is not, VaultError when the key of the proofs cannot be had.
+        """
+        context = self.place(instance)
+        if not self._proven:
+            self.is_bound = check_proof(self.field, self.reference, self.row, context)
+            self._proven = True
+        return context
+
+    async def aprove(self, instance: Model | None = None) -> KeyContext:
+        """:meth:`prove` for async code: what asks the database or Vault does so in a thread."""
+        if self.field.vault.proves_at_once and not self.field.is_row_aware:
+            return self.prove(instance)
+        return await sync_to_async(self.prove)(instance)
+
+    def open(self, instance: Model | None = None) -> Any:
+        """Return the value, asking Vault for it the first time. ``instance`` is its row.
+
+        Raises UntrustedReference when the object is not this row's, and VaultError.
+        """
         if not self.is_read:
             backend = self._backend()
-            _check_may_wait(backend, self.field)
+            placed = self._context is not None or not self.field.is_row_aware or backend.answers_at_once
+            _check_may_wait(self.field, self._proven or (placed and self.field.vault.proves_at_once))
+            context = self.prove(instance)
+            _check_may_wait(self.field, backend.answers_at_once)
             try:
                 found = backend.read_object(self.reference.id)
+                check_answer(self.field, self.reference.id, found, context)
                 if found.metadata.version_id != self.reference.version:
                     found = self._kept(backend, found)
             except VaultNotFound:
                 raise self._gone() from None
-            self._take(found)
+            self.take(found)
         return self._value
 
-    async def aopen(self) -> Any:
+    async def aopen(self, instance: Model | None = None) -> Any:
         """:meth:`open` for async code."""
         if not self.is_read:
             backend = self._backend()
+            context = await self.aprove(instance)
             try:
                 found = await backend.aread_object(self.reference.id)
+                check_answer(self.field, self.reference.id, found, context)
                 if found.metadata.version_id != self.reference.version:
                     found = await self._akept(backend, found)
             except VaultNotFound:
                 raise self._gone() from None
-            self._take(found)
+            self.take(found)
         return self._value
 
     def remember(self, value: Any, encoded: str) -> None:
@@ -148,19 +183,28 @@ class StoredObject(Withheld):
         # The object is ahead of the row. While a transaction is under way, and after one was rolled back, the
         # row's own value is kept beside it; otherwise the current value is the only one there is.
         try:
-            return backend.read_object_by_name(name_of_copy(found.name, self.reference.version))
+            return self._checked_copy(found, backend.read_object_by_name(self._name_of_copy(found)))
         except VaultNotFound:
             self.seen = found.metadata.version_id or self.seen
             return found
 
     async def _akept(self, backend: VaultBackend, found: VaultObject) -> VaultObject:
         try:
-            return await backend.aread_object_by_name(name_of_copy(found.name, self.reference.version))
+            return self._checked_copy(found, await backend.aread_object_by_name(self._name_of_copy(found)))
         except VaultNotFound:
             self.seen = found.metadata.version_id or self.seen
             return found
 
-    def _take(self, found: VaultObject) -> None:
+    def _name_of_copy(self, found: VaultObject) -> str:
+        return name_of_copy(found.name, self.reference.version)
+
+    def _checked_copy(self, found: VaultObject, kept: VaultObject) -> VaultObject:
+        if kept.name != self._name_of_copy(found) or kept.metadata.context != found.metadata.context:
+            raise UntrustedReference(f"What was kept of {self.field} for a rollback has another key context.")
+        return kept
+
+    def take(self, found: VaultObject) -> None:
+        """Take the value of ``found``, proven to be this row's. Raises VaultError when it is no JSON."""
         if not self.reference.structured:
             self.remember(found.value, found.value)
             return
@@ -222,7 +266,7 @@ class ObjectAttribute(DeferredAttribute):
             return held.value
         if held is None or (id(sys._getframe(1).f_code) in MOVES_VALUES and not held.has_changed()):
             return held
-        return held.open()
+        return held.open(instance)
 
     def __set__(self, instance: Model, value: Any) -> None:
         attname = self.field.attname
@@ -250,24 +294,25 @@ async def aload_objects(instances: Iterable[Model], *names: str) -> None:
     """
     gate = asyncio.Semaphore(8)
 
-    async def fetch(stored: StoredObject) -> None:
+    async def fetch(stored: StoredObject, instance: Model) -> None:
         async with gate:
-            try:
-                await stored.aopen()
-            except (VaultError, DecryptionForbidden):
-                return
+            with suppress(*_CANNOT_BE_HAD):
+                await stored.aopen(instance)
 
     wanted = [
-        held
+        (held, instance)
         for instance in instances
         for attname, held in instance.__dict__.items()
-        if isinstance(held, StoredObject) and (not names or attname in names)
+        if isinstance(held, StoredObject) and not held.is_read and (not names or attname in names)
     ]
-    await asyncio.gather(*(fetch(stored) for stored in wanted))
+    await asyncio.gather(*(fetch(stored, instance) for stored, instance in wanted))
 
 
-def _check_may_wait(backend: VaultBackend, field: "VaultObjectField") -> None:
-    if backend.answers_at_once or os.environ.get("DJANGO_ALLOW_ASYNC_UNSAFE"):
+_CANNOT_BE_HAD = (DecryptionForbidden, EnvelopeError, InvalidVaultConfiguration, VaultError)
+
+
+def _check_may_wait(field: "VaultObjectField", at_once: bool) -> None:
+    if at_once or os.environ.get("DJANGO_ALLOW_ASYNC_UNSAFE"):
         return
     try:
         asyncio.get_running_loop()

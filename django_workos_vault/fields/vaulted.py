@@ -68,6 +68,11 @@ class VaultFieldMixin(_Field):
         return self.explicit_label or f"{self.model._meta.label}.{self.name}"
 
     @property
+    def labels(self) -> tuple[str, ...]:
+        """The label, and those before it."""
+        return (self.label, *self.previous_labels)
+
+    @property
     def vault(self) -> Vault:
         """The configured vault that keeps this field's keys."""
         return vaults[self.vault_alias]

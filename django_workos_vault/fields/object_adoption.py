@@ -1,0 +1,73 @@
+"""References that cannot be proven, made the row's own again once Vault says whose the objects are."""
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from django.db import router, transaction
+from django.db.models import Model
+
+from django_workos_vault.context import KeyContext
+from django_workos_vault.exceptions import UntrustedReference, VaultConflict, VaultNotFound, VaultRequestError
+from django_workos_vault.fields import object_writes
+from django_workos_vault.fields.object_proof import check_answer, signer
+from django_workos_vault.fields.references import ObjectReference
+from django_workos_vault.fields.rows import row_values
+from django_workos_vault.fields.stored import StoredObject
+
+if TYPE_CHECKING:
+    from django_workos_vault.fields.objects import VaultObjectField
+
+
+def bound_to(stored: StoredObject, instance: Model) -> StoredObject:
+    """Return what a fixture brought, bound to its row if it was not and Vault says that it is the field's.
+
+    Raises VaultError when Vault cannot say.
+    """
+    try:
+        context = stored.prove(instance)
+        return stored
+    except UntrustedReference:
+        context = stored.place(instance)
+    if stored.reference.unreadable:
+        return stored
+    try:
+        return _signed_anew(stored.field, instance, stored.reference, context)
+    except (UntrustedReference, VaultNotFound, VaultRequestError):
+        return stored  # reading it says what is wrong
+
+
+def adopt(field: "VaultObjectField", instance: Model, key_context: dict[str, str] | None = None) -> bool:
+    """See ``lifecycle.adopt_object``."""
+    stored = field.stored_in(instance)
+    if stored is None:
+        return False
+    if stored.reference.unreadable:
+        raise UntrustedReference(f"The column of {field} holds no reference to an object in Vault.")
+    context = field.context_for(instance)
+    former = context if key_context is None else KeyContext(key_context)
+    using = router.db_for_write(type(instance), instance=instance)
+    if former == context:
+        adopted = _signed_anew(field, instance, stored.reference, context)
+    else:
+        found = field.vault.backend.read_object(stored.reference.id)
+        check_answer(field, stored.reference.id, found, former)
+        was = StoredObject(stored.reference, field)
+        was.take(found)
+        adopted = object_writes.create(field, instance, was.open())
+    rows = field.model._base_manager.using(using).filter(pk=instance.pk)
+    if not rows.filter(**{field.attname: stored.reference}).update(**{field.attname: adopted.reference}):
+        raise VaultConflict(f"The row of {field} was changed meanwhile. Load it again.")
+    instance.__dict__[field.attname] = adopted
+    adopted.written_for = None
+    if former != context:
+        transaction.on_commit(partial(object_writes.delete, field, stored.reference.id, former), using=using)
+    return True
+
+
+def _signed_anew(
+    field: "VaultObjectField", instance: Model, reference: ObjectReference, context: KeyContext
+) -> StoredObject:
+    check_answer(field, reference.id, field.vault.backend.describe_object(reference.id), context)
+    row = row_values(field, instance)
+    sign = signer(field, row, context)
+    return StoredObject(sign(reference.id, reference.version, reference.structured), field, row)

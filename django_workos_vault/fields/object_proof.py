@@ -1,0 +1,135 @@
+"""Whose object a reference is: proven before Vault is asked for it, and again by what Vault answers.
+
+Whoever writes the database writes references. So each carries a proof, an HMAC-SHA-256 over label, key
+context, primary key, id, version and kind of value, under a key that is derived from a root key of the
+vault: without the API key nobody makes one, and none fits another field, row or context. A database that
+assigns primary keys does so after the reference is written; it is bound to its row right afterwards (see
+``object_writes``), and until then its proof names no row.
+"""
+
+import hmac
+import json
+from base64 import urlsafe_b64encode
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from django.db import models
+
+from django_workos_vault.backends.objects import ObjectWithoutValue, VaultObject
+from django_workos_vault.context import KeyContext
+from django_workos_vault.exceptions import UntrustedReference, VaultUnavailable
+from django_workos_vault.fields.references import ObjectReference, is_id, is_name_under
+from django_workos_vault.fields.rows import NOT_LOADED, row_columns
+
+if TYPE_CHECKING:
+    from django_workos_vault.fields.objects import VaultObjectField
+
+Sign = Callable[[str, str, bool], ObjectReference]
+Identity = list[tuple[str, str]] | None
+
+_IDENTIFIES = (models.IntegerField, models.CharField, models.UUIDField, models.DateField)
+
+
+def row_identity(field: "VaultObjectField", row: tuple[Any, ...] | None) -> Identity:
+    """Return the primary key in ``row`` (values of the field's ``row_columns``), as it is signed.
+
+    None where it is not known yet, or does not read the same after a round trip through every database.
+    """
+    values = {} if row is None else dict(zip(field.row_columns, row, strict=True))
+    identity = []
+    for column in field.model._meta.pk_fields:
+        value, target = values.get(column.attname), column
+        while hasattr(target, "target_field"):
+            target = target.target_field
+        if value is None or value is NOT_LOADED or hasattr(value, "resolve_expression"):
+            return None
+        if not isinstance(target, _IDENTIFIES) or isinstance(target, models.DateTimeField):
+            return None
+        identity.append((column.attname, str(target.to_python(value))))
+    return identity
+
+
+def signer(field: "VaultObjectField", row: tuple[Any, ...], context: KeyContext) -> Sign:
+    """Return what makes the references of one row. Raises VaultError when its key cannot be had."""
+    identity = row_identity(field, row)
+    prove = field.vault.object_prover(field.label)
+
+    def sign(object_id: str, version: str, structured: bool) -> ObjectReference:
+        if not is_id(object_id) or not is_id(version):
+            raise VaultUnavailable(f"Vault gave an object of {field} an id or a version that is none.")
+        reference = ObjectReference(object_id, version, structured)
+        proof = _text(prove(_signed(field.label, context, identity, reference)))
+        return ObjectReference(object_id, version, structured, proof)
+
+    return sign
+
+
+def check_proof(
+    field: "VaultObjectField", reference: ObjectReference, row: tuple[Any, ...] | None, context: KeyContext
+) -> bool:
+    """Whether ``reference`` is bound to its row. Raises UntrustedReference when it is not this row's.
+
+    Vault is asked for the key alone, and only when that is not in memory; VaultError when it cannot be had.
+    """
+    if reference.unreadable:
+        raise UntrustedReference(f"The column of {field} holds no reference to an object in Vault.")
+    identity = row_identity(field, row)
+    for label in field.labels if reference.proof else ():
+        prove = field.vault.object_prover(label)
+        for bound in (identity, None) if identity else (None,):
+            expected = _text(prove(_signed(label, context, bound, reference)))
+            if hmac.compare_digest(expected, reference.proof):  # parse() lets no other than ASCII through
+                return bound is not None
+    raise UntrustedReference(
+        f"The reference to object {reference.id} was not made for this row of {field} and its key context. "
+        "Vault was not asked for the object. Either the column was changed, or what chooses the key context "
+        "was, or the key of the proofs is another: see adopt_object()."
+    )
+
+
+def check_answer(
+    field: "VaultObjectField",
+    object_id: str,
+    answer: VaultObject | ObjectWithoutValue,
+    context: KeyContext,
+    *,
+    copies: bool = False,
+) -> None:
+    """Raise UntrustedReference unless Vault's answer is of an object that the field would make now."""
+    if (
+        answer.id != object_id
+        or not is_name_under(field.labels, answer.name, copies=copies)
+        or answer.metadata.context != context.items
+    ):
+        raise UntrustedReference(
+            f"The object {object_id} is none that {field} made for this row: it has another name or another "
+            "key context. It was left alone."
+        )
+
+
+def row_as_loaded(
+    field: "VaultObjectField", row: tuple[Any, ...] | None, instance: models.Model
+) -> models.Model:
+    """Return ``instance`` as ``row`` has it: what chose the key before the program moved the row."""
+    chosen_by = row_columns(field)
+    moved = {
+        name: value
+        for name, value in zip(field.row_columns, row or (), strict=row is not None)
+        if name in chosen_by and value is not NOT_LOADED and instance.__dict__.get(name, value) != value
+    }
+    if not moved:
+        return instance
+    before = type(instance).__new__(type(instance))
+    before.__dict__.update(instance.__getstate__())
+    for name, value in moved.items():
+        setattr(before, name, value)  # a relation's cache goes with it
+    return before
+
+
+def _signed(label: str, context: KeyContext, identity: Identity, reference: ObjectReference) -> bytes:
+    parts = (label, context.digest, identity, reference.id, reference.version, reference.structured)
+    return json.dumps(parts, separators=(",", ":")).encode()
+
+
+def _text(proof: bytes) -> str:
+    return urlsafe_b64encode(proof).decode().rstrip("=")

@@ -1,0 +1,538 @@
+"""Whoever writes the database writes references: none makes us read, change or delete another's object."""
+
+# ruff: noqa: F811 - fixtures are imported
+
+import json
+import logging
+from contextlib import suppress
+from io import StringIO
+from typing import Any
+
+import factory
+import pytest
+from asgiref.sync import sync_to_async
+from django.core import serializers
+from django.core.management import CommandError, call_command
+from django.db import connection, connections, models, transaction
+from django.db.models.signals import post_save, pre_delete, pre_save
+from django.test import Client
+from django.test.utils import isolate_apps
+
+from django_workos_vault.context import KeyContext
+from django_workos_vault.exceptions import EnvelopeError, UntrustedReference, VaultNotFound
+from django_workos_vault.fields import (
+    ObjectReference,
+    VaultObjectField,
+    adopt_object,
+    aload_objects,
+    aobject_history,
+    object_history,
+)
+from django_workos_vault.fields.object_proof import signer
+from django_workos_vault.fields.rows import row_values
+from django_workos_vault.handler import vaults
+from django_workos_vault.models import IndexKeyRecord
+from tests.app.models import Contract, Credential, Organization
+from tests.test_objects import column, loaded, names, requests_made, vault  # noqa: F401
+
+UUIDS = "0b0e1c5e-7d5f-4f0e-9a53-0f6f6f0f0f0f:2c3d4e5f-7d5f-4f0e-9a53-0f6f6f0f0f0f"
+NO_REFERENCES = [
+    "",
+    " ",
+    "x",
+    ":",
+    "::",
+    "a:b:c",
+    "a:b:json:json",
+    "a:b:json:c:d:e",
+    "../organizations:v",
+    "..:..",
+    "a/b:c",
+    "a%2Fb:c",
+    "name/app.Credential.token:v",
+    "a?x=1:v",
+    "zażółć:v",
+    "a b:c",
+    "x" * 255,
+    f"{'x' * 81}:v",
+    f"v:{'x' * 81}",
+    "workos-vault-object:a:b",
+]
+WAYS = ["create", "bulk_create", "get_or_create", "explicit", "loaded", "updated"]
+UNPROVEN = [UUIDS, f"{UUIDS}:json", f"{UUIDS}:{'A' * 43}", f"{UUIDS}:json:{'A' * 43}", "a:b", f"{'x' * 80}:v"]
+
+
+def put(row: models.Model, text: Any, name: str = "token") -> None:
+    """Write a column past the ORM."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"UPDATE {row._meta.db_table} SET {name} = %s WHERE id = %s", [text, row.pk])
+
+
+def refused(row: Any, name: str = "token") -> None:
+    """Reading, and asking for the versions, raises and asks Vault for no object."""
+    row = loaded(row)
+    vaults["default"].object_prover("any")  # the key of the proofs is all that may be asked for
+    before = requests_made()
+    for _ in range(2):
+        with pytest.raises(UntrustedReference) as caught:
+            getattr(row, name)
+        with pytest.raises(UntrustedReference):
+            object_history(row, name)
+    assert "s3cr3t" not in str(caught.value)
+    assert requests_made() == before
+
+
+@pytest.mark.django_db(transaction=True)
+class TestTextThatIsNoReference:
+    @pytest.mark.parametrize("text", [*NO_REFERENCES, *UNPROVEN])
+    def test_stays_with_its_own_row(self, vault: Any, text: str, admin_client: Client) -> None:
+        """It is an error on reading alone: rows load, list, save, dump and go, and Vault is not asked."""
+        sound, row = Credential.objects.create(token="s3cr3t"), Credential.objects.create(token="other")
+        vault.delete_object(column(row).split(":")[0])
+        put(row, text)
+        held, before = column(row), requests_made()
+        row = Credential.objects.get(pk=row.pk)
+        assert isinstance(Credential.objects.values_list("token", flat=True).get(pk=row.pk), ObjectReference)
+        assert Credential.objects.defer("token").get(pk=row.pk).name
+        row.name = "renamed"
+        row.save()
+        row.save(update_fields=["name", "token"])
+        row.refresh_from_db()
+        row.full_clean()
+        assert str(row._meta.get_field("token").held_by(row).reference) in (held, repr(held))
+        dumped = serializers.serialize("json", Credential.objects.order_by("pk"))
+        for page in ("/admin/app/credential/", f"/admin/app/credential/{row.pk}/change/"):
+            assert admin_client.get(page).status_code == 200
+        url = f"/admin/app/credential/{row.pk}/change/"
+        assert admin_client.post(url, {"name": "again", "token": ""}).status_code == 302
+        assert column(row) == held
+        assert requests_made() == before
+        refused(row)
+        assert loaded(sound).token == "s3cr3t"
+        Credential.objects.get(pk=row.pk).delete()
+        assert len(names()) == 1
+        for item in serializers.deserialize("json", dumped):
+            item.save()
+        refused(row)
+        assert loaded(sound).token == "s3cr3t"
+
+    @pytest.mark.parametrize("value", ["new", None])
+    @pytest.mark.parametrize("text", ["", "x", "../x:v", UUIDS, f"{UUIDS}:{'A' * 43}"])
+    @pytest.mark.parametrize("atomic", [False, True])
+    def test_can_be_replaced(self, vault: Any, text: str, value: Any, atomic: bool) -> None:
+        """Assigning a value gives the row an object of its own, and NULL takes it away."""
+        row = Credential.objects.create(token=None)
+        put(row, text)
+        row = loaded(row)
+        row.token = value
+        if atomic:
+            with transaction.atomic():
+                row.save()
+        else:
+            row.save()
+        assert loaded(row).token == value
+        assert len(names()) == (value is not None)
+
+    @pytest.mark.skipif(connection.vendor != "sqlite", reason="other databases keep a column's type")
+    @pytest.mark.parametrize("stored", [b"\x00\xff", b"a:b", 7, 1.5, "a\x00:b", "x" * 100_000])
+    def test_what_sqlite_lets_in(self, vault: Any, stored: Any) -> None:
+        """Values of other types and lengths are no references either."""
+        row = Credential.objects.create(token=None)
+        put(row, stored)
+        refused(row)
+        serializers.serialize("json", Credential.objects.all())
+        loaded(row).delete()
+        assert not Credential.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+class TestReferenceOfAnother:
+    def test_row(self, vault: Any) -> None:
+        """Of two rows that were swapped, neither reads the other's; overwriting and deleting spare it."""
+        one, two = Credential.objects.create(token="s3cr3t"), Credential.objects.create(token="other")
+        first, second = column(one), column(two)
+        put(one, second)
+        put(two, first)
+        refused(one)
+        refused(two)
+        one = loaded(one)
+        one.token = "mine"
+        one.save()
+        loaded(two).delete()
+        assert len(names()) == 3
+        assert loaded(one).token == "mine"
+
+    @pytest.mark.parametrize("way", WAYS)
+    def test_row_whatever_way_it_was_written(self, vault: Any, way: str) -> None:
+        """However a row came about, what it refers to is no other row's."""
+        if way == "bulk_create":
+            with transaction.atomic():
+                Credential.objects.bulk_create([Credential(name="a", token="s3cr3t")])
+        elif way == "get_or_create":
+            Credential.objects.get_or_create(name="a", defaults={"token": "s3cr3t"})
+        elif way == "explicit":
+            Credential(pk=77, name="a", token="s3cr3t").save()
+        elif way == "loaded":
+            text = '[{"model": "app.credential", "pk": 5, "fields": {"name": "a", "token": "s3cr3t"}}]'
+            for item in serializers.deserialize("json", text):
+                item.save()
+        else:
+            row = Credential.objects.create(name="a", token="old")
+            if way == "updated":
+                row.token = "s3cr3t"
+                with transaction.atomic():
+                    row.save()
+            else:
+                row.delete()
+                Credential.objects.create(name="a", token="s3cr3t")
+        row = Credential.objects.get(name="a")
+        assert row.token == "s3cr3t"
+        another = Credential.objects.create(token=None)
+        put(another, column(row))
+        refused(another)
+        loaded(another).delete()
+        assert loaded(row).token == "s3cr3t"
+        row.token = "newer"
+        row.save()
+        assert loaded(row).token == "newer"
+        assert len(names()) == 1
+
+    def test_field(self, vault: Any) -> None:
+        """A reference of another column names nothing here, even where both have one key."""
+        row = Credential.objects.create(token="s3cr3t")
+        acme = Organization.objects.create(name="Acme", workos_id="org_acme")
+        contract = Contract.objects.create(pk=row.pk, organization=acme, terms="theirs")
+        put(contract, column(row), "terms")
+        refused(contract, "terms")
+        contract = loaded(contract)
+        contract.terms = "mine"
+        contract.save()
+        assert loaded(row).token == "s3cr3t"
+        assert loaded(contract).terms == "mine"
+
+    @pytest.mark.parametrize("moved", ["reference", "row", "organization"])
+    def test_tenant(self, vault: Any, moved: str) -> None:
+        """Neither a reference moved to another tenant's row, nor a row or a tenant's id moved, reads it."""
+        acme = Organization.objects.create(name="Acme", workos_id="org_acme")
+        apex = Organization.objects.create(name="Apex", workos_id="org_apex")
+        theirs = Contract.objects.create(organization=acme, terms="s3cr3t")
+        mine = Contract.objects.create(organization=apex, terms="mine")
+        if moved == "row":
+            Contract.objects.filter(pk=theirs.pk).update(organization=apex)
+            refused(theirs, "terms")
+        else:
+            put(mine, column(theirs, "terms"), "terms")
+            if moved == "organization":
+                Organization.objects.filter(pk=apex.pk).update(workos_id="org_acme")
+            refused(mine, "terms")
+            loaded(mine).delete()
+        assert len(names()) == 2
+
+    def test_a_row_moved_by_the_program_keeps_a_reference_that_is_not_its_own(self, vault: Any) -> None:
+        """Such a row still saves, and reads no better afterwards."""
+        acme = Organization.objects.create(name="Acme", workos_id="org_acme")
+        apex = Organization.objects.create(name="Apex", workos_id="org_apex")
+        row = Contract.objects.create(organization=acme, terms="s3cr3t")
+        put(row, UUIDS, "terms")
+        row = loaded(row)
+        row.organization = apex
+        row.save()
+        assert column(row, "terms") == UUIDS
+        refused(row, "terms")
+
+    @pytest.mark.parametrize(
+        "name",
+        [
+            "partner/token",
+            "app.Credential.token",
+            "app.Credential.token/",
+            "app.Credential.token/0",
+            f"app.Credential.token/{'0' * 32}",
+            f"app.Credential.token/{'0' * 32}/before-{'0' * 16}",
+            f"app.Credential.tokens/{'0' * 32}",
+            f"other.Credential.token/{'0' * 32}",
+        ],
+    )
+    @pytest.mark.parametrize("proof", ["", ":" + "A" * 43])
+    def test_object_made_by_hand(self, vault: Any, name: str, proof: str) -> None:
+        """Whatever an object is called, a reference that we did not write leads to none."""
+        made = vault.create_object(name, "s3cr3t", {"app": "tests"})
+        row = Credential.objects.create(token=None)
+        put(row, f"{made.id}:{made.version_id}{proof}")
+        refused(row)
+        row = loaded(row)
+        row.token = "mine"
+        row.save()
+        put(row, f"{made.id}:{made.version_id}{proof}")
+        loaded(row).delete()
+        assert vault.read_object(made.id).value == "s3cr3t"
+
+    def test_parts_of_a_reference(self, vault: Any) -> None:
+        """Another version, another kind of value, or a proof cut short is not what was written."""
+        row = Credential.objects.create(token='{"a": 1}')
+        object_id, version, proof = column(row).split(":")
+        for text in (
+            f"{object_id}:{version}:json:{proof}",
+            f"{object_id}:{object_id}:{proof}",
+            f"{version}:{version}:{proof}",
+            f"{object_id.upper()}:{version}:{proof}",
+            f"{object_id}:{version}:{proof[:-1]}",
+            f"{object_id}:{version}:{proof.swapcase()}",
+        ):
+            put(row, text)
+            refused(row)
+
+
+@pytest.mark.django_db(transaction=True)
+class TestVaultsAnswer:
+    """A proof is not enough: what Vault says of the object has to fit, before it is used."""
+
+    def forge(self, row: Any, object_id: str, version: str) -> None:
+        """Sign a reference as somebody would who stole the key of the proofs."""
+        field = row._meta.get_field("token")
+        sign = signer(field, row_values(field, row), KeyContext({"app": "tests"}))
+        put(row, str(sign(object_id, version, False)))
+
+    @pytest.mark.parametrize(
+        ("name", "context"),
+        [
+            ("partner/token", {"app": "tests"}),
+            (f"app.Credential.tokens/{'0' * 32}", {"app": "tests"}),
+            (f"app.Credential.token/{'0' * 32}/before-{'0' * 16}", {"app": "tests"}),
+            (f"app.Credential.token/{'0' * 32}", {"app": "other"}),
+            (f"app.Credential.token/{'0' * 32}", {"app": "tests", "organization_id": "org_1"}),
+        ],
+    )
+    def test_name_and_context_are_compared(
+        self, vault: Any, name: str, context: dict[str, str], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """An object with another name or context is neither read, nor changed, nor deleted."""
+        made = vault.create_object(name, "s3cr3t", context)
+        row = Credential.objects.create(token=None)
+        self.forge(row, made.id, made.version_id)
+        for read in (lambda: loaded(row).token, lambda: loaded(row).history("token")):
+            with pytest.raises(UntrustedReference, match="left alone"):
+                read()
+        for atomic in (False, True):
+            self.forge(row, made.id, made.version_id)
+            mine = loaded(row)
+            mine.token = "mine"
+            if atomic:
+                with transaction.atomic():
+                    mine.save()
+            else:
+                mine.save()
+            assert loaded(row).token == "mine"
+        self.forge(row, made.id, made.version_id)
+        caplog.set_level(logging.WARNING)
+        loaded(row).delete()
+        assert vault.list_object_versions(made.id)[0].id == made.version_id
+        assert "could not be deleted" in caplog.text or "/before-" in name
+        assert "s3cr3t" not in caplog.text
+
+
+@pytest.mark.django_db(transaction=True)
+class TestAsync:
+    async def test_a_fault_stays_with_its_own_row(self, vault: Any) -> None:
+        """Of rows loaded together, one that is forged raises, and the others are read."""
+        for number in range(3):
+            await Credential.objects.acreate(name=str(number), token=str(number))
+        await sync_to_async(put)(await Credential.objects.aget(name="1"), UUIDS)
+        await sync_to_async(vaults["default"].index_keys.forget)()
+        rows = [row async for row in Credential.objects.order_by("name")]
+        await aload_objects(rows)
+        assert (rows[0].token, rows[2].token) == ("0", "2")
+        with pytest.raises(UntrustedReference):
+            _ = rows[1].token
+        with pytest.raises(UntrustedReference):
+            await aobject_history(rows[1], "token")
+        assert len(await aobject_history(rows[0], "token")) == 1
+        await sync_to_async(connections.close_all)()
+
+
+@pytest.mark.django_db(transaction=True)
+class TestAdopting:
+    def test_after_the_root_key_was_lost(self, vault: Any) -> None:
+        """Without its key nothing is proven; each row is made its own again, and no value is lost."""
+        row = Credential.objects.create(token={"a": 1})
+        IndexKeyRecord.objects.all().delete()
+        vaults["default"].index_keys.forget()
+        refused(row)
+        row = loaded(row)
+        assert adopt_object(row, "token")
+        assert row.token == {"a": 1}
+        assert loaded(row).token == {"a": 1}
+        row.token = {"a": 2}
+        row.save()
+        assert loaded(row).token == {"a": 2}
+        assert len(names()) == 1
+
+    def test_under_another_context(self, vault: Any) -> None:
+        """A tenant's id that was changed on purpose: the value is stored anew under the present one."""
+        acme = Organization.objects.create(name="Acme", workos_id="org_old")
+        row = Contract.objects.create(organization=acme, terms=["s3cr3t"])
+        Organization.objects.update(workos_id="org_new")
+        refused(row, "terms")
+        with pytest.raises(UntrustedReference):
+            adopt_object(loaded(row), "terms")
+        assert adopt_object(loaded(row), "terms", {"organization_id": "org_old"})
+        assert loaded(row).terms == ["s3cr3t"]
+        (name,) = names()
+        assert vault.read_object_by_name(name).metadata.context == {"organization_id": "org_new"}
+
+    def test_what_is_not_the_fields(self, vault: Any) -> None:
+        """No object of another name or context, and no text that is no reference, is adopted."""
+        row = Credential.objects.create(token=None)
+        assert not adopt_object(row, "token")
+        made = vault.create_object("partner/token", "s3cr3t", {"app": "tests"})
+        for text in ("x", f"{made.id}:{made.version_id}"):
+            put(row, text)
+            with pytest.raises(UntrustedReference):
+                adopt_object(loaded(row), "token")
+            assert column(row) == text
+        put(row, UUIDS)
+        with pytest.raises(VaultNotFound):
+            adopt_object(loaded(row), "token")
+
+    def test_fixture_for_another_row(self, vault: Any) -> None:
+        """A fixture is its owner's: its references are bound to the rows that they are loaded into."""
+        row = Credential.objects.create(token="s3cr3t")
+        text = serializers.serialize("json", [row])
+        with connection.cursor() as cursor:
+            cursor.execute("DELETE FROM app_credential")
+        IndexKeyRecord.objects.all().delete()
+        vaults["default"].index_keys.forget()
+        for item in serializers.deserialize("json", text.replace(f'"pk": {row.pk}', '"pk": 12345')):
+            item.save()
+        assert Credential.objects.get(pk=12345).token == "s3cr3t"
+
+    def test_muted_signals(self, vault: Any) -> None:
+        """Where signals are muted, values are stored and read; at worst an object is left over."""
+        with factory.django.mute_signals(pre_save, post_save, pre_delete):
+            row = Credential.objects.create(token="one")
+            assert loaded(row).token == "one"
+            for atomic in (False, True):
+                row = loaded(row)
+                row.token = f"two {atomic}"
+                if atomic:
+                    with transaction.atomic():
+                        row.save()
+                else:
+                    row.save()
+                assert loaded(row).token == f"two {atomic}"
+            row.token = None
+            row.save()
+        assert loaded(row).token is None
+
+
+@pytest.mark.django_db(transaction=True, databases=["default", "other"])
+class TestVaultCheck:
+    @pytest.mark.parametrize("text", ["x", UUIDS, "copy"])
+    def test_goes_on(self, vault: Any, text: str) -> None:
+        """It names each row whose reference is not its own, and looks at the others."""
+        rows = [Credential.objects.create(token="s3cr3t") for _ in range(3)]
+        gone = column(rows[1])
+        put(rows[1], column(rows[2]) if text == "copy" else text)
+        vault.delete_object(gone.split(":")[0])
+        out = StringIO()
+        with suppress(CommandError):
+            call_command("vault_check", objects=True, format="json", stdout=out)
+        assert "s3cr3t" not in out.getvalue()
+        found = json.loads(out.getvalue())["findings"]
+        mine = [f for f in found if f["subject"] == "app.Credential.token"]
+        assert [f["status"] for f in mine][:1] == ["problem"]
+        assert mine[0]["message"].startswith(f"Row {rows[1].pk}: ")
+        assert all(f"Row {rows[1].pk}:" in f["message"] or "Another row" in f["message"] for f in mine)
+
+
+@pytest.mark.django_db(transaction=True)
+class TestPrimaryKeys:
+    @isolate_apps("tests.app")
+    @pytest.mark.parametrize(
+        "keys",
+        [
+            [
+                models.UUIDField,
+                "0b0e1c5e-7d5f-4f0e-9a53-0f6f6f0f0f01",
+                "0b0e1c5e-7d5f-4f0e-9a53-0f6f6f0f0f02",
+            ],
+            [models.CharField, "a", "b"],
+            [models.DateField, "2026-01-01", "2026-01-02"],
+        ],
+    )
+    def test_of_every_stable_type(self, vault: Any, keys: list[Any]) -> None:
+        """A reference is bound to a primary key of any type that reads the same everywhere."""
+
+        class Keyed(models.Model):
+            id = keys[0](primary_key=True, **({"max_length": 9} if keys[0] is models.CharField else {}))
+            token = VaultObjectField()
+
+            class Meta:
+                app_label = "app"
+
+        with connection.schema_editor() as editor:
+            editor.create_model(Keyed)
+        try:
+            rows = [Keyed.objects.create(id=key, token=key) for key in keys[1:]]
+            assert [loaded(row).token for row in rows] == keys[1:]
+            first, second = (
+                str(reference) for reference in Keyed.objects.order_by("id").values_list("token", flat=True)
+            )
+            with connection.cursor() as cursor:
+                cursor.execute("UPDATE app_keyed SET token = %s WHERE token = %s", [second, first])
+            with pytest.raises(EnvelopeError):
+                _ = loaded(rows[0]).token
+            assert loaded(rows[1]).token == keys[2]
+        finally:
+            with connection.schema_editor() as editor:
+                editor.delete_model(Keyed)
+
+    @isolate_apps("tests.app")
+    def test_inheritance(self, vault: Any) -> None:
+        """A child's row is its parent's: the reference is read through both."""
+
+        class Parent(models.Model):
+            token = VaultObjectField()
+
+            class Meta:
+                app_label = "app"
+
+        class Child(Parent):
+            extra = VaultObjectField()
+
+            class Meta:
+                app_label = "app"
+
+        with connection.schema_editor() as editor:
+            editor.create_model(Parent)
+            editor.create_model(Child)
+        try:
+            child = Child.objects.create(token="a", extra="b")
+            again = Child.objects.get()
+            assert (again.token, again.extra, Parent.objects.get().token) == ("a", "b", "a")
+            again.token, again.extra = "c", "d"
+            again.save()
+            assert (loaded(child).token, loaded(child).extra) == ("c", "d")
+            child.delete()
+            assert names() == []
+        finally:
+            with connection.schema_editor() as editor:
+                editor.delete_model(Child)
+                editor.delete_model(Parent)
+
+
+@isolate_apps("tests.app")
+def test_check_of_a_vault_without_a_context(settings: Any) -> None:
+    """A vault without a KEY_CONTEXT cannot keep the key of the proofs, and a check says so."""
+    settings.WORKOS_VAULTS = {
+        "default": {k: v for k, v in settings.WORKOS_VAULTS["default"].items() if k != "KEY_CONTEXT"}
+    }
+
+    class Row(models.Model):
+        token = VaultObjectField(key_context={"app": "own"})
+
+        class Meta:
+            app_label = "app"
+
+    found = [message.id for message in Row._meta.get_field("token").check()]
+    assert found == ["django_workos_vault.E110"]
