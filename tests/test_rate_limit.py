@@ -3,6 +3,7 @@
 import asyncio
 import threading
 import time
+import traceback
 from uuid import uuid4
 
 import pytest
@@ -192,11 +193,26 @@ class TestFleet:
             for vault in vaults:
                 vault.close()
 
-    @pytest.mark.parametrize("store", ["127.0.0.1:6379", "memory://", 6379, ""])
+    @pytest.mark.parametrize(
+        "store",
+        [
+            "127.0.0.1:6379",
+            "memory://",
+            6379,
+            "",
+            "redis://:hunter2@host:port/0",
+            "redis://:hunter2@host/0?no_such_option=1",
+            "redis://:hunter2@host/0?socket_timeout=hunter2",
+            "redis://:hunter2@[host/0",
+        ],
+    )
     def test_bad_store(self, store):
-        """Anything but a Redis address is a configuration error."""
-        with pytest.raises(InvalidVaultConfiguration, match="rate_limit_store"):
+        """Anything but a Redis address is a configuration error, which does not tell the password."""
+        with pytest.raises(InvalidVaultConfiguration, match="rate_limit_store") as caught:
             WorkOSVault(api_key="sk_test_x", rate_limit_store=store)
+        ours = traceback.walk_tb(caught.tb.tb_next)
+        frames = "".join(traceback.StackSummary.extract(ours, capture_locals=True).format())
+        assert "hunter2" not in f"{frames} {caught.value} {caught.value.__context__}"
 
 
 def _together(work, count):

@@ -8,10 +8,13 @@ import time
 from collections import deque
 from concurrent.futures import Future
 from contextlib import suppress
+from functools import partial
+from typing import Any
 
 from django_workos_vault.backends.calls import Carried
 from django_workos_vault.backends.limiter import WINDOW, RateLimiter, over_share
 from django_workos_vault.backends.retries import Deadline
+from django_workos_vault.backends.waiting import within
 from django_workos_vault.exceptions import InvalidVaultConfiguration
 
 logger = logging.getLogger(__name__)
@@ -35,18 +38,26 @@ class FleetLimiter:
             raise InvalidVaultConfiguration(NOT_AN_ADDRESS)
         try:
             from limits import RateLimitItemPerSecond, errors, storage, strategies
+            from redis.backoff import NoBackoff
+            from redis.retry import Retry
         except ImportError as exc:
             raise InvalidVaultConfiguration(
                 "rate_limit_store needs two more libraries: pip install 'django-workos-vault[redis]'."
             ) from exc
         redis = None
-        with suppress(ValueError):  # raised below, as it may quote a part of the password
-            redis = storage.RedisStorage(
+        with suppress(Exception):  # raised below, as what is raised here may quote a part of the password
+            # redis-py's own retries take many seconds, and this process can go on without the store.
+            never: Any = Retry(NoBackoff(), 0)
+            made = storage.RedisStorage(
                 store.text,
                 wrap_exceptions=True,
                 socket_timeout=STORE_TIMEOUT,
                 socket_connect_timeout=STORE_TIMEOUT,
+                retry=never,
             )
+            # An option that the address carries and no connection takes would be found at the first request.
+            made.storage.connection_pool.make_connection()
+            redis = made
         if redis is None:
             raise InvalidVaultConfiguration(NOT_AN_ADDRESS)
         self._strategy = strategies.MovingWindowRateLimiter(redis)
@@ -62,7 +73,7 @@ class FleetLimiter:
         turn = self._line.join()
         try:
             turn.result(deadline.remaining())
-            while wait := self._ask(deadline):
+            while wait := within(deadline.remaining(), partial(self._ask, deadline)):
                 time.sleep(wait)
         except TimeoutError:
             raise over_share(self._own.limit) from None
@@ -74,7 +85,9 @@ class FleetLimiter:
         turn = self._line.join()
         try:
             await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(turn)), deadline.remaining())
-            while wait := await asyncio.to_thread(self._ask, deadline):
+            while wait := await asyncio.wait_for(
+                asyncio.to_thread(self._ask, deadline), deadline.remaining()
+            ):
                 await asyncio.sleep(wait)
         except TimeoutError:
             raise over_share(self._own.limit) from None

@@ -24,12 +24,17 @@ from django_workos_vault.backends.calls import Call, Carried
 from django_workos_vault.backends.causes import caused_by, without_frames
 from django_workos_vault.backends.fleet import FleetLimiter
 from django_workos_vault.backends.limiter import REQUESTS, RateLimiter
+from django_workos_vault.backends.network import StepTimeout, keep_deadlines
 from django_workos_vault.backends.refusals import Answer, Body, TooLong
 from django_workos_vault.backends.remote import RemoteVault
 from django_workos_vault.backends.retries import AttemptFailed, Deadline, RetryRule
 from django_workos_vault.exceptions import VaultUnavailable
 
 Result = TypeVar("Result")
+
+#: Seconds after the deadline at which a task is cancelled: httpcore closes a connection whose handshake ran
+#: out of time, but not one whose handshake was cancelled.
+_LAST_STEP = 0.1
 
 #: Failures that come before the request has left: Vault cannot have acted on it.
 _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
@@ -141,7 +146,7 @@ class WorkOSVault(RemoteVault):
         await self._limiter.aacquire(deadline)
         self._count_request()
         try:
-            async with asyncio.timeout(deadline.remaining()):
+            async with asyncio.timeout(deadline.remaining() + _LAST_STEP):
                 return await self._aexchange(call, deadline)
         except (httpx.HTTPError, TimeoutError, TooLong) as exc:
             raise self._failed(call, exc) from without_frames(exc)
@@ -211,14 +216,10 @@ class _StepTimeouts(dict[str, float]):
 
     def __init__(self, seconds: float, deadline: Deadline) -> None:
         self._deadline = deadline
-        left = self._cut(seconds)
-        super().__init__(connect=left, read=left, write=left, pool=left)
+        super().__init__(dict.fromkeys(("connect", "read", "write", "pool"), seconds))
 
-    def get(self, step: str, default: object = None) -> float:
-        return self._cut(self[step])
-
-    def _cut(self, seconds: float) -> float:
-        return max(0.001, min(seconds, self._deadline.remaining()))
+    def get(self, step: str, default: object = None) -> StepTimeout:
+        return StepTimeout(self[step], self._deadline)
 
 
 class _Pools:
@@ -241,6 +242,7 @@ class _Pools:
                 self._threads = httpx.HTTPTransport(
                     verify=self._tls_context(), limits=self._limits, proxy=self._proxy()
                 )
+                keep_deadlines(self._threads._pool)
             return self._threads
 
     async def for_this_loop(self) -> httpx.AsyncBaseTransport:
