@@ -102,7 +102,7 @@ def test_many_forged_blobs_leave_the_good_one_readable() -> None:
     cipher = cipher_of(ring)
     good = cipher.seal(b"x", CLINIC)
     blob = parse(good).key_reference
-    page = [with_key_reference(good, blob[:-2] + bytes([n, 1])) for n in range(200)]
+    page = [with_key_reference(good, blob + bytes([n])) for n in range(200)]
     ring.forget()
     assert cipher.open(good, neighbours=[*page, good]) == b"x"
     before = ring.stats().requests
@@ -174,12 +174,12 @@ def test_key_in_memory_opens_rekeyed_cells_during_an_outage(
     vault_emulator: RunningEmulator, client: Callable[..., WorkOSVault]
 ) -> None:
     """Which key a cell needs is told by its commitment; that Vault is away says nothing about its blob."""
-    ring = make_ring(client(deadline=0.2))
+    ring = make_ring(client())
     cipher = cipher_of(ring)
     cell = cipher.seal(b"x", CLINIC)
     other = rekeyed(ring, cell, app="new")
     forged = with_key_reference(cell, b"forged")
-    vault_emulator.faults.fail, vault_emulator.faults.fail_status = 1.0, 503
+    vault_emulator.faults.fail, vault_emulator.faults.fail_status = 1.0, 401
     assert cipher.open(other) == b"x"
     vault_emulator.faults.fail = 0.0
     ring.forget()
@@ -232,7 +232,9 @@ def _spoil_blob(place: int) -> None:
     row = Person.objects.order_by("pk")[place]
     cell = bytes(stored_cell(row, "ssn"))
     with connection.cursor() as cursor:
-        binary = connection.Database.Binary(with_key_reference(cell, parse(cell).key_reference[:-1] + b"!"))
+        binary = connection.Database.Binary(
+            with_key_reference(cell, FORGED["flipped"](parse(cell).key_reference))
+        )
         cursor.execute(f"UPDATE {row._meta.db_table} SET ssn = %s WHERE id = %s", [binary, row.pk])
 
 
