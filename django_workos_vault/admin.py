@@ -15,14 +15,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.html import format_html
 
 from django_workos_vault.admin_lookups import encrypted_field, encrypted_path
-from django_workos_vault.exceptions import (
-    DecryptionForbidden,
-    EnvelopeError,
-    VaultAuthenticationError,
-    VaultError,
-    VaultRateLimited,
-    VaultUnavailable,
-)
+from django_workos_vault.exceptions import OUTAGES, DecryptionForbidden, EnvelopeError, VaultError
 from django_workos_vault.fields.masking import CANNOT_BE_OPENED, masked_or_marked, masked_value
 from django_workos_vault.fields.vaulted import VaultFieldMixin
 from django_workos_vault.masked_forms import FAILURES, MaskedModelForm, explain_failure
@@ -37,7 +30,6 @@ else:
 __all__ = ["MaskedAdminMixin", "MaskedColumn", "MaskedModelForm"]
 
 _FAILURE = "_workos_vault_failure"
-_ASKING_AGAIN_IS_NO_USE = (VaultAuthenticationError, VaultRateLimited, VaultUnavailable)
 
 
 class MaskedAdminMixin(_Admin):
@@ -219,7 +211,7 @@ class MaskedColumn:
             if self._no_use:
                 return _marker()
             return masked_value(self._field, held)
-        except _ASKING_AGAIN_IS_NO_USE:
+        except OUTAGES:
             self._no_use = True  # or a page of rows would wait for Vault once a row
             return _marker()
         except (DecryptionForbidden, EnvelopeError, VaultError):

@@ -107,3 +107,7 @@ class DecryptionForbidden(Exception):
 
 class WouldBlockEventLoop(SynchronousOnlyOperation):
     """Synchronous code in a running event loop needs a key that Vault would have to be asked for."""
+
+
+#: What says nothing of the value or the key that was asked for: Vault answers nobody, or not this API key.
+OUTAGES = (VaultUnavailable, VaultRateLimited, VaultAuthenticationError)

@@ -3,7 +3,9 @@
 from collections.abc import Iterator
 
 import pytest
+from django.test import override_settings
 
+from django_workos_vault.emulator import RunningEmulator
 from django_workos_vault.handler import vaults
 
 pytest_plugins = ["django_workos_vault.testing"]
@@ -13,4 +15,15 @@ pytest_plugins = ["django_workos_vault.testing"]
 def _fresh_vaults() -> Iterator[None]:
     """Every test starts with cold keys: what one test's transaction rolled back, another must not use."""
     yield
+    vaults.reset()
+
+
+@pytest.fixture
+def remote_vault(vault_emulator: RunningEmulator) -> Iterator[RunningEmulator]:
+    """An emulator behind the default vault, for faults."""
+    options = {"api_key": vault_emulator.api_key, "base_url": vault_emulator.url, "deadline": 20.0}
+    backend = "django_workos_vault.backends.workos.WorkOSVault"
+    vault = {"BACKEND": backend, "KEY_CONTEXT": {"app": "tests"}, "OPTIONS": options}
+    with override_settings(WORKOS_VAULTS={"default": vault}):
+        yield vault_emulator
     vaults.reset()

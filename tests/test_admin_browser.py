@@ -11,10 +11,12 @@ from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
+from django_workos_vault.emulator import RunningEmulator
 from django_workos_vault.fields import stored_cell
 from django_workos_vault.masks import FULL
 from example_project.models import Organization, Patient
-from tests.app.models import Questionnaire
+from tests.app.models import Person, Questionnaire
+from tests.test_admin_outage import fail, recover
 from tests.test_admin_types import VALUES, cells
 from tests.test_form_inputs import UNREADABLE
 
@@ -136,6 +138,35 @@ def test_one_number_that_cannot_be_read(browser: Any, live_server: Any, patient:
     WebDriverWait(browser, 10).until(lambda b: b.find_elements(By.CSS_SELECTOR, ".field-number .errorlist"))
     assert "Enter a whole number" in browser.find_element(By.CSS_SELECTOR, ".field-number").text
     assert Questionnaire.objects.get().number == VALUES["number"]
+
+
+@pytest.mark.parametrize("page", ["add", "change"])
+def test_what_was_typed_in_an_outage_is_sent_again_by_reloading(
+    browser: Any, live_server: Any, patient: Patient, remote_vault: RunningEmulator, page: str
+) -> None:
+    """The page holds nothing of it; the browser does, and sends it once more."""
+    row = Person.objects.create(name="Ada", ssn=SSN, email=EMAIL, notes=NOTES)
+    address = f"{row.pk}/change" if page == "change" else "add"
+    browser.get(f"{live_server.url}/admin/app/person/{address}/")
+    for name, text in {"ssn": "987-65-4321", "email": "grace@new.example"}.items():
+        browser.find_element(By.NAME, name).send_keys(text)
+    name = browser.find_element(By.NAME, "name")
+    name.clear()
+    name.send_keys("Grace")
+    fail(remote_vault)
+    browser.find_element(By.NAME, "_save").click()
+    WebDriverWait(browser, 20).until(lambda b: b.find_elements(By.CLASS_NAME, "errornote"))
+    assert "reload this page to send it again" in browser.page_source
+    assert browser.find_element(By.NAME, "name").get_attribute("value") == "Grace"
+    for typed in ("987-65-4321", "grace@new.example"):
+        assert typed not in browser.page_source
+    look(browser, "outage")
+    recover(remote_vault)
+    browser.refresh()
+    WebDriverWait(browser, 20).until(lambda b: b.find_elements(By.CLASS_NAME, "success"))
+    saved = Person.objects.get(name="Grace")
+    assert (saved.ssn, saved.email) == ("987-65-4321", "grace@new.example")
+    assert Person.objects.count() == (1 if page == "change" else 2)
 
 
 def save_without_the_browsers_own_checks(browser: Any) -> None:

@@ -216,12 +216,13 @@ class Secretive(MaskedAdminMixin, admin.ModelAdmin):
         return VALUES
 
 
-def answer(model_admin: Any, view: str, *args: Any, post: Any = None) -> Any:
-    request = RequestFactory().post("/", post) if post is not None else RequestFactory().get("/")
+def answer(model_admin: Any, view: str, *args: Any, post: Any = None, query: Any = None) -> Any:
+    request = RequestFactory().post("/", post) if post is not None else RequestFactory().get("/", query)
     request.user = User.objects.get_or_create(username="root", is_staff=True, is_superuser=True)[0]
     request._dont_enforce_csrf_checks = True
     request._messages = CookieStorage(request)
     response = getattr(model_admin, view)(request, *args)
+    response.request = request
     return response.render() if hasattr(response, "render") else response
 
 

@@ -8,7 +8,7 @@ from django.db.models import Model
 from django.utils.translation import gettext_lazy as _
 
 from django_workos_vault import masks
-from django_workos_vault.exceptions import EnvelopeError, VaultError
+from django_workos_vault.exceptions import OUTAGES, EnvelopeError, VaultError
 from django_workos_vault.fields.encodings import Encoding, Serialized
 from django_workos_vault.fields.forms import cells_are_to_stay_sealed, keep_cells
 from django_workos_vault.fields.sealed import Sealed
@@ -76,10 +76,13 @@ class PlaintextMixin(_Field):
         except (EnvelopeError, VaultError) as exc:
             if not moved:
                 return value
-            raise ValidationError(
-                _("The stored value cannot be opened, so it cannot move with the row. Enter it again."),
-                code="cannot_be_opened",
-            ) from exc
+            message = _("The stored value cannot be opened, so it cannot move with the row. Enter it again.")
+            if isinstance(exc, OUTAGES):
+                message = _(
+                    "The stored value cannot be opened now, because WorkOS Vault does not answer, so it "
+                    "cannot move with the row. Try again later."
+                )
+            raise ValidationError(message, code="cannot_be_opened") from exc
         cleaned = self._validated(opened, model_instance)
         return value if cleaned == opened else cleaned
 
