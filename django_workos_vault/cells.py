@@ -23,7 +23,7 @@ from django_workos_vault.fields.rows import FromRow
 from django_workos_vault.fields.sealed import stored_cell
 
 #: What Vault says about one key. Its other errors (outage, rate limit, API key) concern every key.
-_REFUSALS = (VaultPermissionDenied, VaultRequestError, VaultNotFound, VaultConflict)
+REFUSALS = (VaultPermissionDenied, VaultRequestError, VaultNotFound, VaultConflict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,7 @@ class CellReader:
             raise self._refused[key]
         try:
             return getattr(instance, field.attname)
-        except (WrongKey, *_REFUSALS) as exc:
+        except (WrongKey, *REFUSALS) as exc:
             self._refused[key] = _cannot_open(exc)
             raise self._refused[key] from None
         except EnvelopeError as exc:

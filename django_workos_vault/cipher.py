@@ -163,7 +163,7 @@ class Cipher:
             plaintext = key.aead.decrypt(parsed.nonce, parsed.ciphertext + parsed.tag, associated_data)
         except InvalidTag:
             raise self._tampered() from None
-        if not parsed.binding and label == self.label:
+        if not parsed.binding and label == self.label and key.is_proven(parsed.key_reference):
             start = cell[envelope.digests_end(cell) : parsed.body_at]
             fresh = Head(key, start, self._associated_data(parsed.flags, key), parsed.flags)
             self._recent = key.heads.setdefault(self, fresh)
@@ -197,16 +197,21 @@ class Cipher:
 
 
 def readable(cells: Iterable[bytes]) -> Iterator[Envelope]:
-    """Yield the first envelope of each data key among ``cells``, passing over what is no envelope."""
+    """Yield the first envelope of each wrapped key among ``cells``, passing over what is no envelope."""
     seen = set()
+    last: bytes | None = None
     for cell in cells:
-        start = cell[: _COMMITMENT.stop]
-        if start not in seen:
-            seen.add(start)
-            try:
-                yield envelope.parse(cell)
-            except EnvelopeError:
-                continue
+        if last is not None and cell.startswith(last):
+            continue  # most cells of a column begin as the one before
+        try:
+            parsed = envelope.parse(cell)
+        except EnvelopeError:
+            continue
+        last = cell[: parsed.body_at]
+        wrapped = parsed.commitment, parsed.key_reference
+        if wrapped not in seen:
+            seen.add(wrapped)
+            yield parsed
 
 
 def _emptied(neighbours: list[bytes]) -> Iterator[Envelope]:

@@ -10,13 +10,18 @@ import hmac
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from threading import Lock
 from typing import Protocol
 
 from django_workos_vault.backends.base import VaultBackend
 from django_workos_vault.context import KeyContext
-from django_workos_vault.exceptions import InvalidVaultConfiguration, WrongKey
+from django_workos_vault.exceptions import (
+    InvalidVaultConfiguration,
+    VaultError,
+    VaultUnavailable,
+    WrongKey,
+)
 from django_workos_vault.keys import LoadedKey
+from django_workos_vault.singleflight import SingleFlight
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +89,9 @@ class IndexKeys:
         self._context = context
         self._ttl = ttl
         self._clock = clock
-        self._lock = Lock()
         self._roots: dict[int, _Root] = {}
+        # Around a Vault request, never around the database: that may wait for a thread of ours.
+        self._flights: SingleFlight[tuple[int, RootKeyRecord], _Root | VaultError | WrongKey] = SingleFlight()
 
     def key(self, version: int, info: bytes) -> bytes:
         """Return the 32-byte index key for ``info``, making the root key of ``version`` if there is none.
@@ -112,8 +118,7 @@ class IndexKeys:
 
     def forget(self) -> None:
         """Drop every key from memory. The next use asks Vault again."""
-        with self._lock:
-            self._roots.clear()
+        self._roots.clear()
 
     def _current(self, version: int) -> _Root:
         root = self._roots.get(version)
@@ -140,7 +145,7 @@ class IndexKeys:
             raise InvalidVaultConfiguration(
                 f"Vault {self.vault!r} has no KEY_CONTEXT, to wrap the key of its blind indexes. Give one."
             )
-        key = LoadedKey(self._backend.create_data_key(self._context.items))
+        key = LoadedKey.answered(self._backend.create_data_key(self._context.items))
         root = self._root(key, RootKeyRecord(self._proof(key, version), key.id, key.wrapped))
         record = self._add(version, root)
         if record != root.record:
@@ -156,21 +161,37 @@ class IndexKeys:
         return record
 
     def _loaded(self, version: int, record: RootKeyRecord) -> _Root:
-        with (
-            self._lock
-        ):  # around a Vault request, never around the database: that may wait for a thread of ours
-            root = self._roots.get(version)
-            if root is not None and root.record == record and self._clock() < root.expires_at:
-                return root
-            key = LoadedKey(self._backend.decrypt_data_key(record.wrapped))
-            if not hmac.compare_digest(self._proof(key, version), record.proof):
-                raise WrongKey(
-                    f"The root key of the blind indexes of vault {self.vault!r} (version {version}) is not "
-                    "the one that was stored: its record was changed. Restore the table from a backup."
-                )
-            root = self._roots[version] = self._root(key, record)
-            root.mark_committed()
+        name = version, record
+        late = VaultUnavailable(
+            f"Another thread has been asking vault {self.vault!r} for the root key of its blind indexes for "
+            f"{self._backend.deadline:g} seconds."
+        )
+        while True:
+            with self._flights.claim([name]) as claim:
+                if claim.mine:
+                    claim.land({name: self._unwrapped(version, record)})
+                outcome = claim.wait(self._backend.deadline, late).get(name)
+            if isinstance(outcome, Exception):
+                raise outcome
+            if outcome is not None:
+                return outcome
+
+    def _unwrapped(self, version: int, record: RootKeyRecord) -> _Root | VaultError | WrongKey:
+        root = self._roots.get(version)
+        if root is not None and root.record == record and self._clock() < root.expires_at:
             return root
+        try:
+            key = LoadedKey.answered(self._backend.decrypt_data_key(record.wrapped))
+        except VaultError as exc:
+            return exc
+        if not hmac.compare_digest(self._proof(key, version), record.proof):
+            return WrongKey(
+                f"The root key of the blind indexes of vault {self.vault!r} (version {version}) is not "
+                "the one that was stored: its record was changed. Restore the table from a backup."
+            )
+        root = self._roots[version] = self._root(key, record)
+        root.mark_committed()
+        return root
 
     def _root(self, key: LoadedKey, record: RootKeyRecord) -> _Root:
         return _Root(key, record, self._clock() + self._ttl)

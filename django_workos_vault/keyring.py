@@ -19,13 +19,13 @@ from django_workos_vault.exceptions import (
     EnvelopeError,
     VaultError,
     VaultPermissionDenied,
-    VaultRequestError,
+    VaultUnavailable,
     WrongKey,
 )
 from django_workos_vault.keycache import KeyCache
 from django_workos_vault.keys import DataKey, LoadedKey
 from django_workos_vault.ledger import Account, Ledger
-from django_workos_vault.loader import KeyLoader, Outcome
+from django_workos_vault.loader import KeyLoader, Outcome, Question
 from django_workos_vault.policy import Counters, DataKeyPolicy, KeyRingStats
 from django_workos_vault.records import KeyRecord, Registry
 from django_workos_vault.refusals import Refusals
@@ -80,7 +80,12 @@ class KeyRing:
             key = self.cache.get(account.commitment)
             if key is not None:
                 now = self.clock()
-                if now < key.expires_at and now < account.retires_at and account.take():
+                if (
+                    now < key.expires_at
+                    and now < account.retires_at
+                    and key.wrapped == account.wrapped
+                    and account.take()
+                ):
                     self.counters.sealed += 1
                     return key
         return self._cold_sealing_key(context)
@@ -88,16 +93,17 @@ class KeyRing:
     def opening_key(self, envelope: Envelope, neighbours: Iterable[Envelope] = ()) -> LoadedKey:
         """Return the data key that sealed ``envelope``, unwrapping it when it is not in memory.
 
-        The unknown keys of ``neighbours``, which are looked at only then, are unwrapped along with it. Raises
+        A key in memory is unwrapped all the same for a cell whose wrapped key was not seen to give it. The
+        unknown keys of ``neighbours``, which are looked at only then, are unwrapped along with it. Raises
         WrongKey when the wrapped key gives another key than the envelope commits to, or when Vault refuses
-        the wrapped key; another VaultError when Vault cannot be asked.
+        the wrapped key; a VaultError when Vault cannot be asked and the key is not in memory.
         """
         key = self.cache.fresh(envelope.commitment)
-        if key is not None:
+        if key is not None and key.is_proven(envelope.key_reference):
             return key
         self.counters.misses += 1
         outcomes = self.loader.load((envelope, *islice(neighbours, self.policy.cache_size - 1)))
-        outcome = outcomes.get(envelope.commitment) or self.cache.fresh(envelope.commitment)
+        outcome = outcomes.get((envelope.commitment, envelope.key_reference))
         return self.opening_key(envelope) if outcome is None else _key_or_raise(outcome)
 
     def load(self, envelopes: Iterable[Envelope]) -> None:
@@ -106,6 +112,13 @@ class KeyRing:
         Keys that cannot be had are passed over: opening their cells raises the reason.
         """
         self.loader.load(envelopes)
+
+    def prove(self, envelopes: Iterable[Envelope]) -> dict[Question, Outcome]:
+        """Return what Vault makes of each wrapped key of ``envelopes``, asked for whatever is in memory.
+
+        A reference cell's is the registry's. Outcomes are by commitment and the cell's key reference.
+        """
+        return self.loader.prove(envelopes)
 
     async def aload(self, envelopes: Iterable[Envelope]) -> None:
         """:meth:`load` for async code."""
@@ -179,7 +192,8 @@ class KeyRing:
     def _cold_sealing_key(self, context: KeyContext) -> LoadedKey:
         account = self.ledger.get(context.digest)
         key = self.cache.fresh(account.commitment) if account and self.is_ready(context) else None
-        if account is not None and key is not None and not account.settled:
+        carries = account is not None and key is not None and key.wrapped == account.wrapped
+        if account is not None and carries and not account.settled:
             self.ledger.restore(account)
         else:
             account = None
@@ -199,7 +213,7 @@ class KeyRing:
             with self._flights.claim(cold) as claim:
                 if claim.mine:
                     claim.land(self._renewed([cold[digest] for digest in claim.mine]))
-                outcomes |= claim.wait()
+                outcomes |= claim.wait(2 * self.backend.deadline, self._late())  # to unwrap, and to make
         return outcomes
 
     def _renewed(self, contexts: list[KeyContext]) -> dict[str, Ready | Exception]:
@@ -229,46 +243,30 @@ class KeyRing:
         }
         held = {digest: key for digest, key in keys.items() if isinstance(key, LoadedKey)}
         accounts = self.ledger.open({c: record for c, record in records.items() if c.digest in held})
+        for digest, account in accounts.items():
+            account.wrapped = held[digest].wrapped
         return outcomes | {digest: (account, held[digest]) for digest, account in accounts.items()}
 
     def _keys_of(self, records: Mapping[str, KeyRecord]) -> dict[str, Outcome]:
         """Return the key of each record, or why there is none; nothing for those never to be unwrapped."""
-        loaded = self.loader.loaded(
-            {
-                record.commitment: record.wrapped
-                for digest, record in records.items()
-                if digest not in self._never_unwraps or self.cache.fresh(record.commitment)
-            }
-        )
-        keys = {
-            digest: self._proven(digest, record, loaded[record.commitment])
+        wanted = {
+            digest: (record.commitment, record.wrapped)
             for digest, record in records.items()
-            if record.commitment in loaded
+            if record.is_sound and (digest not in self._never_unwraps or self.cache.fresh(record.commitment))
         }
-        return keys | self._carrying(
-            {d: (k, records[d]) for d, k in keys.items() if isinstance(k, LoadedKey)}
-        )
+        loaded = self.loader.loaded(dict.fromkeys(wanted.values()))
+        unsound: dict[str, Outcome] = {d: self._changed(r) for d, r in records.items() if not r.is_sound}
+        return unsound | {
+            digest: self._carrying(self._proven(digest, records[digest], loaded[question]), records[digest])
+            for digest, question in wanted.items()
+        }
 
-    def _carrying(self, keys: Mapping[str, tuple[LoadedKey, KeyRecord]]) -> dict[str, Outcome]:
-        """Have keys that were rekeyed since they were loaded carry what the registry says, once it unwraps.
-
-        New cells would else carry a changed blob, and never open again once the key is out of memory.
-        """
-        rekeyed = {digest: pair for digest, pair in keys.items() if pair[0].wrapped != pair[1].wrapped}
-        if not rekeyed:
-            return {}
-        outcomes: dict[str, Outcome] = {}
-        answers = self.backend.decrypt_data_keys([record.wrapped for _, record in rekeyed.values()])
-        for (digest, (key, record)), answer in zip(rekeyed.items(), answers, strict=True):
-            fault = self._fault(answer, digest, record)
-            if fault is None:
-                key.carry(record.wrapped)
-                outcomes[digest] = key
-            elif isinstance(fault, VaultError) and not isinstance(fault, VaultRequestError):
-                outcomes[digest] = fault
-            else:
-                outcomes[digest] = self._changed(record)
-        return outcomes
+    def _carrying(self, key: Outcome, record: KeyRecord) -> Outcome:
+        """Have new cells carry what the registry says, once that was seen to unwrap."""
+        if isinstance(key, LoadedKey) and key.is_proven(record.wrapped):
+            key.carry(record.wrapped)
+            key.prove(b"")
+        return key
 
     def _proven(self, digest: str, record: KeyRecord, key: Outcome) -> Outcome:
         if isinstance(key, LoadedKey) and hmac.compare_digest(self._proof(key, digest), record.proof):
@@ -294,20 +292,24 @@ class KeyRing:
         mine: dict[KeyContext, tuple[KeyRecord, LoadedKey]] = {}
         answers = self.backend.create_data_keys([context.items for context in contexts])
         for context, answer in zip(contexts, answers, strict=True):
-            if isinstance(answer, DataKey):
+            try:
+                key = LoadedKey.answered(_answer_or_raise(answer))
+            except VaultError as exc:
+                outcomes[context.digest] = exc
+            else:
                 self.counters.created += 1
-                key = LoadedKey(answer)
                 self.cache.put(key)
                 mine[context] = self._successor(key, context.digest, newest.get(context.digest)), key
-            else:
-                outcomes[context.digest] = answer
         while mine:
             added = self.ledger.add({context: record for context, (record, _) in mine.items()})
             winners = {digest: answer for digest, answer in added.items() if isinstance(answer, KeyRecord)}
             for context, (_, key) in list(mine.items()):
                 account = added[context.digest]
                 if isinstance(account, Account):
+                    key.prove(b"")
                     outcomes[context.digest] = account, key
+                elif isinstance(account, VaultError | WrongKey):
+                    outcomes[context.digest] = account
             if not keep_mine:
                 theirs = {digest: w for digest, w in winners.items() if self.ledger.may_seal(digest, w)}
                 keys = {d: key for d, key in self._keys_of(theirs).items() if isinstance(key, LoadedKey)}
@@ -322,15 +324,22 @@ class KeyRing:
     def _fault(
         self, answer: DataKey | VaultError, digest: str, record: KeyRecord
     ) -> VaultError | EnvelopeError | None:
-        if isinstance(answer, VaultError):
-            return answer
-        key = LoadedKey(answer)
+        try:
+            key = LoadedKey.answered(_answer_or_raise(answer))
+        except VaultError as exc:
+            return exc
         if not hmac.compare_digest(key.commitment, record.commitment):
             return WrongKey(
                 f"The registry's record of data key {record.key_id} unwraps to another key: it was changed."
             )
         proven = self._proven(digest, record, key)
         return None if isinstance(proven, LoadedKey) else proven
+
+    def _late(self) -> VaultUnavailable:
+        return VaultUnavailable(
+            f"Another thread has been fetching a data key of vault {self.vault!r} for "
+            f"{2 * self.backend.deadline:g} seconds."
+        )
 
     def _successor(self, key: LoadedKey, digest: str, newest: KeyRecord | None) -> KeyRecord:
         return KeyRecord(
@@ -339,7 +348,7 @@ class KeyRing:
             key_id=key.id,
             wrapped=key.wrapped,
             created_at=datetime.now(UTC),
-            generation=newest.generation + 1 if newest else 1,
+            generation=max(newest.generation, 0) + 1 if newest else 1,
         )
 
     def _proof(self, key: LoadedKey, digest: str) -> bytes:
@@ -350,6 +359,12 @@ def _key_or_raise(outcome: Outcome) -> LoadedKey:
     if isinstance(outcome, LoadedKey):
         return outcome
     raise outcome
+
+
+def _answer_or_raise(answer: DataKey | VaultError) -> DataKey:
+    if isinstance(answer, VaultError):
+        raise answer
+    return answer
 
 
 def _ready_or_raise(outcome: Ready | Exception) -> Ready:

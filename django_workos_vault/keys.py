@@ -1,11 +1,14 @@
 """Data keys: what a vault hands out (``DataKey``), and what seals and opens with one (``LoadedKey``)."""
 
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import Never
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from django_workos_vault.exceptions import VaultUnavailable
 
 DATA_KEY_BYTES = 32
 COMMITMENT_BYTES = 32
@@ -13,6 +16,10 @@ NONCE_BYTES = 12
 TAG_BYTES = 16
 COMMITMENT_INFO = b"django_workos_vault/1/commitment"
 DERIVATION_INFO = b"django_workos_vault/1/derivation"
+#: what the registry's column holds; Vault's ids are UUIDs
+MAX_KEY_ID_LENGTH = 200
+#: wrapped keys remembered of one data key; there is one for each context it was wrapped under
+MAX_PROVEN = 256
 
 
 class _NeverPickled:
@@ -76,6 +83,7 @@ class LoadedKey(_NeverPickled):
 
     __slots__ = (
         "_derivation_key",
+        "_proven",
         "aead",
         "commitment",
         "dropped_at",
@@ -90,6 +98,8 @@ class LoadedKey(_NeverPickled):
             raise ValueError(f"data key {data_key.id} is all zeros: it was wiped, or never made")
         self.id = data_key.id
         self.wrapped = data_key.wrapped
+        #: the SHA-256 of each wrapped key that was seen to unwrap to this one
+        self._proven = {sha256(self.wrapped).digest()}
         self.commitment = derive(data_key.plaintext, COMMITMENT_INFO)
         self._derivation_key = derive(data_key.plaintext, DERIVATION_INFO)
         self.aead = AESGCM(data_key.plaintext if _AEAD_COPIES_ITS_KEY else bytes(data_key.plaintext))
@@ -99,8 +109,31 @@ class LoadedKey(_NeverPickled):
         self.heads: dict[object, Head] = {}
         data_key.wipe()
 
+    @classmethod
+    def answered(cls, answer: DataKey) -> "LoadedKey":
+        """Return a vault's answer ready for use.
+
+        Raises VaultUnavailable when it cannot be a data key's: all zeros, or an id that no registry could
+        keep and no log could show.
+        """
+        if any(answer.plaintext) and 0 < len(answer.id) <= MAX_KEY_ID_LENGTH and answer.id.isprintable():
+            return cls(answer)
+        fault = "is all zeros" if not any(answer.plaintext) else "has an id that is none"
+        answer.wipe()
+        raise VaultUnavailable(f"The answer is not Vault's: the data key in it {fault}.")
+
     def __repr__(self) -> str:
         return f"<LoadedKey {self.id}>"
+
+    def is_proven(self, wrapped: bytes) -> bool:
+        """Whether ``wrapped`` was seen to unwrap to this key; no bytes stand for the registry's record."""
+        return wrapped == self.wrapped or sha256(wrapped).digest() in self._proven
+
+    def prove(self, wrapped: bytes) -> None:
+        """Remember that ``wrapped`` unwraps to this key."""
+        if len(self._proven) >= MAX_PROVEN:
+            self._proven.clear()
+        self._proven.add(sha256(wrapped).digest())
 
     def carry(self, wrapped: bytes) -> None:
         """Have new cells carry ``wrapped``: the same key, wrapped again since it was loaded."""

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from itertools import count
 
 from django_workos_vault.context import KeyContext
-from django_workos_vault.exceptions import WrongKey
+from django_workos_vault.exceptions import VaultError, WrongKey
 from django_workos_vault.policy import Counters, DataKeyPolicy
 from django_workos_vault.records import Addition, KeyRecord, Lease, Registry
 
@@ -31,6 +31,7 @@ class Account:
         "retires_at",
         "settled",
         "used",
+        "wrapped",
     )
 
     def __init__(
@@ -39,6 +40,8 @@ class Account:
         self.context = context
         self.record = record
         self.commitment = record.commitment
+        #: the wrapped key that new cells carry; a key loaded from some cell may come with another
+        self.wrapped = record.wrapped
         self.retires_at = retires_at
         self.granted = lease.messages
         self.leases = [*older, lease]
@@ -90,7 +93,12 @@ class Ledger:
         self.unsettled: dict[bytes, Account] = {}
 
     def may_seal(self, digest: str, record: KeyRecord) -> bool:
-        """Whether the key of ``record`` is young enough and has messages left, here or in the registry."""
+        """Whether the key of ``record`` is young enough and has messages left, here or in the registry.
+
+        True for a record that was changed: what is wrong with it is said when its key is loaded.
+        """
+        if not record.is_sound:
+            return True
         if datetime.now(UTC) - record.created_at >= self._policy.rotate_after:
             return False
         account = self._of(digest, record)
@@ -117,8 +125,13 @@ class Ledger:
                 accounts[context.digest] = self._entered(context, record, lease, older)
         return accounts
 
-    def add(self, records: Mapping[KeyContext, KeyRecord]) -> dict[str, Account | KeyRecord]:
-        """Register new keys; return an account for each, or the winner's record where another was faster."""
+    def add(
+        self, records: Mapping[KeyContext, KeyRecord]
+    ) -> dict[str, Account | KeyRecord | VaultError | WrongKey]:
+        """Register new keys; return an account for each, or the winner's record where another was faster.
+
+        An error stands for a key that cannot be registered.
+        """
         messages = min(FIRST_LEASE, self._policy.max_messages)
         additions = [Addition(context, record, messages) for context, record in records.items()]
         return {

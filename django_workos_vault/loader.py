@@ -4,14 +4,16 @@ import asyncio
 import hmac
 import logging
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from django_workos_vault.backends.base import VaultBackend
 from django_workos_vault.envelope import Envelope
 from django_workos_vault.exceptions import (
+    VaultAuthenticationError,
     VaultError,
     VaultNotFound,
     VaultPermissionDenied,
+    VaultRateLimited,
     VaultRequestError,
     VaultUnavailable,
     WouldBlockEventLoop,
@@ -29,13 +31,22 @@ logger = logging.getLogger("django_workos_vault")
 #: Seconds that a key is used on before Vault is asked again, while ``outage_grace`` runs.
 STRETCH = 5.0
 
+#: Wrapped keys asked for before those who wait for one of them are told.
+AT_ONCE = 64
+
 Outcome = LoadedKey | VaultError | WrongKey
-#: the wrapped key of each commitment
-Wrapped = Mapping[bytes, bytes]
+#: a commitment, and a wrapped key that should give its key; no bytes where the registry keeps that
+Question = tuple[bytes, bytes]
+#: what says something about a vault, and nothing about a key
+_NO_ANSWER = (VaultUnavailable, VaultRateLimited, VaultAuthenticationError)
 
 
 class KeyLoader:
-    """Unwraps the keys of one vault, each once however many threads and tasks need it."""
+    """Unwraps the keys of one vault, each wrapped key once however many threads and tasks need it.
+
+    A key in memory is good for the cells whose wrapped key was seen to give it, and for no others: a cell
+    whose wrapped key was changed could not be opened by any other process, nor by this one tomorrow.
+    """
 
     def __init__(
         self,
@@ -52,46 +63,64 @@ class KeyLoader:
         self._cache = cache
         self._refusals = refusals
         self.counters = counters
-        # By commitment and blob: a changed blob must not fail for those who hold a sound one of the same key.
-        self._flights: SingleFlight[tuple[bytes, bytes], Outcome] = SingleFlight()
+        self._flights: SingleFlight[Question, Outcome] = SingleFlight()
 
-    def load(self, envelopes: Iterable[Envelope]) -> dict[bytes, Outcome]:
-        """Return, by commitment, the keys of ``envelopes`` that are not in memory, or why there is none."""
+    def load(self, envelopes: Iterable[Envelope]) -> dict[Question, Outcome]:
+        """Return the keys of ``envelopes`` that are not in memory, or why there is none."""
         missing = self._missing(envelopes)
         at_hand = self._at_hand(missing)
         if len(at_hand) == len(missing):
             return at_hand
         self.check_may_wait()
         inline, referred = _split(missing)
-        return self._no_records(referred) | self.loaded(
-            inline | (self._registry.find(referred) if referred else {})
-        )
+        found = self._registry.find(referred) if referred else {}
+        return _answered(missing, found, self.loaded([*inline, *found.items()]))
 
-    async def aload(self, envelopes: Iterable[Envelope]) -> dict[bytes, Outcome]:
+    async def aload(self, envelopes: Iterable[Envelope]) -> dict[Question, Outcome]:
         """:meth:`load` for async code."""
-        inline, referred = _split(self._missing(envelopes))
-        wrapped = inline | (await self._registry.afind(referred) if referred else {})
-        outcomes = self._no_records(referred)
+        missing = self._missing(envelopes)
+        inline, referred = _split(missing)
+        found = await self._registry.afind(referred) if referred else {}
+        questions = [*inline, *found.items()]
         if self._backend.answers_at_once:
-            return outcomes | self.loaded(wrapped)
-        outcomes |= self._at_hand(wrapped)
-        while cold := [item for item in wrapped.items() if item[0] not in outcomes]:
+            return _answered(missing, found, self.loaded(questions))
+        outcomes = self._at_hand(questions)
+        while cold := [question for question in questions if question not in outcomes]:
             with self._flights.claim(cold) as claim:
-                blobs = [blob for _, blob in claim.mine]
-                answers = await self._backend.adecrypt_data_keys(blobs) if blobs else []
-                claim.land(self._judged(claim.mine, answers))
-                outcomes |= _by_commitment(await claim.await_())
+                for some in _portions(claim.mine):
+                    answers = await self._backend.adecrypt_data_keys([blob for _, blob in some])
+                    claim.land(self._judged(some, answers))
+                outcomes |= await claim.await_(self._backend.deadline, self._late())
+        return _answered(missing, found, outcomes)
+
+    def loaded(self, questions: Iterable[Question]) -> dict[Question, Outcome]:
+        """Return the key of each question, from memory or by unwrapping, or why there is none."""
+        questions = list(questions)
+        outcomes = self._at_hand(questions)
+        while cold := [question for question in questions if question not in outcomes]:
+            with self._flights.claim(cold) as claim:
+                for some in _portions(claim.mine):
+                    answers = self._backend.decrypt_data_keys([blob for _, blob in some])
+                    claim.land(self._judged(some, answers))
+                outcomes |= claim.wait(self._backend.deadline, self._late())
         return outcomes
 
-    def loaded(self, wrapped: Wrapped) -> dict[bytes, Outcome]:
-        """Return the key of each commitment, from memory or by unwrapping its blob, or why there is none."""
-        outcomes = self._at_hand(wrapped)
-        while cold := [item for item in wrapped.items() if item[0] not in outcomes]:
-            with self._flights.claim(cold) as claim:
-                blobs = [blob for _, blob in claim.mine]
-                claim.land(self._judged(claim.mine, self._backend.decrypt_data_keys(blobs) if blobs else []))
-                outcomes |= _by_commitment(claim.wait())
-        return outcomes
+    def prove(self, envelopes: Iterable[Envelope]) -> dict[Question, Outcome]:
+        """Ask Vault for the key of each of ``envelopes``, whatever is in memory."""
+        asked = list(dict.fromkeys((each.commitment, each.key_reference) for each in envelopes))
+        inline, referred = _split(asked)
+        found = self._registry.find(referred) if referred else {}
+        questions = list(dict.fromkeys([*inline, *found.items()]))
+        outcomes: dict[Question, Outcome] = {}
+        for some in _portions(questions):
+            answers = self._backend.decrypt_data_keys([blob for _, blob in some])
+            judged = self._judged(some, answers)
+            outcomes |= judged | {
+                question: answer
+                for question, answer in zip(some, answers, strict=True)
+                if isinstance(answer, _NO_ANSWER)
+            }
+        return _answered(asked, found, outcomes)
 
     def check_may_wait(self) -> None:
         """Raise WouldBlockEventLoop in a running event loop, where a network would have to be awaited."""
@@ -107,47 +136,48 @@ class KeyLoader:
             "once for all the instances you are going to read."
         )
 
-    def _missing(self, envelopes: Iterable[Envelope]) -> dict[bytes, bytes]:
-        missing: dict[bytes, bytes] = {}
+    def _missing(self, envelopes: Iterable[Envelope]) -> list[Question]:
+        missing: dict[Question, None] = {}
         for envelope in envelopes:
-            if self._cache.fresh(envelope.commitment) is None:
-                # The first is the one that was asked for; a neighbour's blob may have been changed.
-                missing.setdefault(envelope.commitment, envelope.key_reference)
-        return missing
+            key = self._cache.fresh(envelope.commitment)
+            if key is None or not key.is_proven(envelope.key_reference):
+                missing[envelope.commitment, envelope.key_reference] = None
+        return list(missing)
 
-    def _at_hand(self, wrapped: Wrapped) -> dict[bytes, Outcome]:
+    def _at_hand(self, questions: Iterable[Question]) -> dict[Question, Outcome]:
         """Return the keys in memory, and what Vault refused a moment ago."""
-        found = {
-            name: self._cache.fresh(name) or self._refusals.get((name, wrapped[name])) for name in wrapped
-        }
-        return {name: outcome for name, outcome in found.items() if outcome is not None}
+        found: dict[Question, Outcome] = {}
+        for commitment, blob in questions:
+            key = self._cache.fresh(commitment)
+            if key is not None and key.is_proven(blob):
+                found[commitment, blob] = key
+            elif (refusal := self._refusals.get((commitment, blob))) is not None:
+                found[commitment, blob] = refusal
+        return found
 
-    def _no_records(self, referred: Iterable[bytes]) -> dict[bytes, Outcome]:
-        error = WrongKey("The registry has no record of the data key that this cell refers to.")
-        return dict.fromkeys(referred, error)
+    def _late(self) -> VaultUnavailable:
+        return VaultUnavailable(
+            f"Another thread or task has been asking vault {self._vault!r} for this data key for "
+            f"{self._backend.deadline:g} seconds."
+        )
 
     def _judged(
-        self, asked: Iterable[tuple[bytes, bytes]], answers: Iterable[DataKey | VaultError]
-    ) -> dict[tuple[bytes, bytes], Outcome]:
+        self, asked: Iterable[Question], answers: Iterable[DataKey | VaultError]
+    ) -> dict[Question, Outcome]:
         judged = {
-            (commitment, blob): self._judge(commitment, answer)
-            for (commitment, blob), answer in zip(asked, answers, strict=True)
+            question: self._judge(*question, answer) for question, answer in zip(asked, answers, strict=True)
         }
         for question, outcome in judged.items():
             if isinstance(outcome, WrongKey | VaultPermissionDenied | VaultNotFound):
                 self._refusals.add(question, outcome)
         return judged
 
-    def _judge(self, commitment: bytes, answer: DataKey | VaultError) -> Outcome:
+    def _judge(self, commitment: bytes, blob: bytes, answer: DataKey | VaultError) -> Outcome:
         if isinstance(answer, DataKey):
-            self.counters.unwrapped += 1
-            key = LoadedKey(answer)
-            if not hmac.compare_digest(key.commitment, commitment):
-                return WrongKey("The wrapped data key of this cell is not the one that sealed it.")
-            self._cache.put(key)
-            return key
-        if isinstance(answer, VaultUnavailable):
-            return self._stretched(commitment, answer)
+            return self._accepted(commitment, blob, answer)
+        if isinstance(answer, _NO_ANSWER):
+            # The key at hand is right: which key a cell needs is told by its commitment, not by its blob.
+            return self._cache.fresh(commitment) or self._stretched(commitment, answer)
         if isinstance(answer, VaultRequestError):
             error = WrongKey(
                 "Vault refuses the wrapped data key of this cell: it was changed, or the key that wraps it "
@@ -157,27 +187,63 @@ class KeyLoader:
             return error
         return answer
 
-    def _stretched(self, commitment: bytes, unavailable: VaultUnavailable) -> Outcome:
-        key = self._cache.stretched(commitment, STRETCH)
+    def _accepted(self, commitment: bytes, blob: bytes, answer: DataKey) -> Outcome:
+        self.counters.unwrapped += 1
+        try:
+            key = LoadedKey.answered(answer)
+        except VaultUnavailable as exc:
+            return exc
+        if not hmac.compare_digest(key.commitment, commitment):
+            return WrongKey("The wrapped data key of this cell is not the one that sealed it.")
+        held = self._cache.fresh(commitment)
+        if held is None:
+            self._cache.put(key)
+            return key
+        held.prove(blob)
+        return held
+
+    def _stretched(self, commitment: bytes, error: VaultError) -> Outcome:
+        key = self._cache.stretched(commitment, STRETCH) if isinstance(error, VaultUnavailable) else None
         if key is None:
-            return unavailable
+            return error
         self.counters.outage_uses += 1
         logger.warning(
             "Vault %r is unreachable: data key %s is used beyond its cache_ttl, as outage_grace allows. (%s)",
             self._vault,
             key.id,
-            unavailable,
+            error,
         )
         return key
 
 
-def _by_commitment(outcomes: Mapping[tuple[bytes, bytes], Outcome]) -> dict[bytes, Outcome]:
-    return {commitment: outcome for (commitment, _), outcome in outcomes.items()}
-
-
-def _split(missing: Wrapped) -> tuple[dict[bytes, bytes], list[bytes]]:
-    """Return the wrapped keys that the cells carry, and the commitments to look up in the registry."""
+def _split(questions: Iterable[Question]) -> tuple[list[Question], list[bytes]]:
+    """Return the questions of cells that carry their wrapped key, and the commitments of the others."""
+    questions = list(questions)
     return (
-        {commitment: blob for commitment, blob in missing.items() if blob},
-        [commitment for commitment, blob in missing.items() if not blob],
+        [question for question in questions if question[1]],
+        [commitment for commitment, blob in questions if not blob],
     )
+
+
+def _answered(
+    asked: Iterable[Question], found: Mapping[bytes, bytes], outcomes: Mapping[Question, Outcome]
+) -> dict[Question, Outcome]:
+    """Return the outcomes of ``asked``, where ``found`` are the wrapped keys that the registry keeps."""
+    answers: dict[Question, Outcome] = {}
+    for commitment, blob in asked:
+        if blob:
+            answers[commitment, blob] = outcomes[commitment, blob]
+        elif commitment in found:
+            outcome = answers[commitment, blob] = outcomes[commitment, found[commitment]]
+            if isinstance(outcome, LoadedKey):
+                outcome.prove(blob)
+        else:
+            answers[commitment, blob] = WrongKey(
+                "The registry has no record of the data key that this cell refers to."
+            )
+    return answers
+
+
+def _portions(questions: list[Question]) -> Iterator[list[Question]]:
+    for start in range(0, len(questions), AT_ONCE):
+        yield questions[start : start + AT_ONCE]

@@ -2,10 +2,16 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
+from django_workos_vault.backends.base import MAX_WRAPPED_BYTES
 from django_workos_vault.context import KeyContext
+from django_workos_vault.exceptions import VaultError, WrongKey
+from django_workos_vault.keys import COMMITMENT_BYTES
+
+#: A key from later than that would never be replaced.
+_CLOCKS_DIFFER = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +30,17 @@ class KeyRecord:
     created_at: datetime
     generation: int
     messages: int = 0
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether each column holds what it could hold, as far as can be told without the key."""
+        return (
+            len(self.commitment) == len(self.proof) == COMMITMENT_BYTES
+            and 0 < len(self.wrapped) <= MAX_WRAPPED_BYTES
+            and self.generation > 0
+            and self.messages >= 0
+            and self.created_at <= datetime.now(UTC) + _CLOCKS_DIFFER
+        )
 
 
 class Receipt(Protocol):
@@ -60,10 +77,16 @@ class Registry(Protocol):
     """Shares the current wrapped data key of each context between processes."""
 
     def current(self, contexts: Iterable[KeyContext]) -> dict[str, KeyRecord]:
-        """Return the newest record of each context that has one, by the context's digest."""
+        """Return the newest record of each context that has one, by the context's digest.
 
-    def add(self, additions: Sequence[Addition]) -> list[Lease | KeyRecord]:
-        """Store each record with its lease; where another was faster, return the winner's record instead."""
+        A record that cannot be read is not sound, and fails nobody else.
+        """
+
+    def add(self, additions: Sequence[Addition]) -> list[Lease | KeyRecord | VaultError | WrongKey]:
+        """Store each record with its lease; where another was faster, return the winner's record instead.
+
+        Where a record cannot be stored, return an error that says why.
+        """
 
     def lease(self, wanted: Sequence[tuple[KeyRecord, int]], limit: int) -> list[Lease | None]:
         """Take up to so many messages from each key's budget of ``limit``; None where nothing is left."""

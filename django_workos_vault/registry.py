@@ -4,28 +4,32 @@ Everything is read and written on the primary database, never on a replica that 
 
 Inside a caller's transaction, a row written here would hold its locks until that transaction ends: an
 hour-long import would stop every other process that needs the same key. And a rollback would take the record
-of a key away that is in use. So on database servers the registry is written on a connection of its own, and
-has committed before a key is used. SQLite has one writer, and Django's ``TestCase`` one transaction: there
-the write joins the caller's transaction, and a :class:`_Pending` receipt tells whether it still stands.
+of a key away that is in use. So on database servers the registry is written on a connection of its own,
+outside of Django's connection pool, and has committed before a key is used. SQLite has one writer, and
+Django's ``TestCase`` one transaction: there the write joins the caller's transaction, and a :class:`_Pending`
+receipt tells whether it still stands.
 """
 
 import functools
+import os
 import weakref
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import datetime
-from threading import get_ident
+from datetime import UTC, datetime
+from threading import Lock, get_ident
 from typing import Any, TypeVar
 
 from asgiref.sync import sync_to_async
-from django.db import IntegrityError, connections, models, router, transaction
+from django.db import DatabaseError, DataError, IntegrityError, connections, models, router, transaction
 from django.db.models import F, OuterRef, Subquery
 from django.utils import timezone
 
 from django_workos_vault import conf
 from django_workos_vault.context import KeyContext
+from django_workos_vault.exceptions import VaultError, VaultRequestError, VaultUnavailable, WrongKey
 from django_workos_vault.index_keys import RootKeyRecord
+from django_workos_vault.keys import MAX_KEY_ID_LENGTH
 from django_workos_vault.models import DataKeyRecord, IndexKeyRecord
 from django_workos_vault.records import Addition, KeyRecord, Lease, Receipt
 
@@ -33,6 +37,9 @@ Result = TypeVar("Result")
 
 #: Values in one query's IN list: SQLite allows 999 parameters.
 _AT_ONCE = 500
+
+#: What a database, or its driver, says of a value that no column of it can hold.
+_NOT_STORABLE = (DataError, ValueError, OverflowError, TypeError)
 
 
 class DatabaseRegistry:
@@ -47,10 +54,10 @@ class DatabaseRegistry:
         return {
             row.context_digest: key_record(row)
             for some in _portions([context.digest for context in contexts])
-            for row in rows.filter(context_digest__in=some)
+            for row in readable_rows(rows.filter(context_digest__in=some))
         }
 
-    def add(self, additions: Sequence[Addition]) -> list[Lease | KeyRecord]:
+    def add(self, additions: Sequence[Addition]) -> list[Lease | KeyRecord | VaultError | WrongKey]:
         return self._apart(lambda: [self._add(addition) for addition in additions])
 
     def lease(self, wanted: Sequence[tuple[KeyRecord, int]], limit: int) -> list[Lease | None]:
@@ -64,17 +71,18 @@ class DatabaseRegistry:
                 self._insert(context, record, messages)
             except IntegrityError:  # its generation went to another meanwhile, or another thread restored it
                 if not self._row(record.commitment).update(messages=F("messages") + messages):
-                    newest = self.current([context])[context.digest]
-                    self._insert(context, record, messages, generation=newest.generation + 1)
+                    newest = self.current([context]).get(context.digest, record)
+                    self._insert_anew(context, record, messages, generation=newest.generation + 1)
         return Lease(messages, self._receipt())
 
     def find(self, commitments: Iterable[bytes]) -> dict[bytes, bytes]:
         return {
-            bytes.fromhex(commitment): bytes(wrapped)
+            _unhex(commitment): blob
             for some in _portions([commitment.hex() for commitment in commitments])
             for commitment, wrapped in self._rows()
             .filter(commitment__in=some)
             .values_list("commitment", "wrapped")
+            if (blob := _blob(wrapped))
         }
 
     async def afind(self, commitments: Iterable[bytes]) -> dict[bytes, bytes]:
@@ -90,19 +98,21 @@ class DatabaseRegistry:
     def _row(self, commitment: bytes) -> models.QuerySet[DataKeyRecord]:
         return self._rows().filter(commitment=commitment.hex())
 
-    def _add(self, addition: Addition) -> Lease | KeyRecord:
+    def _add(self, addition: Addition) -> Lease | KeyRecord | VaultError | WrongKey:
         try:
             self._insert(addition.context, addition.record, addition.messages)
-        except IntegrityError:
+        except IntegrityError as exc:
             winner = self.current([addition.context]).get(addition.context.digest)
             if winner is None or winner.generation < addition.record.generation:
-                raise
+                return _caused(self._refusal(addition.record), exc)
             return winner
+        except _NOT_STORABLE as exc:
+            return _caused(_not_storable(exc), exc)
         return Lease(addition.messages, self._receipt())
 
     def _lease(self, record: KeyRecord, messages: int, limit: int) -> Lease | None:
         row = self._row(record.commitment)
-        while (taken := row.values_list("messages", flat=True).first()) is not None and taken < limit:
+        while 0 <= (taken := _count(row.values_list("messages", flat=True).first(), limit)) < limit:
             granted = min(messages, limit - taken)
             if row.filter(messages=taken).update(messages=taken + granted):
                 return Lease(granted, self._receipt())
@@ -125,6 +135,25 @@ class DatabaseRegistry:
                 messages=messages,
             )
 
+    def _insert_anew(self, context: KeyContext, record: KeyRecord, messages: int, generation: int) -> None:
+        try:
+            self._insert(context, record, messages, generation)
+        except IntegrityError as exc:
+            raise self._refusal(record) from exc
+        except _NOT_STORABLE as exc:
+            raise _not_storable(exc) from exc
+
+    def _refusal(self, record: KeyRecord) -> VaultUnavailable | WrongKey:
+        """Return why the table's constraints refuse ``record``."""
+        if DataKeyRecord.objects.using(self._alias).filter(commitment=record.commitment.hex()).exists():
+            return VaultUnavailable(
+                "The answer is not Vault's: the data key in it was handed out before, and is registered."
+            )
+        return WrongKey(
+            f"The registry's newest data key of a context of vault {self._vault!r} was changed, and none can "
+            "follow it. vault_check names the record and says what to do."
+        )
+
     def _receipt(self) -> Receipt:
         connection = connections[self._alias]
         return _Pending(self._alias) if _in_transaction(connection) else _COMMITTED
@@ -141,10 +170,16 @@ class DatabaseRegistry:
             return thread.submit(self._on_a_connection_of_its_own, work).result()
 
     def _on_a_connection_of_its_own(self, work: Callable[[], Result]) -> Result:
-        try:
-            return work()
-        finally:
-            connections[self._alias].close()
+        # Never one of Django's pool: its callers hold theirs until this one is done. One at a time in each
+        # process: a server's connections are few.
+        with _turn(self._alias):
+            own = connections[self._alias].copy(self._alias)
+            own.settings_dict["OPTIONS"].pop("pool", None)
+            connections[self._alias] = own
+            try:
+                return work()
+            finally:
+                own.close()
 
 
 class _Pending:
@@ -190,6 +225,20 @@ class _Committed:
 
 _COMMITTED = _Committed()
 
+#: whose turn it is to write on a connection of its own, by database alias
+_turns: dict[str, Lock] = {}
+
+
+def _turn(alias: str) -> Lock:
+    return _turns.setdefault(alias, Lock())
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_turns.clear)  # the thread that held one is not there
+
+#: stands for a time that cannot be read: of no key that is sound
+_NEVER = datetime.max.replace(tzinfo=UTC)
+
 
 def _in_transaction(connection: Any) -> bool:
     return bool(connection.in_atomic_block or not connection.get_autocommit())
@@ -210,22 +259,86 @@ def _as_stored(moment: datetime) -> datetime:
     return moment if conf.uses_time_zones() else timezone.make_naive(moment, timezone.get_default_timezone())
 
 
-def _moment(stored: datetime) -> datetime:
+def _moment(stored: object) -> datetime:
+    if not isinstance(stored, datetime):
+        return _NEVER
     local = timezone.is_naive(stored)
     return timezone.make_aware(stored, timezone.get_default_timezone()) if local else stored
 
 
 def key_record(row: DataKeyRecord) -> KeyRecord:
-    """Return what the key ring wants to know of ``row``. Raises ValueError when it is not hexadecimal."""
+    """Return what the key ring wants to know of ``row``, which anybody may have written.
+
+    What is not even of its column's type is left out, so that the record is not sound.
+    """
     return KeyRecord(
-        commitment=bytes.fromhex(row.commitment),
-        proof=bytes.fromhex(row.proof),
-        key_id=row.key_id,
-        wrapped=bytes(row.wrapped),
+        commitment=_unhex(row.commitment),
+        proof=_unhex(row.proof),
+        key_id=as_told(row.key_id),
+        wrapped=_blob(row.wrapped),
         created_at=_moment(row.created_at),
-        generation=row.generation,
-        messages=row.messages,
+        generation=_count(row.generation, -1),
+        messages=_count(row.messages, -1),
     )
+
+
+def readable_rows(rows: models.QuerySet[DataKeyRecord]) -> list[DataKeyRecord]:
+    """Return ``rows``, those whose columns Django cannot read with a zero generation and nothing else.
+
+    SQLite keeps anything in any column, and one row of nonsense would fail the query for all.
+    """
+    try:
+        return list(rows)
+    except DatabaseError:
+        raise
+    except Exception:
+        found = []
+        for pk, digest in list(rows.values_list("pk", "context_digest")):
+            try:
+                found.append(rows.get(pk=pk))
+            except DatabaseError:
+                raise
+            except Exception:
+                found.append(_unreadable(pk, digest))
+        return found
+
+
+def _unreadable(pk: int, digest: str) -> DataKeyRecord:
+    return DataKeyRecord(
+        pk=pk, context_digest=digest, key_id="?", key_context=None, generation=0, created_at=datetime.now(UTC)
+    )
+
+
+def as_told(text: object) -> str:
+    """Return an id from the database as one line of at most 200 characters."""
+    return "".join(each if each.isprintable() else "?" for each in str(text)[:MAX_KEY_ID_LENGTH])
+
+
+def _unhex(text: object) -> bytes:
+    try:
+        return bytes.fromhex(str(text))
+    except ValueError:
+        return b""
+
+
+def _blob(stored: object) -> bytes:
+    # bytes() of a number is that many zeros.
+    return bytes(stored) if isinstance(stored, bytes | bytearray | memoryview) else b""
+
+
+def _count(stored: object, otherwise: int) -> int:
+    return stored if isinstance(stored, int) else otherwise
+
+
+def _not_storable(exc: Exception) -> VaultRequestError:
+    return VaultRequestError(
+        f"The registry's table cannot keep this data key or its key context ({type(exc).__name__})."
+    )
+
+
+def _caused(error: VaultError | WrongKey, cause: Exception) -> VaultError | WrongKey:
+    error.__cause__ = cause
+    return error
 
 
 class DatabaseRootKeys:
@@ -236,7 +349,7 @@ class DatabaseRootKeys:
 
     def get(self, version: int) -> RootKeyRecord | None:
         row = IndexKeyRecord.objects.using(self._alias).filter(vault=self._vault, version=version).first()
-        return RootKeyRecord(bytes.fromhex(row.proof), row.key_id, bytes(row.wrapped)) if row else None
+        return RootKeyRecord(_unhex(row.proof), as_told(row.key_id), _blob(row.wrapped)) if row else None
 
     def add(self, version: int, context: KeyContext, record: RootKeyRecord) -> RootKeyRecord:
         try:
@@ -249,11 +362,13 @@ class DatabaseRootKeys:
                     key_id=record.key_id,
                     wrapped=record.wrapped,
                 )
-        except IntegrityError:
+        except IntegrityError as exc:
             winner = self.get(version)
             if winner is None:
-                raise
+                raise _not_storable(exc) from exc
             return winner
+        except _NOT_STORABLE as exc:
+            raise _not_storable(exc) from exc
         return record
 
     def when_committed(self, then: Callable[[], None]) -> None:

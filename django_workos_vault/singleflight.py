@@ -1,8 +1,9 @@
 """One piece of work at a time under each name, between threads and between tasks alike."""
 
 import asyncio
+import time
 from collections.abc import Iterable
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from threading import Lock
 from types import TracebackType
 from typing import Any, Generic, TypeVar
@@ -11,6 +12,9 @@ Name = TypeVar("Name")
 Outcome = TypeVar("Outcome")
 
 _ABANDONED: Any = object()
+
+#: Seconds that the others' work is waited for at least, however long one's own took.
+_LAST_MOMENT = 0.5
 
 
 class SingleFlight(Generic[Name, Outcome]):
@@ -36,9 +40,14 @@ class SingleFlight(Generic[Name, Outcome]):
         return Claim(self, mine, others)
 
     def _land(self, name: Name, future: "Future[Outcome]", outcome: Outcome) -> None:
-        with self._lock:
-            self._under_way.pop(name, None)
+        self._give_up(name, future)
         future.set_result(outcome)
+
+    def _give_up(self, name: Name, future: "Future[Outcome]") -> None:
+        """Let the next who claims ``name`` begin anew."""
+        with self._lock:
+            if self._under_way.get(name) is future:
+                del self._under_way[name]
 
 
 class Claim(Generic[Name, Outcome]):
@@ -55,6 +64,7 @@ class Claim(Generic[Name, Outcome]):
         self._others = others
         self.mine = list(mine)
         self.outcomes: dict[Name, Outcome] = {}
+        self._began = time.monotonic()
 
     def land(self, outcomes: dict[Name, Outcome]) -> None:
         """Tell everybody who waits."""
@@ -72,16 +82,30 @@ class Claim(Generic[Name, Outcome]):
         for name in list(self._mine):
             self._flights._land(name, self._mine.pop(name), _ABANDONED)
 
-    def wait(self) -> dict[Name, Outcome]:
-        """Return every outcome; names that were abandoned are missing."""
-        return self._arrived({name: future.result() for name, future in self._others.items()})
+    def wait(self, seconds: float, late: Outcome) -> dict[Name, Outcome]:
+        """Return every outcome; names that were abandoned are missing.
 
-    async def await_(self) -> dict[Name, Outcome]:
+        ``late`` stands for those that have not come ``seconds`` after they were claimed.
+        """
+        if self._others:
+            wait(self._others.values(), self._left(seconds))
+        return self._arrived(late)
+
+    async def await_(self, seconds: float, late: Outcome) -> dict[Name, Outcome]:
         """:meth:`wait` for async code."""
-        return self._arrived(
-            {name: await asyncio.wrap_future(future) for name, future in self._others.items()}
-        )
+        if self._others:
+            others = [asyncio.wrap_future(future) for future in self._others.values()]
+            await asyncio.wait(others, timeout=self._left(seconds))
+        return self._arrived(late)
 
-    def _arrived(self, others: dict[Name, Outcome]) -> dict[Name, Outcome]:
-        self.outcomes |= {name: outcome for name, outcome in others.items() if outcome is not _ABANDONED}
+    def _left(self, seconds: float) -> float:
+        return max(_LAST_MOMENT, self._began + seconds - time.monotonic())
+
+    def _arrived(self, late: Outcome) -> dict[Name, Outcome]:
+        for name, future in self._others.items():
+            if not future.done():
+                self._flights._give_up(name, future)
+                self.outcomes[name] = late
+            elif future.result() is not _ABANDONED:
+                self.outcomes[name] = future.result()
         return self.outcomes

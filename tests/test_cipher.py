@@ -70,24 +70,19 @@ def test_truncated_cells_are_errors(ring: KeyRing, variant: dict[str, object]) -
 
 
 def test_flipped_bits_are_errors(ring: KeyRing, variant: dict[str, object]) -> None:
-    """One flipped bit anywhere is an EnvelopeError, except in the wrapped key of a key already in memory.
+    """One flipped bit anywhere is an EnvelopeError, though the key is in memory.
 
     The wrapped key is not part of what the cell authenticates, so that it can be wrapped again; it either
-    gives the committed key or no key at all.
+    gives the committed key or no key at all, and is asked for once.
     """
     cipher = Cipher(ring, "app.Person.ssn")
     cell = cipher.seal(PLAINTEXT, CLINIC, **variant)  # type: ignore[arg-type]
     opened(cipher, cell, variant)
-    parsed = envelope.parse(cell)
-    reference = range(parsed.body_at - len(parsed.key_reference), parsed.body_at)
     for at in range(len(cell)):
         flipped = bytearray(cell)
         flipped[at] ^= 1 << (at % 8)
-        if at in reference:
-            assert opened(cipher, bytes(flipped), variant) == PLAINTEXT
-        else:
-            with pytest.raises(EnvelopeError):
-                opened(cipher, bytes(flipped), variant)
+        with pytest.raises(EnvelopeError):
+            opened(cipher, bytes(flipped), variant)
 
 
 def test_cell_of_another_column_is_refused_with_warm_keys_too(ring: KeyRing) -> None:

@@ -56,6 +56,8 @@ class VaultBackend(ABC):
     #: whether its keys are good for development only
     for_development: bool = False
 
+    #: seconds after which every call has ended, one way or the other
+    deadline: float = 15.0
     #: whether calls return without waiting for a network, so that they may be made in an event loop
     answers_at_once: bool = False
 

@@ -85,7 +85,7 @@ class WorkOSVault(RemoteVault):
         )
         self.base_url = options.base_url(base_url)
         self._timeout = options.positive("timeout", timeout)
-        self._deadline = options.positive("deadline", deadline)
+        self.deadline = self._deadline = options.positive("deadline", deadline)
         self._limits = httpx.Limits(max_connections=options.count("max_connections", max_connections))
         self._requests_allowed = max(1, int(REQUESTS * options.share("rate_limit_share", rate_limit_share)))
         self._store = store

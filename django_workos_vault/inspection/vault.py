@@ -17,7 +17,7 @@ from django_workos_vault.inspection.findings import Finding, Progress, advice_fo
 from django_workos_vault.keys import DataKey
 from django_workos_vault.models import DataKeyRecord, IndexKeyRecord
 from django_workos_vault.records import KeyRecord
-from django_workos_vault.registry import key_record
+from django_workos_vault.registry import as_told, key_record, readable_rows
 
 #: For vaults without a KEY_CONTEXT of their own. The first run makes Vault create this KEK.
 _FALLBACK_CONTEXT = {"app": "django-workos-vault-check"}
@@ -69,12 +69,13 @@ def inspect_registry(vault: Vault, progress: Progress) -> Iterator[Finding]:
     total, wrong = rows.count(), 0
     with progress(total, "keys") as bar:
         last = 0
-        while batch := list(rows.filter(pk__gt=last)[:_KEYS_AT_A_TIME]):
+        while pks := list(rows.filter(pk__gt=last).values_list("pk", flat=True)[:_KEYS_AT_A_TIME]):
+            batch = readable_rows(rows.filter(pk__in=pks))
             for finding in _faults(vault, batch):
                 wrong += 1
                 yield finding
             bar.update(len(batch))
-            last = batch[-1].pk
+            last = pks[-1]
     for finding in _index_root_faults(vault):
         wrong += 1
         yield finding
@@ -85,13 +86,16 @@ def inspect_registry(vault: Vault, progress: Progress) -> Iterator[Finding]:
 def _faults(vault: Vault, rows: list[DataKeyRecord]) -> Iterator[Finding]:
     readable: list[tuple[KeyContext, KeyRecord]] = []
     for row in rows:
+        record = key_record(row)
         try:
-            context, record = KeyContext(row.key_context), key_record(row)
-        except (InvalidVaultConfiguration, ValueError):
-            yield _fault(vault, row.key_id, "The record cannot be read: it was changed.", _REPAIR)
+            context = KeyContext(row.key_context)
+        except InvalidVaultConfiguration:
+            context = None
+        if context is None or not record.is_sound:
+            yield _fault(vault, record.key_id, "The record cannot be read: it was changed.", _REPAIR)
             continue
-        if not hmac.compare_digest(context.digest, row.context_digest):
-            yield _fault(vault, row.key_id, "The record is filed under another key context.", _REPAIR)
+        if not hmac.compare_digest(context.digest.encode(), row.context_digest.encode()):
+            yield _fault(vault, record.key_id, "The record is filed under another key context.", _REPAIR)
             continue
         readable.append((context, record))
     for (_, record), fault in zip(readable, vault.keyring.verify(readable), strict=True):
@@ -106,10 +110,14 @@ def _index_root_faults(vault: Vault) -> Iterator[Finding]:
         try:
             vault.index_keys.key(row.version, b"vault_check")
         except VaultError as exc:
-            yield _fault(vault, row.key_id, f"Index root key {row.version}: {exc}", _advice_for_wrapped(exc))
-        except (WrongKey, ValueError):
+            yield _fault(
+                vault, as_told(row.key_id), f"Index root key {row.version}: {exc}", _advice_for_wrapped(exc)
+            )
+        except WrongKey:
             message = f"The record of index root key {row.version} was changed: searches would find nothing."
-            yield _fault(vault, row.key_id, message, "Restore the record from a backup; nothing replaces it.")
+            yield _fault(
+                vault, as_told(row.key_id), message, "Restore the record from a backup; nothing replaces it."
+            )
 
 
 def _fault(vault: Vault, key_id: str, message: str, advice: str) -> Finding:

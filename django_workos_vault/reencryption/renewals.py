@@ -6,13 +6,9 @@ from typing import Protocol
 from django.db.models import Model
 
 from django_workos_vault import envelope
-from django_workos_vault.cells import CannotOpen, CellReader, parsed
+from django_workos_vault.cells import REFUSALS, CannotOpen, CellReader, parsed
 from django_workos_vault.context import KeyContext
-from django_workos_vault.exceptions import (
-    InvalidVaultConfiguration,
-    VaultPermissionDenied,
-    VaultRequestError,
-)
+from django_workos_vault.exceptions import InvalidVaultConfiguration, WrongKey
 from django_workos_vault.fields.base import EncryptedFieldMixin
 from django_workos_vault.fields.sealed import stored_cell
 from django_workos_vault.keys import LoadedKey
@@ -55,7 +51,7 @@ class Resealing:
             try:
                 field.vault.keyring.retire(context)
                 self._made[name] = None
-            except (VaultPermissionDenied, VaultRequestError) as exc:
+            except (WrongKey, *REFUSALS) as exc:
                 self._made[name] = CannotOpen(type(exc).__name__, str(exc))
         refusal = self._made[name]
         if refusal is not None:
@@ -65,16 +61,18 @@ class Resealing:
 class Rekeying:
     """Wraps each cell's data key again, under the key context its field gives now. Data stay as they are.
 
-    One request for each data key and context.
+    One request for each wrapped key and context. Cells of one data key get the same new wrapping, and a
+    wrapped key that is refused is the fault of the cells that carry it.
     """
 
     def __init__(self) -> None:
-        self._wrapped: dict[tuple[bytes, str], bytes | CannotOpen] = {}
+        self._wrapped: dict[tuple[bytes, bytes, str], bytes | CannotOpen] = {}
+        self._first: dict[tuple[bytes, str], bytes] = {}
 
     @property
     def keys_made(self) -> int:
         """The number of wrapped data keys made so far."""
-        return sum(isinstance(wrapped, bytes) for wrapped in self._wrapped.values())
+        return len(self._first)
 
     def examine(self, field: EncryptedFieldMixin, instance: Model) -> None:
         if not parsed(field, instance).key_reference:
@@ -88,9 +86,12 @@ class Rekeying:
         self.examine(field, instance)
         cell = parsed(field, instance)
         context = _context(field, instance)
-        name = (cell.commitment, context.digest)
+        name = (cell.commitment, cell.key_reference, context.digest)
         if name not in self._wrapped:
-            self._wrapped[name] = _rewrapped(field, cell, context)
+            wrapped = _rewrapped(field, cell, context)
+            if isinstance(wrapped, bytes):
+                wrapped = self._first.setdefault((cell.commitment, context.digest), wrapped)
+            self._wrapped[name] = wrapped
         wrapped = self._wrapped[name]
         if isinstance(wrapped, CannotOpen):
             raise wrapped
@@ -101,8 +102,8 @@ def _rewrapped(
     field: EncryptedFieldMixin, cell: envelope.Envelope, context: KeyContext
 ) -> bytes | CannotOpen:
     try:
-        key = LoadedKey(field.vault.backend.rekey_data_key(cell.key_reference, context.items))
-    except (VaultPermissionDenied, VaultRequestError) as exc:
+        key = LoadedKey.answered(field.vault.backend.rekey_data_key(cell.key_reference, context.items))
+    except REFUSALS as exc:
         return CannotOpen(type(exc).__name__, str(exc))
     if not hmac.compare_digest(key.commitment, cell.commitment):
         return CannotOpen("WrongKey", "The wrapped data key of this cell is not the one that sealed it.")
