@@ -9,7 +9,8 @@ class WorkOSVaultConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from django_workos_vault import checks  # noqa: F401
+        from django_workos_vault import checks, introductions  # noqa: F401
 
+        introductions.introduce()
         if apps.is_installed("django.contrib.admin"):
             from django_workos_vault import admin_checks  # noqa: F401

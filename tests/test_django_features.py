@@ -10,6 +10,7 @@ from django.test.utils import isolate_apps
 
 from django_workos_vault.fields import encrypted, stored_cell
 from django_workos_vault.handler import vaults
+from tests.app.everything import EACH_TYPE, TYPES, encrypted_class
 from tests.app.models import Person, Visit
 
 pytestmark = pytest.mark.django_db
@@ -101,3 +102,23 @@ def test_array_field_in_a_table() -> None:
     ward.save()
     assert Ward.objects.get().beds == [1, 2, 3]
     assert list(Ward.objects.values_list("beds", flat=True)) == [[1, 2, 3]]
+
+
+@pytest.mark.parametrize("name", [name for name in EACH_TYPE if name not in ("fraction", "range")])
+@isolate_apps("tests.app")
+def test_a_blank_column_added_to_a_table(name: str) -> None:
+    """The rows that are there get what a plain column would give them, sealed, or nothing."""
+    options = {**TYPES[name].kwargs, "blank": True}
+    twin = encrypted_class(name)
+
+    class Ward(models.Model):
+        plain = TYPES[name].plain(**options)
+        ours = twin(**options) if twin else encrypted(TYPES[name].plain(**options))
+
+        class Meta:
+            app_label = "app"
+
+    plain, ours = (Ward._meta.get_field(column) for column in ("plain", "ours"))
+    editor = connection.schema_editor()
+    cell = editor.effective_default(ours)
+    assert (cell and ours.open_cell(bytes(cell))) == editor._effective_default(plain)

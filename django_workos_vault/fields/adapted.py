@@ -19,6 +19,10 @@ class AdaptedFieldMixin(EncryptedFieldMixin):
         super().__init__(*args, **kwargs)
         self.__dict__.pop("from_db_value", None)  # ArrayField sets one on each field
 
+    @property
+    def plain_type(self) -> str:
+        return self.plain.get_internal_type()
+
     def set_attributes_from_name(self, name: str) -> None:
         super().set_attributes_from_name(name)
         self.plain.set_attributes_from_name(name)

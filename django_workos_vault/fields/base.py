@@ -132,8 +132,17 @@ class EncryptedFieldMixin(WritingMixin, EncodingMixin, PlaintextMixin, VaultFiel
         """The internal type of the Django field that this is the twin of."""
         return super().get_internal_type()
 
+    @staticmethod
+    def internal_type_of(plain_type: str) -> str:
+        """Return the internal type of the twin of a field whose internal type is ``plain_type``.
+
+        A name that Django does not know: it would turn the cells of what ends in "IntegerField" into numbers.
+        What else looks at it, such as django-ninja, can still tell the types apart.
+        """
+        return plain_type if plain_type == "BinaryField" else f"{plain_type}Encrypted"
+
     def get_internal_type(self) -> str:
-        return "BinaryField"
+        return self.internal_type_of(self.plain_type)
 
     def encode(self, value: Any) -> bytes:
         """Return the bytes to seal for what :meth:`get_prep_value` made of a value."""

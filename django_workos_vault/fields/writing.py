@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from django.db.models import BinaryField, Model
+from django.db.models import Model
 
 from django_workos_vault.fields.expressions import refuse_expression
 from django_workos_vault.fields.rows import refuse_foreign_upsert
@@ -68,8 +68,6 @@ class WritingMixin(_Field):
     @leaves_no_locals
     def get_db_prep_value(self, value: Any, connection: Any, prepared: bool = False) -> Any:
         if not self._is_cell_of_mine(value):
-            if value == b"" and not isinstance(self, BinaryField):
-                value = ""  # what the schema editor takes as the default of a blank binary column
             value = self.sealed(value)
         return None if value is None else self._parameter(value, connection)
 

@@ -1,0 +1,41 @@
+"""What other packages are told about encrypted fields, by the means they offer, when they are installed."""
+
+from contextlib import suppress
+from importlib import import_module
+from typing import Any
+
+from django.apps import apps
+
+from django_workos_vault.fields.base import EncryptedFieldMixin
+from django_workos_vault.fields.vaulted import VaultFieldMixin
+
+
+def introduce() -> None:
+    """Tell those packages that are there. Called once, when the apps are loaded."""
+    with suppress(ImportError):
+        introduce_to_ninja(import_module("ninja.orm.fields"))
+    if apps.is_installed("django_tables2"):
+        introduce_to_tables(import_module("django_tables2.columns.base").library)
+
+
+def introduce_to_ninja(fields: Any) -> None:
+    """Make django-ninja's schemas type an encrypted field as the plain one."""
+    for plain_type, python_type in [*fields.TYPES.items()]:
+        fields.TYPES.setdefault(EncryptedFieldMixin.internal_type_of(plain_type), python_type)
+
+
+def introduce_to_tables(library: Any) -> None:
+    """Make django-tables2 show an encrypted field of a table's model as the plain one, without ordering."""
+
+    class EncryptedColumn:
+        @classmethod
+        def from_field(cls, field: Any, **kwargs: Any) -> Any:
+            if not isinstance(field, VaultFieldMixin):
+                return None
+            others = (column for column in reversed(library.columns) if column is not cls)
+            made = (column.from_field(field, **kwargs) for column in others)
+            column = next(column for column in made if column is not None)
+            column.orderable = False
+            return column
+
+    library.register(EncryptedColumn)
