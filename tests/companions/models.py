@@ -14,7 +14,8 @@ class Letter(models.Model):
     number = EncryptedIntegerField(null=True, blank=True)
     written = EncryptedDateField(null=True, blank=True)
 
-    history = HistoricalRecords()
+    # No foreign key: this table is made before those of apps with migrations.
+    history = HistoricalRecords(history_user_id_field=models.IntegerField(null=True))
 
     def __str__(self) -> str:
         return self.title
