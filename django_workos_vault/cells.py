@@ -21,6 +21,7 @@ from django_workos_vault.exceptions import (
 from django_workos_vault.fields.base import EncryptedFieldMixin
 from django_workos_vault.fields.rows import FromRow
 from django_workos_vault.fields.sealed import stored_cell
+from django_workos_vault.traces import forget_locals
 
 #: What Vault says about one key. Its other errors (outage, rate limit, API key) concern every key.
 REFUSALS = (VaultPermissionDenied, VaultRequestError, VaultNotFound, VaultConflict)
@@ -113,6 +114,7 @@ def parsed(field: EncryptedFieldMixin, instance: Model) -> envelope.Envelope:
     try:
         return envelope.parse(stored_cell(instance, field.attname))
     except EnvelopeError as exc:
+        forget_locals(exc)
         raise _cannot_open(exc) from None
 
 

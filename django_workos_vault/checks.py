@@ -7,8 +7,9 @@ from django.apps import AppConfig, apps
 from django.core import checks
 from django.core.exceptions import FieldDoesNotExist
 from django.db.models import F, Model, OrderBy
+from django.utils.module_loading import import_string
 
-from django_workos_vault import conf
+from django_workos_vault import conf, tracebacks
 from django_workos_vault.exceptions import InvalidVaultConfiguration
 from django_workos_vault.fields.base import EncryptedFieldMixin
 from django_workos_vault.fields.vaulted import VaultFieldMixin
@@ -74,6 +75,29 @@ def check_vaults_for_production(
                 )
             )
     return messages
+
+
+@checks.register(checks.Tags.security, deploy=True)
+def check_error_reports(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[checks.CheckMessage]:
+    """Error reports leave out what Django's own frames hold of encrypted fields."""
+    path = conf.exception_reporter_filter()
+    try:
+        filter_class = import_string(path)
+    except ImportError:
+        filter_class = None  # Django says so in every report
+    if not tracebacks.encrypted_names() or (
+        isinstance(filter_class, type) and issubclass(filter_class, tracebacks.ExceptionReporterFilter)
+    ):
+        return []
+    return [
+        checks.Warning(
+            "Django's error reports may show values of encrypted fields: when Vault cannot be reached during "
+            "create(), get() or full_clean(), the locals of Django's own frames hold them.",
+            hint="Set DEFAULT_EXCEPTION_REPORTER_FILTER to "
+            "'django_workos_vault.tracebacks.ExceptionReporterFilter', or to a subclass of it.",
+            id="django_workos_vault.W105",
+        )
+    ]
 
 
 @checks.register(checks.Tags.models)

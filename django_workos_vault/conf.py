@@ -98,6 +98,11 @@ def dumps_plaintext() -> bool:
     return getattr(settings, DUMP_PLAINTEXT, False) is True
 
 
+def exception_reporter_filter() -> str:
+    """Return the dotted path of the class that Django's error reports are filtered by."""
+    return str(settings.DEFAULT_EXCEPTION_REPORTER_FILTER)
+
+
 def uses_time_zones() -> bool:
     """Return Django's ``USE_TZ``."""
     return bool(settings.USE_TZ)

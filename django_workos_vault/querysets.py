@@ -69,6 +69,7 @@ class EncryptedQuerySet(models.QuerySet[_Model]):
 
     bulk_update.alters_data = True  # type: ignore[attr-defined]
 
+    @leaves_no_locals
     def unlock(self, *names: str) -> Self:
         """Run the query and unwrap the data keys of the named fields (all encrypted ones when none is named).
 
@@ -79,6 +80,7 @@ class EncryptedQuerySet(models.QuerySet[_Model]):
             cipher.load_keys(cells)
         return self
 
+    @leaves_no_locals
     async def aunlock(self, *names: str) -> Self:
         """:meth:`unlock` for async code: neither the query nor Vault blocks the event loop."""
         async for _ in self:

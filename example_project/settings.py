@@ -58,3 +58,6 @@ WORKOS_VAULTS = {
         "OPTIONS": {"key_file": PROJECT_DIR / "vault.key"},
     },
 }
+
+# Django's error pages and mails leave out what its frames hold of encrypted fields.
+DEFAULT_EXCEPTION_REPORTER_FILTER = "django_workos_vault.tracebacks.ExceptionReporterFilter"

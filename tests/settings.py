@@ -114,6 +114,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 USE_TZ = os.environ.get("VAULT_TEST_USE_TZ", "1") == "1"
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
+DEFAULT_EXCEPTION_REPORTER_FILTER = "django_workos_vault.tracebacks.ExceptionReporterFilter"
 SILENCED_SYSTEM_CHECKS = ["django_workos_vault.E011"]  # a LocalVault, and DEBUG is off under test
 WORKOS_VAULTS = {
     "default": {

@@ -9,6 +9,7 @@ from django.db.models.expressions import Col
 from django_workos_vault.cipher import Cipher
 from django_workos_vault.fields.misuse import refuse_misuse
 from django_workos_vault.fields.sealed import NEIGHBOURS, UNOPENED, ForeignCell, Sealed
+from django_workos_vault.traces import forget_locals
 
 if TYPE_CHECKING:
     from django_workos_vault.fields.base import EncryptedFieldMixin
@@ -57,13 +58,18 @@ def opening_converter(field: "EncryptedFieldMixin") -> Converter:
         nonlocal cipher
         if cell is None:
             return None
-        if type(cell) is not bytes:
-            cell = _as_bytes(cell)
-        if is_bound:
-            return field.open_cell(cell)  # which has no row here, and says so
-        if cipher is None or cipher.keyring.closed:
-            cipher = field.cipher
-        plaintext = cipher.open(cell)
+        try:
+            if type(cell) is not bytes:
+                cell = _as_bytes(cell)
+            if is_bound:
+                return field.open_cell(cell)  # which has no row here, and says so
+            if cipher is None or cipher.keyring.closed:
+                cipher = field.cipher
+            plaintext = cipher.open(cell)
+        except Exception as exc:
+            forget_locals(exc)
+            del cell  # it may be plaintext still
+            raise
         try:
             return decode(plaintext)
         except Exception:  # noqa: S110 -- quotes a foreign plaintext, as in field.open_cell()

@@ -13,11 +13,13 @@ from django_workos_vault.cipher import Cipher
 from django_workos_vault.context import KeyContext
 from django_workos_vault.exceptions import InvalidVaultConfiguration
 from django_workos_vault.fields.sealed import NEIGHBOURS, Sealed
+from django_workos_vault.traces import leaves_no_locals
 
 if TYPE_CHECKING:
     from django_workos_vault.fields.base import EncryptedFieldMixin
 
 
+@leaves_no_locals
 def load_keys(instances: Iterable[Model]) -> None:
     """Unwrap the keys of every stored cell of ``instances`` that are not in memory, all together.
 
@@ -27,6 +29,7 @@ def load_keys(instances: Iterable[Model]) -> None:
         cipher.load_keys(cells)
 
 
+@leaves_no_locals
 async def aload_keys(instances: Iterable[Model]) -> None:
     """:func:`load_keys` for async code, to be awaited before values are read in an event loop."""
     for cipher, cells in _cells(instances).items():

@@ -16,6 +16,8 @@ from django.db.models.query import QuerySet
 from django.db.models.query_utils import DeferredAttribute
 from django.db.models.sql.compiler import SQLInsertCompiler
 
+from django_workos_vault.traces import forget_locals
+
 if TYPE_CHECKING:
     from django_workos_vault.fields.base import EncryptedFieldMixin
 
@@ -133,7 +135,11 @@ class Sealed(Withheld):
     def open(self) -> Any:
         """Return the value. Raises EnvelopeError or VaultError when the cell cannot be opened."""
         if self._opened is UNOPENED:
-            value = self.field.open_cell(self.cell, self.neighbours, self.row)
+            try:
+                value = self.field.open_cell(self.cell, self.neighbours, self.row)
+            except Exception as exc:
+                forget_locals(exc)  # a column may still hold plaintext, this cell's or its neighbours'
+                raise
             self._encoded = None if type(value) in _IMMUTABLE else self.field.encoded(value)
             self._opened = value
             self.neighbours = None
