@@ -19,6 +19,20 @@ MIN_BITS = 4
 Encode = Callable[[Any], bytes]
 
 
+@dataclass(frozen=True, slots=True)
+class Digest:
+    """What stands in front of a cell for its value in one index. No value of any field is of this type.
+
+    ``raw`` is :data:`DIGEST_BYTES` long; ValueError otherwise, as what follows would be read as the envelope.
+    """
+
+    raw: bytes
+
+    def __post_init__(self) -> None:
+        if len(self.raw) != DIGEST_BYTES:
+            raise ValueError(f"A digest has {DIGEST_BYTES} bytes.")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Kind:
     """What every blind index has.
@@ -34,6 +48,9 @@ class Kind:
 
     #: Django's lookups that this index answers, beside the one of its name.
     lookups: ClassVar[tuple[str, ...]] = ()
+
+    #: Whether :meth:`message` takes the text of a value, of whatever type it is.
+    of_text: ClassVar[bool] = False
 
     def message(self, value: Any, encode: Encode) -> bytes:
         """Return the bytes to digest for a stored ``value``; ``encode`` is the field's own encoding."""
@@ -75,6 +92,8 @@ class _Text(Kind):
     """``exact=True`` lets the index answer ``exact`` and ``in`` as well, by its own notion of equality."""
 
     exact: bool = False
+
+    of_text: ClassVar[bool] = True
 
     @property
     def lookups(self) -> tuple[str, ...]:  # type: ignore[override]

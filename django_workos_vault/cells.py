@@ -9,22 +9,16 @@ from django.db.models import Model, QuerySet
 
 from django_workos_vault import envelope
 from django_workos_vault.exceptions import (
+    REFUSALS,
     EnvelopeError,
     InvalidVaultConfiguration,
-    VaultConflict,
     VaultError,
-    VaultNotFound,
-    VaultPermissionDenied,
-    VaultRequestError,
     WrongKey,
 )
 from django_workos_vault.fields.base import EncryptedFieldMixin
 from django_workos_vault.fields.rows import FromRow
 from django_workos_vault.fields.sealed import stored_cell
 from django_workos_vault.traces import forget_locals
-
-#: What Vault says about one key. Its other errors (outage, rate limit, API key) concern every key.
-REFUSALS = (VaultPermissionDenied, VaultRequestError, VaultNotFound, VaultConflict)
 
 
 @dataclass(frozen=True, slots=True)

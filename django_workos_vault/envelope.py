@@ -95,10 +95,16 @@ def header(flags: int, label_id: bytes, commitment: bytes, binding: bytes, key_r
 
 
 def digests_front(digests: bytes) -> bytes:
-    """Return the marked front of a cell that carries ``digests`` (whole 32-byte digests), or nothing."""
+    """Return the marked front of a cell that carries ``digests`` (whole 32-byte digests), or nothing.
+
+    Raises MalformedEnvelope when they are not whole or too many: the cell could never be read again.
+    """
     if not digests:
         return b""
-    return bytes((_DIGESTS_MARK + len(digests) // DIGEST_BYTES,)) + digests
+    count, rest = divmod(len(digests), DIGEST_BYTES)
+    if rest or count > MAX_DIGESTS:
+        raise MalformedEnvelope(f"a cell carries at most {MAX_DIGESTS} digests of {DIGEST_BYTES} bytes")
+    return bytes((_DIGESTS_MARK + count,)) + digests
 
 
 def digests_end(cell: bytes) -> int:

@@ -97,6 +97,13 @@ class UntrustedReference(EnvelopeError):
     """A column holds no reference to a Vault object, or one not made for this field, row and key context."""
 
 
+#: What Vault says about one key. Its other errors (outage, rate limit, API key) concern every key.
+REFUSALS = (VaultPermissionDenied, VaultRequestError, VaultNotFound, VaultConflict)
+
+#: Why one cell cannot be opened, while others can.
+CANNOT_BE_OPENED = (EnvelopeError, *REFUSALS)
+
+
 class InvalidVaultConfiguration(ImproperlyConfigured):
     """A vault's settings, or a field's key context, are wrong. Raised before any request."""
 

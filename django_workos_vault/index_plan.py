@@ -80,7 +80,9 @@ class Planner:
             self.left += 1
             return
         for kind, counts in self._counts.items():
-            counts[blind.digest(self._key, self.field.stored_message(kind, value, instance))[:16]] += 1
+            message = self.field.stored_message(kind, value, instance)
+            if message is not None:
+                counts[blind.digest(self._key, message)[:16]] += 1
 
     def _plan(self, kind: Kind) -> Plan:
         counts = self._counts[kind]

@@ -12,6 +12,7 @@ from django.db.models import BinaryField, F, Func, Value
 from django_workos_vault.blind import (
     CaseFolded,
     Compound,
+    Digest,
     Digits,
     Exact,
     FirstCharacters,
@@ -20,6 +21,7 @@ from django_workos_vault.blind import (
     Normalised,
 )
 from django_workos_vault.envelope import DIGEST_BYTES
+from django_workos_vault.traces import leaves_no_locals
 
 __all__ = [
     "BlindIndex",
@@ -102,12 +104,13 @@ class BlindIndex(DigestAt):
         [source] = self.get_source_expressions()
         return getattr(source, "name", None)
 
-    def digest_of(self, field: Any, value: Any, instance: Any) -> bytes | None:
+    def digest_of(self, field: Any, value: Any, instance: Any) -> Digest | None:
         """Return the digest that ``value`` would have in this index, in the row ``instance``."""
         kind = self.entry(field)[1]
-        others = {name: getattr(instance, name, None) for name in getattr(kind, "with_fields", ())}
+        others = {} if instance is None else field.held_with(kind, instance)
         return field.digest_of(kind, value, others)  # type: ignore[no-any-return]
 
+    @leaves_no_locals
     def replace_expressions(self, replacements: Any) -> Any:
         """Put the digest in place of a value: ``full_clean()`` compares a row that is not stored yet."""
         [source] = self.get_source_expressions()
@@ -120,7 +123,8 @@ class BlindIndex(DigestAt):
             for name in getattr(self.entry(field)[1], "with_fields", ())
             if F(name) in replacements
         }
-        return Value(field.digest_of(self.entry(field)[1], value.value, others), BinaryField())
+        digest = field.digest_of(self.entry(field)[1], value.value, others)
+        return Value(digest and digest.raw, BinaryField())
 
     def entry(self, field: Any) -> tuple[int, Kind]:
         """Return the slot and the declaration on ``field`` that is meant. Raises FieldError."""

@@ -228,7 +228,7 @@ class EncryptedFieldMixin(WritingMixin, EncodingMixin, PlaintextMixin, VaultFiel
         else:
             digests = b""
             if self.is_searchable:
-                digests = self.front(self.get_prep_value(opened(value)), instance)
+                digests = self.front(opened(value), instance)
             sealed = self.of_row(self.seal_plaintext(plaintext, instance, digests), instance)
         sealed.remember(value, plaintext)
         return sealed

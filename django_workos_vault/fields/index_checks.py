@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from django.core import checks
 from django.core.exceptions import FieldError
 from django.db import connections, router
-from django.db.models import BooleanField, CharField, UniqueConstraint
+from django.db.models import BinaryField, BooleanField, CharField, JSONField, UniqueConstraint
 
 from django_workos_vault.blind import FULL_BITS, MIN_BITS, Compound, Kind, LastCharacters
 from django_workos_vault.envelope import MAX_DIGESTS
@@ -53,6 +53,13 @@ def _check_declaration(field: "EncryptedFieldMixin") -> Iterator[checks.CheckMes
         seen.add((kind.name, kind.version))
         for problem in _problems(field, kind):
             yield _error(field, "E030", f"The blind index {kind.name!r}: {problem}.")
+        if kind.of_text and isinstance(field, BinaryField | JSONField):
+            yield checks.Error(
+                f"The blind index {kind.name!r} compares texts, and {type(field).__name__} holds none.",
+                hint="Use Exact(), or index a text field beside it.",
+                obj=field,
+                id="django_workos_vault.E060",
+            )
 
 
 def _problems(field: "EncryptedFieldMixin", kind: Kind) -> Iterator[str]:

@@ -1,27 +1,22 @@
 """Lookups on encrypted columns: ``isnull`` works, blind indexes answer some, the rest say why they cannot."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.core.exceptions import FieldError
 from django.db.models.lookups import Exact, IsNull, Lookup
 
 from django_workos_vault.fields.search import digest_lookup
 
-if TYPE_CHECKING:
-    _Lookup = Lookup[Any]
-else:
-    _Lookup = Lookup
 
-
-def lookup_class(field: Any, name: str) -> "type[Lookup[Any]]":
-    """Return the class for the lookup ``name``. One that cannot work raises FieldError when used."""
+def lookup_class(field: Any, name: str) -> "type[Lookup[Any]] | None":
+    """Return the class for the lookup ``name``, None for Django to ask for a transform of that name."""
     if name == "isnull":
         return _IsNull
     if field.slots_for(name):
         return digest_lookup(name)
     if name == "exact":
         return _ExactNone
-    return type("RefusedLookup", (_Refused,), {"lookup_name": name})
+    return None
 
 
 def refusal(field: Any, name: str) -> FieldError:
@@ -42,15 +37,11 @@ class _IsNull(IsNull):
         return super().process_lhs(compiler, connection, getattr(lhs, "as_ciphertext", lambda: lhs)())
 
 
-class _Refused(_Lookup):
-    def __init__(self, lhs: Any, rhs: Any) -> None:
-        raise refusal(lhs.output_field, str(self.lookup_name))
-
-
 class _ExactNone(Exact):
     """``filter(x=None)``, which Django turns into ``isnull``."""
 
-    def __init__(self, lhs: Any, rhs: Any) -> None:
-        if rhs is not None:
+    def __new__(cls, lhs: Any = None, rhs: Any = None) -> Any:
+        if rhs is not None:  # before there is an object: error reports show half-made ones, with the value
+            del rhs
             raise refusal(lhs.output_field, "exact")
-        super().__init__(lhs, rhs)
+        return super().__new__(cls, lhs, rhs)

@@ -1,19 +1,21 @@
 """Lookups that compare digests instead of values: the only ones that find an encrypted value."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import EmptyResultSet, FieldError
-from django.db.models import BinaryField, F, Subquery, Value
+from django.db.models import BinaryField, Subquery, Value
 from django.db.models.functions import Substr
 from django.db.models.lookups import Lookup
 from django.db.models.sql import Query
 
 from django_workos_vault.blind import FULL_BITS, Kind
+from django_workos_vault.fields.candidates import conditions_beside, rows_really_equal
 from django_workos_vault.fields.columns import EncryptedCol
 from django_workos_vault.fields.sealed import opened
 from django_workos_vault.indexes import DigestAt
+from django_workos_vault.traces import leaves_no_locals
 
 if TYPE_CHECKING:
     _Lookup = Lookup[Any]
@@ -31,18 +33,24 @@ class Term:
     Never pickled in clear: a pickled queryset holds the digests.
     """
 
-    __slots__ = ("_digests", "_field", "_value")
+    __slots__ = ("_digests", "_field", "_lookup", "_value")
 
-    def __init__(self, field: Any, value: Any) -> None:
+    def __init__(self, field: Any, lookup: str, value: Any) -> None:
         self._field = field
-        self._value = opened(value)
+        self._lookup = lookup
+        self._value = field.searched(lookup, opened(value))
+
+    @property
+    def is_null(self) -> bool:
+        """Whether the field takes the value for NULL."""
+        return self._value is None
 
     def digests(self, kind: Kind) -> list[bytes]:
         """Return the digests to look for in the index ``kind``."""
         return self._field.search_digests(kind, self._value)  # type: ignore[no-any-return]
 
-    def message(self, kind: Kind) -> bytes:
-        """Return what a stored value must be normalised to."""
+    def message(self, kind: Kind) -> bytes | None:
+        """Return what a stored value must be normalised to, None where none can."""
         return self._field.search_message(kind, self._value)  # type: ignore[no-any-return]
 
     def __eq__(self, other: object) -> bool:
@@ -58,8 +66,8 @@ class Term:
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
-        digests = {kind: self.digests(kind) for _, kind in self._field.slots if kind.bits == FULL_BITS}
-        return _DigestedTerm, (self._field, digests)
+        kinds = [kind for _, kind in self._field.slots_for(self._lookup) if kind.bits == FULL_BITS]
+        return _DigestedTerm, (self._field, self._lookup, {kind: self.digests(kind) for kind in kinds})
 
 
 class _DigestedTerm(Term):
@@ -67,8 +75,10 @@ class _DigestedTerm(Term):
 
     __slots__ = ()
 
-    def __init__(self, field: Any, digests: dict[Kind, list[bytes]]) -> None:
-        super().__init__(field, None)
+    def __init__(self, field: Any, lookup: str, digests: dict[Kind, list[bytes]]) -> None:
+        self._field = field
+        self._lookup = lookup
+        self._value = None
         self._digests = digests
 
     def digests(self, kind: Kind) -> list[bytes]:
@@ -86,7 +96,7 @@ class _DigestedTerm(Term):
     __hash__ = Term.__hash__
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _DigestedTerm, (self._field, self._digests)
+        return _DigestedTerm, (self._field, self._lookup, self._digests)
 
     def _lost(self, kind: Kind) -> FieldError:
         return FieldError(
@@ -100,20 +110,13 @@ class _DigestLookup(_Lookup):
 
     many = False
     reads_ciphertext = True
+    prepare_rhs = False
 
+    @leaves_no_locals
     def __init__(self, lhs: Any, rhs: Any) -> None:
-        super().__init__(lhs, rhs)
+        # Whatever is wrong with a value comes out here: Django's frames would hold a half-made lookup.
+        super().__init__(lhs, _terms(lhs.output_field, str(self.lookup_name), rhs, self.many))
         self._constructor_args: Any = ((lhs, self.rhs), {})  # where Django keeps what the lookup was made of
-
-    def get_prep_lookup(self) -> Any:
-        if self.rhs is None or hasattr(self.rhs, "resolve_expression"):
-            return Term(self._field, self.rhs.value) if isinstance(self.rhs, Value) else self.rhs
-        if not self.many:
-            return Term(self._field, self.rhs)
-        values = list(self.rhs)
-        if any(hasattr(value, "resolve_expression") for value in values):
-            raise FieldError(f"A list searched for in {self._field} takes values, not expressions. Use Q().")
-        return tuple(Term(self._field, value) for value in values if value is not None)
 
     @property
     def _field(self) -> Any:
@@ -124,31 +127,40 @@ class _DigestLookup(_Lookup):
 
     def as_sql(self, compiler: Any, connection: Any) -> tuple[str, tuple[Any, ...]]:
         if self.rhs_is_direct_value():
-            terms = self.rhs if self.many else (self.rhs,)
-            if not terms:
-                raise EmptyResultSet
             branches = [
-                self._in_slot(compiler, connection, slot, kind, terms)
+                branch
                 for slot, kind in self._field.slots_for(self.lookup_name)
+                if (branch := self._in_slot(compiler, connection, slot, kind))
             ]
+            if not branches:
+                raise EmptyResultSet
         else:
             branches = [*self._against_column(compiler)]
         sql = " OR ".join(sql for sql, _ in branches)
         return (sql if len(branches) == 1 else f"({sql})"), tuple(p for _, params in branches for p in params)
 
-    def _in_slot(
-        self, compiler: Any, connection: Any, slot: int, kind: Kind, terms: Iterable[Term]
-    ) -> tuple[str, list[Any]]:
-        wanted = list({digest: None for term in terms for digest in term.digests(kind)})
+    @property
+    def _sought(self) -> tuple[Term, ...]:
+        return self.rhs if self.many else (self.rhs,)
+
+    def _in_slot(self, compiler: Any, connection: Any, slot: int, kind: Kind) -> tuple[str, list[Any]] | None:
+        wanted = list({digest: None for term in self._sought for digest in term.digests(kind)})
+        if not wanted:
+            return None
         sql, params = self._among(compiler, DigestAt(self.lhs, slot), wanted, _DIGEST)
         if kind.bits == FULL_BITS:
             return sql, params
-        rows = list(self._candidates(connection, slot, kind, terms, wanted))
+        if not isinstance(self.lhs, EncryptedCol):
+            raise FieldError(
+                f"The blind index {kind.name!r} of {self._field} has few bits: search the column itself."
+            )
+        messages = {term.message(kind) for term in self._sought}
+        beside = conditions_beside(self.lhs.alias, compiler.query.where)
+        rows = rows_really_equal(self._field, connection.alias, slot, kind, wanted, messages, beside)
         if not rows:
             return "1 = 0", []
         pk = self._field.model._meta.pk
-        alias = self.lhs.alias
-        rows_sql, rows_params = self._among(compiler, pk.get_col(alias), rows, pk)
+        rows_sql, rows_params = self._among(compiler, pk.get_col(self.lhs.alias), rows, pk)
         return f"({sql} AND {rows_sql})", params + rows_params
 
     def _among(self, compiler: Any, column: Any, values: list[Any], field: Any) -> tuple[str, list[Any]]:
@@ -157,27 +169,6 @@ class _DigestLookup(_Lookup):
         values_sql = ", ".join(sql for sql, _ in compiled)
         operator = f"= {values_sql}" if len(values) == 1 else f"IN ({values_sql})"
         return f"{column_sql} {operator}", [*params, *(p for _, more in compiled for p in more)]
-
-    def _candidates(
-        self, connection: Any, slot: int, kind: Kind, terms: Iterable[Term], wanted: list[bytes]
-    ) -> Iterator[Any]:
-        """Yield the primary keys of rows whose value is really one of ``terms``.
-
-        Digests cut to ``bits`` collide, so the rows that match are opened and compared.
-        """
-        field = self._field
-        if not isinstance(self.lhs, EncryptedCol):
-            raise FieldError(
-                f"The blind index {kind.name!r} of {field} has few bits: search the column itself."
-            )
-        messages = {term.message(kind) for term in terms}
-        rows = field.model._base_manager.using(connection.alias).annotate(
-            _digest=DigestAt(F(field.name), slot)
-        )
-        for row in rows.filter(_digest__in=wanted).only(field.attname, *field.row_columns):
-            value = getattr(row, field.attname)
-            if field.stored_message(kind, value, row) in messages:
-                yield row.pk
 
     def _against_column(self, compiler: Any) -> Iterator[tuple[str, list[Any]]]:
         other, put_digest = _column_of(self._field, self.rhs, self.many)
@@ -207,6 +198,21 @@ class _DigestLookup(_Lookup):
                 f"({left} {operator} {right} AND {front} >= {mark})",
                 [*left_params, *right_params, *front_params, *mark_params],
             )
+
+
+def _terms(field: Any, lookup: str, rhs: Any, many: bool) -> Any:
+    """Return what is searched for as terms: None for NULL, a column or a subquery as it is."""
+    if isinstance(rhs, Value):
+        return Term(field, lookup, rhs.value)
+    if rhs is None or hasattr(rhs, "resolve_expression"):
+        return rhs
+    if not many:
+        term = Term(field, lookup, rhs)
+        return None if term.is_null else term
+    values = list(rhs)
+    if any(hasattr(value, "resolve_expression") for value in values):
+        raise FieldError(f"A list searched for in {field} takes values, not expressions. Use Q().")
+    return tuple(Term(field, lookup, value) for value in values if value is not None)
 
 
 def _column_of(field: Any, rhs: Any, many: bool) -> tuple[Any, Callable[[int], Any]]:

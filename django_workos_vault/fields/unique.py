@@ -40,7 +40,11 @@ def refuse_duplicate(field: "EncryptedFieldMixin", value: Any, instance: Model |
     using = router.db_for_write(field.model, instance=instance)
     for constraint, index in constraints_on(field):
         digest = index.digest_of(field, value, instance)
-        taken = field.model._default_manager.using(using).filter(Exact(index, Value(digest, BinaryField())))
+        if digest is None:
+            continue
+        taken = field.model._default_manager.using(using).filter(
+            Exact(index, Value(digest.raw, BinaryField()))
+        )
         if instance is not None and not instance._state.adding and instance.pk is not None:
             taken = taken.exclude(pk=instance.pk)
         if taken.exists():

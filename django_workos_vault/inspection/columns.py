@@ -11,8 +11,8 @@ from django.db import connections, router
 from django.db.models import Model, QuerySet
 
 from django_workos_vault import cells
-from django_workos_vault.cells import REFUSALS, BadCell, CannotOpen, CellReader
-from django_workos_vault.exceptions import EnvelopeError, VaultError
+from django_workos_vault.cells import BadCell, CannotOpen, CellReader
+from django_workos_vault.exceptions import REFUSALS, EnvelopeError, VaultError
 from django_workos_vault.fields.base import EncryptedFieldMixin
 from django_workos_vault.inspection.findings import Finding, Progress, advice_for
 from django_workos_vault.inspection.proofs import Proofs

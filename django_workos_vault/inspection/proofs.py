@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from django.db.models import Model
 
 from django_workos_vault import cells, envelope
-from django_workos_vault.cells import REFUSALS, CannotOpen
-from django_workos_vault.exceptions import VaultError, WrongKey
+from django_workos_vault.cells import CannotOpen
+from django_workos_vault.exceptions import REFUSALS, VaultError, WrongKey
 from django_workos_vault.fields.base import EncryptedFieldMixin
 from django_workos_vault.loader import Outcome, Question
 

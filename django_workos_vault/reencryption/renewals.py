@@ -6,9 +6,9 @@ from typing import Protocol
 from django.db.models import Model
 
 from django_workos_vault import envelope
-from django_workos_vault.cells import REFUSALS, CannotOpen, CellReader, parsed
+from django_workos_vault.cells import CannotOpen, CellReader, parsed
 from django_workos_vault.context import KeyContext
-from django_workos_vault.exceptions import InvalidVaultConfiguration, WrongKey
+from django_workos_vault.exceptions import REFUSALS, InvalidVaultConfiguration, WrongKey
 from django_workos_vault.fields.base import EncryptedFieldMixin
 from django_workos_vault.fields.sealed import stored_cell
 from django_workos_vault.keys import LoadedKey

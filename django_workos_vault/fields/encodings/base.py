@@ -27,6 +27,10 @@ class Encoding:
         """
         raise NotImplementedError
 
+    def equal(self, value: Any) -> bytes:
+        """Return bytes that prepared values have in common which the Django field's column calls equal."""
+        return self.encode(value)
+
     def decode(self, plaintext: bytes) -> Any:
         """Return the Python value of :meth:`encode`'s bytes. Raises any exception when they are none."""
         raise NotImplementedError

@@ -73,6 +73,9 @@ class Float(Encoding):
     def encode(self, value: float) -> bytes:
         return struct.pack(">d", value)
 
+    def equal(self, value: float) -> bytes:
+        return self.encode(value + 0.0)  # -0.0 is 0.0
+
     def decode(self, plaintext: bytes) -> Any:
         return struct.unpack(">d", plaintext)[0]
 
@@ -107,6 +110,10 @@ class DecimalText(Encoding):
 
     def encode(self, value: Decimal) -> bytes:
         return str(value).encode()
+
+    def equal(self, value: Decimal) -> bytes:
+        digits = Context(prec=max(1, len(value.as_tuple().digits)))
+        return self.encode(value.normalize(digits) if value else Decimal(0))
 
     def decode(self, plaintext: bytes) -> Any:
         return Decimal(plaintext.decode())

@@ -60,8 +60,16 @@ class JSON(Encoding):
     def encode(self, value: Any) -> bytes:
         return json.dumps(value, cls=self._encoder).encode()
 
+    def equal(self, value: Any) -> bytes:
+        return json.dumps(json.loads(self.encode(value), parse_float=_number), sort_keys=True).encode()
+
     def decode(self, plaintext: bytes) -> Any:
         return json.loads(plaintext.decode(), cls=self._decoder)
+
+
+def _number(text: str) -> float:
+    number = float(text)
+    return int(number) if number.is_integer() else number  # 1.0 is 1
 
 
 class Serialized(Encoding):
@@ -94,6 +102,7 @@ class Converted(Encoding):
         self.varies_in_length = encoding.varies_in_length
         self.prepare = encoding.prepare  # type: ignore[method-assign]
         self.encode = encoding.encode  # type: ignore[method-assign]
+        self.equal = encoding.equal  # type: ignore[method-assign]
 
     def decode(self, plaintext: bytes) -> Any:
         return self._convert(self._encoding.decode(plaintext), None, connection)
