@@ -9,7 +9,7 @@ class WorkOSVaultConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from django_workos_vault import checks, introductions  # noqa: F401
+        from django_workos_vault import checks, companion_checks, introductions  # noqa: F401
 
         introductions.introduce()
         if apps.is_installed("django.contrib.admin"):

@@ -12,9 +12,11 @@ reading only; one without is an error.
 
 import re
 import shlex
+import sys
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -41,6 +43,8 @@ FIRST_COMMANDS = "python3.11 -m venv "
 def namespace(monkeypatch: pytest.MonkeyPatch, transactional_db: None) -> Iterator[dict[str, Any]]:
     """A page's globals, those of a module of ``tests.app``; models it declares are forgotten afterwards."""
     monkeypatch.setenv("WORKOS_API_KEY", "sk_test_documentation")
+    # django-simple-history imports the module that a model says it is in.
+    monkeypatch.setitem(sys.modules, "tests.app.page", ModuleType("tests.app.page"))
     known = set(apps.get_models())
     yield {"__name__": "tests.app.page"}
     declared = [model for model in apps.get_models() if model not in known]

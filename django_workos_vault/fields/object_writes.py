@@ -216,12 +216,6 @@ def create(
     sign = signer(field, row_values(field, instance), context)  # first, as it may ask Vault for its key
     name = f"{field.label}/{uuid4().hex}"
     metadata = field.vault.backend.create_object(name, text, context.items)
-    if metadata.context != context.items:
-        other = sorted(set(metadata.context.items()) ^ set(context.items.items()))
-        raise VaultUnavailable(
-            f"Vault stored the object {metadata.id} of {field} under another key context than it was told "
-            f"({', '.join(dict(other))} differ). The row was not written; delete the object."
-        )
     stored = _stored(field, instance, value, text, metadata, structured, sign)
     stored.replaced = replaced
     if row_identity(field, stored.row) is None:
