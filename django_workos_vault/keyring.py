@@ -164,6 +164,7 @@ class KeyRing:
     def forget(self) -> None:
         """Drop every key from memory. The next use asks Vault again."""
         self.cache.clear()
+        self.backend.forget_outage()
         self._refusals.clear()
         self._never_unwraps.clear()
         self.ledger = Ledger(self.registry, self.policy, self.clock, self.counters)
@@ -187,6 +188,7 @@ class KeyRing:
             keys_unwrapped=counted.unwrapped,
             leases=counted.leases,
             outage_uses=counted.outage_uses,
+            asks_again_in=self.backend.asks_again_in(),
         )
 
     def _cold_sealing_key(self, context: KeyContext) -> LoadedKey:

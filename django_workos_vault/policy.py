@@ -31,6 +31,7 @@ class KeyRingStats:
     count the values whose key was, or was not, in memory; ``keys_cached`` are in memory now.
     ``keys_created`` and ``keys_unwrapped`` are answers of Vault; ``leases`` are blocks taken from message
     budgets; ``outage_uses`` count how often a key's time was stretched because Vault could not be reached.
+    ``asks_again_in`` are the seconds for which calls fail at once, because Vault failed a moment ago.
     """
 
     requests: int
@@ -43,6 +44,7 @@ class KeyRingStats:
     keys_unwrapped: int
     leases: int
     outage_uses: int
+    asks_again_in: float = 0.0
 
 
 class Counters:

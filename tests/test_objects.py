@@ -442,6 +442,7 @@ class TestFaults:
             row.token = "new"
             with pytest.raises(VaultRateLimited), transaction.atomic(), only(remote, healthy):
                 row.save()
+            vaults["default"].backend.forget_outage()
             assert loaded(row).token == "old"
             with transaction.atomic():
                 row.save()
@@ -456,6 +457,7 @@ class TestFaults:
             row.save()
             remote.faults.fail = 1
         remote.faults.fail = 0
+        vaults["default"].backend.forget_outage()
         assert "could not be deleted (VaultUnavailable)" in caplog.text
         assert loaded(row).token == "new"
         assert len(names()) == 2

@@ -163,6 +163,7 @@ class TestConnections:
         vault = WorkOSVault(api_key=API_KEY, base_url=tls_server.url.replace("http", "https"))
         with pytest.raises(VaultUnavailable, match="certificate verify failed"):
             vault.decrypt_data_key(b"x")
+        vault.forget_outage()
         with pytest.raises(VaultUnavailable, match="certificate verify failed"):
             asyncio.run(vault.adecrypt_data_key(b"x"))
         assert vault.requests_made == 2

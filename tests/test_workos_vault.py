@@ -212,6 +212,7 @@ class TestDownAndSlow:
         with pytest.raises(VaultUnavailable, match=r"http://127\.0\.0\.1:9 cannot be reached"):
             vault.create_data_key({"app": "clinic"})
         assert vault.requests_made == 3
+        vault.forget_outage()
         with pytest.raises(VaultUnavailable, match="cannot be reached"):
             asyncio.run(vault.acreate_data_key({"app": "clinic"}))
 
@@ -237,6 +238,7 @@ class TestDownAndSlow:
         vault = WorkOSVault(api_key=API_KEY, base_url=server.url, timeout=5, deadline=0.2)
         with pytest.raises(VaultUnavailable, match="did not answer in time"):
             vault.create_data_key({"app": "clinic"})
+        vault.forget_outage()
         with pytest.raises(VaultUnavailable, match="did not answer in time"):
             asyncio.run(vault.acreate_data_key({"app": "clinic"}))
         assert vault.requests_made == 2

@@ -242,6 +242,13 @@ class VaultBackend(ABC):
             if after is None:
                 return
 
+    def asks_again_in(self) -> float:
+        """Return the seconds for which calls fail at once, as Vault failed a moment ago; 0 if they do not."""
+        return 0.0
+
+    def forget_outage(self) -> None:  # noqa: B027 - a backend may remember none
+        """Ask Vault at the next call, whatever it failed with before."""
+
     def close(self) -> None:  # noqa: B027 - a backend may have nothing to release
         """Release pooled connections. The backend can be used again afterwards."""
 

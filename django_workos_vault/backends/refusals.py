@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from django_workos_vault.backends.answers import ContextMismatch, Fields, Mismatch
 from django_workos_vault.backends.calls import Call
-from django_workos_vault.backends.retries import AttemptFailed, Deadline, retry_after_seconds
+from django_workos_vault.backends.retries import About, AttemptFailed, Deadline, retry_after_seconds
 from django_workos_vault.exceptions import (
     VaultAuthenticationError,
     VaultConflict,
@@ -24,6 +24,7 @@ from django_workos_vault.exceptions import (
 Result = TypeVar("Result")
 
 LONGEST_QUOTE = 200
+DOUBT = " Vault may have carried it out all the same."
 
 _ERRORS: Mapping[int, tuple[type[VaultError], str]] = {
     401: (
@@ -77,7 +78,7 @@ def result(call: Call[Result], answer: Answer) -> Result:
     except Mismatch as mismatch:
         problem = mismatch.with_traceback(None)
     # Raised outside the handler, from no frames: the reader's hold the answer, which may be a key.
-    raise AttemptFailed(_unusable(call, answer, problem), carried_out=None)
+    raise AttemptFailed(_unusable(call, answer, problem), carried_out=None, about="request")
 
 
 def _unusable(call: Call[Result], answer: Answer, problem: Mismatch) -> VaultError:
@@ -94,8 +95,7 @@ def _unusable(call: Call[Result], answer: Answer, problem: Mismatch) -> VaultErr
 
 def sentence(call: Call[Result], what: str, *, doubtful: bool = False) -> str:
     """Say that ``call`` failed and why; ``doubtful`` when Vault may have carried it out all the same."""
-    doubt = " Vault may have carried it out all the same." if doubtful and not call.repeatable else ""
-    return f"Could not {call.purpose}: {what}.{doubt}"
+    return f"Could not {call.purpose}: {what}.{DOUBT if doubtful and not call.repeatable else ''}"
 
 
 def printable(text: str) -> str:
@@ -118,10 +118,11 @@ def _refusal(call: Call[Result], answer: Answer) -> AttemptFailed:
     told = _error_text(answer) if call.quotable else None
     what = f"{what} (status {status})" + (f". It says: {told}" if told else "")
     error = kind(sentence(call, what, doubtful=status >= 500))
+    about: About = "vault" if status >= 500 or status in (401, 408, 429) else "request"
     if isinstance(error, VaultRateLimited):
         error.retry_after = retry_after
     carried_out = {408: False, 429: False}.get(status, True if status >= 500 else None)
-    return AttemptFailed(error, carried_out=carried_out, retry_after=retry_after)
+    return AttemptFailed(error, carried_out=carried_out, retry_after=retry_after, about=about)
 
 
 def _redirect(answer: Answer) -> str:

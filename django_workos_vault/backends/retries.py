@@ -5,7 +5,7 @@ import time
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from random import uniform
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from django_workos_vault.exceptions import VaultError
 
@@ -17,6 +17,10 @@ JITTER = 0.4
 LONGEST_DATE = 64
 
 
+#: What a failure tells of: Vault itself, or the way there; the one request; or this client.
+About = Literal["vault", "request", "client"]
+
+
 class AttemptFailed(Exception):
     """One attempt failed with ``error``.
 
@@ -25,12 +29,18 @@ class AttemptFailed(Exception):
     """
 
     def __init__(
-        self, error: VaultError, *, carried_out: bool | None, retry_after: float | None = None
+        self,
+        error: VaultError,
+        *,
+        carried_out: bool | None,
+        retry_after: float | None = None,
+        about: About = "vault",
     ) -> None:
         super().__init__(str(error))
         self.error = error
         self.carried_out = carried_out
         self.retry_after = retry_after
+        self.about = about
 
 
 class Deadline:
@@ -47,7 +57,7 @@ class RetryRule:
     """The backoff hook given to stamina for one call: whether to try again, and after how long.
 
     The caller keeps ``next_wait`` at stamina's next backoff, so that a wait which would outlast the
-    deadline is not begun.
+    deadline is not begun. ``once`` is for a call that only finds out whether Vault is back.
     """
 
     BACKOFF: ClassVar[dict[str, Any]] = {
@@ -58,13 +68,14 @@ class RetryRule:
         "wait_jitter": JITTER,
     }
 
-    def __init__(self, deadline: Deadline, *, repeatable: bool) -> None:
+    def __init__(self, deadline: Deadline, *, repeatable: bool, once: bool = False) -> None:
         self._deadline = deadline
+        self._once = once
         self._repeatable = repeatable
         self.next_wait = FIRST_WAIT
 
     def __call__(self, error: Exception) -> bool | float:
-        if not isinstance(error, AttemptFailed) or error.carried_out is None:
+        if self._once or not isinstance(error, AttemptFailed) or error.carried_out is None:
             return False
         if error.carried_out and not self._repeatable:
             return False

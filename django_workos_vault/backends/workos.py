@@ -20,6 +20,7 @@ import stamina
 
 from django_workos_vault import __version__
 from django_workos_vault.backends import forks, options, refusals
+from django_workos_vault.backends.breaker import Breaker
 from django_workos_vault.backends.calls import Call, Carried
 from django_workos_vault.backends.causes import caused_by, without_frames
 from django_workos_vault.backends.fleet import FleetLimiter
@@ -27,7 +28,7 @@ from django_workos_vault.backends.limiter import REQUESTS, RateLimiter
 from django_workos_vault.backends.network import StepTimeout, keep_deadlines
 from django_workos_vault.backends.refusals import Answer, Body, TooLong
 from django_workos_vault.backends.remote import RemoteVault
-from django_workos_vault.backends.retries import AttemptFailed, Deadline, RetryRule
+from django_workos_vault.backends.retries import About, AttemptFailed, Deadline, RetryRule
 from django_workos_vault.exceptions import VaultUnavailable
 
 Result = TypeVar("Result")
@@ -103,35 +104,50 @@ class WorkOSVault(RemoteVault):
         self._lock = threading.Lock()
         own = RateLimiter(self._requests_allowed)
         self._limiter = own if self._store.text is None else FleetLimiter(own, self._store, self._budget)
+        self._breaker = Breaker(self._deadline)
         self._pools = _Pools(self.base_url, self._limits, self._transport)
 
     def close(self) -> None:
         self._pools.close()
 
+    def asks_again_in(self) -> float:
+        return self._breaker.asks_again_in()
+
+    def forget_outage(self) -> None:
+        self._breaker.forget()
+
     def _send(self, call: Call[Result]) -> Result:
         deadline = Deadline(self._deadline)
-        rule = RetryRule(deadline, repeatable=call.repeatable)
-        try:
-            for attempt in stamina.retry_context(rule, **RetryRule.BACKOFF):
-                rule.next_wait = attempt.next_wait
-                with attempt:
-                    return refusals.result(call, self._attempt(call, deadline))
-        except AttemptFailed as failed:
-            raise failed.error from failed.__cause__
+        with self._breaker.enter(call.purpose) as passage:
+            rule = RetryRule(deadline, repeatable=call.repeatable, once=passage.is_probe)
+            try:
+                for attempt in stamina.retry_context(rule, **RetryRule.BACKOFF):
+                    rule.next_wait = attempt.next_wait
+                    with attempt:
+                        result = refusals.result(call, self._attempt(call, deadline))
+                        passage.answered()
+                        return result
+            except AttemptFailed as failed:
+                passage.failed(failed)
+                raise failed.error from failed.__cause__
         raise AssertionError("unreachable")
 
     async def _asend(self, call: Call[Result]) -> Result:
         if self._transport is not None and not isinstance(self._transport, httpx.AsyncBaseTransport):
             return await asyncio.to_thread(self._send, call)
         deadline = Deadline(self._deadline)
-        rule = RetryRule(deadline, repeatable=call.repeatable)
-        try:
-            async for attempt in stamina.retry_context(rule, **RetryRule.BACKOFF):
-                rule.next_wait = attempt.next_wait
-                with attempt:
-                    return refusals.result(call, await self._aattempt(call, deadline))
-        except AttemptFailed as failed:
-            raise failed.error from failed.__cause__
+        with self._breaker.enter(call.purpose) as passage:
+            rule = RetryRule(deadline, repeatable=call.repeatable, once=passage.is_probe)
+            try:
+                async for attempt in stamina.retry_context(rule, **RetryRule.BACKOFF):
+                    rule.next_wait = attempt.next_wait
+                    with attempt:
+                        result = refusals.result(call, await self._aattempt(call, deadline))
+                        passage.answered()
+                        return result
+            except AttemptFailed as failed:
+                passage.failed(failed)
+                raise failed.error from failed.__cause__
         raise AssertionError("unreachable")
 
     def _attempt(self, call: Call[Result], deadline: Deadline) -> Answer:
@@ -193,8 +209,13 @@ class WorkOSVault(RemoteVault):
     def _failed(self, call: Call[Result], exc: Exception) -> AttemptFailed:
         """Return what ``exc`` means: the one place where httpx's errors become ours."""
         carried_out: bool | None = not isinstance(exc, _NOT_SENT)
+        about: About = "vault"
         if isinstance(exc, TooLong):
+            about = "request"
             carried_out, what = None, f"the answer is longer than {call.max_answer} bytes"
+        elif isinstance(exc, httpx.PoolTimeout):
+            about = "client"
+            what = f"no connection to {self.base_url} was free in time (max_connections)"
         elif isinstance(exc, httpx.TimeoutException | TimeoutError):
             what = f"{self.base_url} did not answer in time"
         elif isinstance(exc, httpx.ConnectError):
@@ -208,6 +229,7 @@ class WorkOSVault(RemoteVault):
         return AttemptFailed(
             VaultUnavailable(refusals.sentence(call, what, doubtful=carried_out is not False)),
             carried_out=carried_out,
+            about=about,
         )
 
 

@@ -28,6 +28,7 @@ def inspect_round_trip(vault: Vault) -> Iterator[Finding]:
     """Yield findings of four requests: create and unwrap a data key, rekey and unwrap it."""
     context = (vault.key_context or KeyContext(_FALLBACK_CONTEXT)).items
     backend = vault.backend
+    backend.forget_outage()
     with ExitStack() as wiping:
 
         def asked(call: Callable[[], DataKey]) -> DataKey:
