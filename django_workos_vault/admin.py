@@ -14,11 +14,12 @@ from django.db.models.constants import LOOKUP_SEP
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.html import format_html
 
-from django_workos_vault.admin_lookups import encrypted_field, encrypted_path
+from django_workos_vault.admin_lookups import encrypted_field
 from django_workos_vault.exceptions import OUTAGES, DecryptionForbidden, EnvelopeError, VaultError
 from django_workos_vault.fields.masking import CANNOT_BE_OPENED, masked_or_marked, masked_value
 from django_workos_vault.fields.vaulted import VaultFieldMixin
 from django_workos_vault.masked_forms import FAILURES, MaskedModelForm, explain_failure
+from django_workos_vault.paths import encrypted_path
 
 if TYPE_CHECKING:
     from django.contrib.admin import ModelAdmin

@@ -9,7 +9,12 @@ class WorkOSVaultConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from django_workos_vault import checks, companion_checks, introductions  # noqa: F401
+        from django_workos_vault import (  # noqa: F401
+            checks,
+            companion_checks,
+            introductions,
+            ordering_checks,
+        )
 
         introductions.introduce()
         if apps.is_installed("django.contrib.admin"):

@@ -11,7 +11,7 @@ from django_workos_vault.fields.vaulted import VaultFieldMixin
 
 
 def introduce() -> None:
-    """Tell those packages that are there. Called once, when the apps are loaded."""
+    """Tell those packages that are there. Called whenever the apps are loaded, as tests do more than once."""
     with suppress(ImportError):
         introduce_to_ninja(import_module("ninja.orm.fields"))
     if apps.is_installed("django_tables2"):
@@ -20,14 +20,19 @@ def introduce() -> None:
 
 def introduce_to_ninja(fields: Any) -> None:
     """Make django-ninja's schemas type an encrypted field as the plain one."""
-    for plain_type, python_type in [*fields.TYPES.items()]:
+    plain_types = {name: made for name, made in fields.TYPES.items() if not name.endswith("Encrypted")}
+    for plain_type, python_type in plain_types.items():
         fields.TYPES.setdefault(EncryptedFieldMixin.internal_type_of(plain_type), python_type)
 
 
 def introduce_to_tables(library: Any) -> None:
     """Make django-tables2 show an encrypted field of a table's model as the plain one, without ordering."""
+    if any(hasattr(column, "leaves_ordering_out") for column in library.columns):
+        return
 
     class EncryptedColumn:
+        leaves_ordering_out = True
+
         @classmethod
         def from_field(cls, field: Any, **kwargs: Any) -> Any:
             if not isinstance(field, VaultFieldMixin):
