@@ -1,89 +1,93 @@
-"""Which labels a field's cells were sealed for in the past, read from the migration files."""
+"""Which labels a column's cells were sealed for in the past, and which columns migrations remove."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.db.migrations import AddField, AlterField, CreateModel, RemoveField, RenameField, RenameModel
-from django.db.migrations.loader import MigrationLoader
-
 from django_workos_vault.fields.base import EncryptedFieldMixin
-
-
-def labels_in_migrations(app_label: str) -> dict[tuple[str, str], set[str]]:
-    """Return every label that the app's encrypted columns ever sealed for, according to its migrations.
-
-    Keys are the lower-case model name and the field name as they are now. A column counts from the
-    migration that encrypted it: a name that it lost while it held plaintext was never sealed for. What a
-    squashed migration left out is not known.
-    """
-    history = _History(app_label)
-    for operation in _operations(app_label):
-        history.follow(operation)
-    return {key: column.labels for key, column in history.columns.items()}
+from django_workos_vault.fields.history import ColumnHistory, Key, Step
 
 
 @dataclass(slots=True)
-class _Column:
-    explicit_label: str | None
-    labels: set[str] = field(default_factory=set)
+class ColumnLabels:
+    """The labels of one column, oldest first, each with those that its field opened as well at that time."""
+
+    labels: dict[str, set[str]] = field(default_factory=dict)
+    explicit_label: str | None = None
+    previous_labels: tuple[str, ...] = ()
+
+    @property
+    def first(self) -> str:
+        """The column's oldest label."""
+        return next(iter(self.labels))
+
+    def stranded(self, label: str, previous_labels: tuple[str, ...], is_pinned: bool) -> list[str]:
+        """Return the labels whose cells a field with this ``label`` and ``previous_labels`` does not open.
+
+        ``is_pinned`` says that ``label`` was given with ``label=``.
+        """
+        lost, earlier = [], set()
+        for name, opened in self.labels.items():
+            # A column pinned to its old label was renamed meanwhile. Nothing was sealed for the new name,
+            # unless it was in use: then its field opened the old label too, or check_renames() refused it.
+            was_in_use = not (is_pinned and label in earlier and label not in opened)
+            if was_in_use and name not in (label, *previous_labels):
+                lost.append(name)
+            earlier.add(name)
+        return lost
 
 
-class _History:
+@dataclass(frozen=True, slots=True)
+class RemovedColumn:
+    """An encrypted column that a migration drops from the database, and what its cells are sealed for."""
+
+    name: str
+    labels: frozenset[str]
+    migration: tuple[str, str]
+
+
+class LabelHistory(ColumnHistory[ColumnLabels]):
+    """Every label that an app's encrypted columns ever sealed for, according to its migrations.
+
+    A column counts from the migration that encrypted it: a name that it lost while it held plaintext was
+    never sealed for.
+    """
+
     def __init__(self, app_label: str) -> None:
-        self._app_label = app_label
-        self._model_names: dict[str, str] = {}
-        self.columns: dict[tuple[str, str], _Column] = {}
+        super().__init__(app_label)
+        self.dropped: list[RemovedColumn] = []
+        self.follow_all()
 
-    def follow(self, operation: Any) -> None:
-        match operation:
-            case CreateModel():
-                self._model_names[operation.name_lower] = operation.name
-                for name, model_field in operation.fields:
-                    self._note(operation.name_lower, name, model_field)
-            case AddField() | AlterField():
-                self._note(operation.model_name_lower, operation.name, operation.field)
-            case RemoveField():
-                self.columns.pop((operation.model_name_lower, operation.name), None)
-            case RenameField():
-                model = operation.model_name_lower
-                self._move((model, operation.old_name), (model, operation.new_name))
-            case RenameModel():
-                self._model_names[operation.new_name_lower] = operation.new_name
-                for model, name in list(self.columns):
-                    if model == operation.old_name_lower:
-                        self._move((model, name), (operation.new_name_lower, name))
+    def follow(self, step: Step) -> None:
+        super().follow(step)
+        only_label = getattr(step.operation, "only_label", None)  # of operations.SealForLabel
+        if only_label is not None:
+            column = self.columns.get((step.operation.model_name.lower(), step.operation.name))
+            if column is not None:
+                column.labels = {only_label: set()}
 
-    def _note(self, model: str, name: str, model_field: Any) -> None:
-        if not isinstance(model_field, EncryptedFieldMixin):
-            self.columns.pop((model, name), None)
+    def declared(self, key: Key, field: Any) -> None:
+        if not isinstance(field, EncryptedFieldMixin):
+            self.columns.pop(key, None)
             return
-        column = self.columns.setdefault((model, name), _Column(None))
-        column.explicit_label = model_field.explicit_label
-        self._label(model, name)
+        column = self.columns.setdefault(key, ColumnLabels())
+        column.explicit_label = field.explicit_label
+        column.previous_labels = field.previous_labels
+        self.renamed(key)
 
-    def _move(self, old: tuple[str, str], new: tuple[str, str]) -> None:
-        if old in self.columns:
-            self.columns[new] = self.columns.pop(old)
-            self._label(*new)
+    def renamed(self, key: Key) -> None:
+        column = self.columns[key]
+        opened = column.labels.setdefault(column.explicit_label or self.label(key), set())
+        opened.update(column.previous_labels)
 
-    def _label(self, model: str, name: str) -> None:
-        column = self.columns[model, name]
-        default = f"{self._app_label}.{self._model_names.get(model, model)}.{name}"
-        column.labels.add(column.explicit_label or default)
-
-
-def _operations(app_label: str) -> Iterator[Any]:
-    loader = MigrationLoader(None, ignore_no_migrations=True)
-    done = set()
-    for leaf in loader.graph.leaf_nodes(app_label):
-        for node in loader.graph.forwards_plan(leaf):
-            if node[0] == app_label and node not in done:
-                done.add(node)
-                yield from _flat(loader.graph.nodes[node].operations)
+    def removed(self, key: Key, step: Step) -> None:
+        if step.in_database:
+            labels = frozenset(self.columns[key].labels)
+            self.dropped.append(RemovedColumn(self.label(key), labels, step.migration))
 
 
-def _flat(operations: list[Any]) -> Iterator[Any]:
-    for operation in operations:
-        yield from _flat(getattr(operation, "state_operations", []))
-        yield operation
+def claims(field: EncryptedFieldMixin) -> Iterator[str]:
+    """Yield the labels whose cells ``field`` says are in its column, beside that of its own name."""
+    if field.explicit_label is not None:
+        yield field.explicit_label
+    yield from field.previous_labels

@@ -94,11 +94,6 @@ FIELDS: dict[str, tuple[Callable[[], Any], dict[str, Any], list[str]]] = {
         {"constraints": [UNIQUE]},
         ["E034"],
     ),
-    "unique across labels": (
-        lambda: EncryptedCharField(max_length=9, blind_indexes=[Exact()], previous_labels=("app.Row.old",)),
-        {"constraints": [UNIQUE]},
-        ["E035"],
-    ),
     "not indexed": (lambda: EncryptedCharField(max_length=9, blind_indexes=[CaseFolded()]), {}, ["W030"]),
     "indexed behind another column": (
         lambda: EncryptedCharField(max_length=9, blind_indexes=[Exact()]),

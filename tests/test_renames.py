@@ -8,12 +8,14 @@ from django.test.utils import isolate_apps
 from django_workos_vault.checks import check_renames
 from django_workos_vault.exceptions import WrongBinding
 from django_workos_vault.fields import EncryptedCharField
-from django_workos_vault.renames import labels_in_migrations
+from django_workos_vault.indexes import BlindIndex, Exact
+from django_workos_vault.renames import ColumnLabels, LabelHistory
 
 
 def test_migrations_tell_every_label() -> None:
     """Renamed fields and models, explicit labels and columns encrypted later are followed."""
-    assert labels_in_migrations("renamed") == {
+    columns = LabelHistory("renamed").columns
+    assert {key: set(column.labels) for key, column in columns.items()} == {
         ("customer", "national_id"): {
             "renamed.Client.ssn",
             "renamed.Client.national_id",
@@ -45,6 +47,46 @@ def test_rename_that_strands_cells_is_an_error(previous_labels: tuple[str, ...],
 
         found = check_renames([isolated.get_app_config("renamed")])
     assert [message.id for message in found] == ids
+
+
+@pytest.mark.parametrize(
+    ("label", "previous_labels", "constrained", "expected"),
+    [
+        (None, (), True, ["E009"]),
+        (None, ("renamed.Client.ssn", "renamed.Client.national_id"), True, ["E035"]),
+        ("renamed.Client.ssn", (), True, []),
+        ("renamed.Client.ssn", (), False, []),
+        ("somewhere.else", (), True, ["E009"]),
+    ],
+)
+def test_hints_for_unique_columns_end(
+    label: str | None, previous_labels: tuple[str, ...], constrained: bool, expected: list[str]
+) -> None:
+    """A unique column keeps its oldest label, and no check asks for the opposite."""
+    with isolate_apps("tests.renamed") as isolated:
+
+        class Customer(models.Model):
+            national_id = EncryptedCharField(
+                max_length=11, label=label, previous_labels=previous_labels, blind_indexes=[Exact()]
+            )
+            still_pinned = EncryptedCharField(max_length=11, label="pinned for good")
+
+            class Meta:
+                app_label = "renamed"
+                constraints = [models.UniqueConstraint(BlindIndex("national_id"), name="u")][:constrained]
+
+        found = check_renames([isolated.get_app_config("renamed")])
+    assert [str(message.id)[-4:] for message in found] == expected
+    for message in found:
+        assert "label='renamed.Client.ssn', no previous_labels" in str(message.hint)
+
+
+def test_a_label_that_was_in_use_is_not_forgotten() -> None:
+    """Pinning the old name strands what was sealed for the new one, if both were open for a while."""
+    labels = ColumnLabels({"a": set(), "b": {"a"}})
+    assert labels.stranded("a", (), is_pinned=True) == ["b"]
+    assert ColumnLabels({"a": set(), "b": set()}).stranded("a", (), is_pinned=True) == []
+    assert ColumnLabels({"a": set(), "b": set()}).stranded("b", (), is_pinned=False) == ["a"]
 
 
 def test_apps_without_renames_pass() -> None:

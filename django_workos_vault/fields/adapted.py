@@ -38,7 +38,7 @@ class AdaptedFieldMixin(EncryptedFieldMixin):
 
     def clone(self) -> Any:
         _, _, args, kwargs = self.deconstruct()
-        return encrypted_twin(*args, **kwargs)
+        return self.with_own_default(encrypted_twin(*args, **kwargs))
 
 
 def encrypted(field: Field, **options: Any) -> Field:

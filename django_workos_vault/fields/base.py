@@ -17,7 +17,7 @@ from django_workos_vault.exceptions import (
 )
 from django_workos_vault.fields.checks import field_messages
 from django_workos_vault.fields.columns import EncryptedCol, opening_converter
-from django_workos_vault.fields.defaults import DefaultOf
+from django_workos_vault.fields.defaults import DefaultOf, LiteralDefault
 from django_workos_vault.fields.digests import DigestsMixin
 from django_workos_vault.fields.encoding import EncodingMixin
 from django_workos_vault.fields.encodings import Encoding, Integer, encoding_of
@@ -26,6 +26,7 @@ from django_workos_vault.fields.index_checks import check_blind_indexes
 from django_workos_vault.fields.keys import contexts_of_batch
 from django_workos_vault.fields.lookups import lookup_class, refusal
 from django_workos_vault.fields.plaintext import PlaintextMixin
+from django_workos_vault.fields.rename_detection import looks_for_renames
 from django_workos_vault.fields.rows import NOT_LOADED, bindings, row_values
 from django_workos_vault.fields.sealed import Sealed, SealedAttribute, opened
 from django_workos_vault.fields.unique import refuse_duplicate_in_serializer
@@ -108,6 +109,9 @@ class EncryptedFieldMixin(WritingMixin, EncodingMixin, PlaintextMixin, VaultFiel
 
     def deconstruct(self) -> Any:
         name, path, args, kwargs = super().deconstruct()
+        if looks_for_renames():
+            kwargs.pop("default", None)
+            return name, path, args, kwargs
         if self.bind_to:
             kwargs["bind_to"] = self.bind_to
         if self.previous_bind_to:
@@ -116,9 +120,24 @@ class EncryptedFieldMixin(WritingMixin, EncodingMixin, PlaintextMixin, VaultFiel
             kwargs["blind_indexes"] = list(self.blind_indexes)
         if self.pad_to:
             kwargs["pad_to"] = self.pad_to
-        if "default" in kwargs and not callable(kwargs["default"]) and kwargs["default"] not in (None, ""):
-            kwargs["default"] = DefaultOf(self.model._meta.label, self.name)
+        if "default" in kwargs and self._has_constant_default():
+            is_declared = hasattr(self, "model")
+            kwargs["default"] = (
+                DefaultOf(self.model._meta.label, self.name) if is_declared else LiteralDefault()
+            )
         return name, path, args, kwargs
+
+    def clone(self) -> Any:
+        return self.with_own_default(super().clone())
+
+    def with_own_default(self, clone: Any) -> Any:
+        """Return ``clone`` with the default that :meth:`deconstruct` does not give away."""
+        if isinstance(clone.default, LiteralDefault):
+            clone.default = self.default
+        return clone
+
+    def _has_constant_default(self) -> bool:
+        return self.has_default() and not callable(self.default) and self.default not in (None, "")
 
     # The column
 
@@ -188,6 +207,13 @@ class EncryptedFieldMixin(WritingMixin, EncodingMixin, PlaintextMixin, VaultFiel
         if cipher is None or cipher.keyring.closed:
             cipher = self._cipher = vaults[self.vault_alias].cipher(self.label, self.previous_labels)
         return cipher
+
+    def relabel(self, label: str, previous_labels: tuple[str, ...]) -> None:
+        """Let this field of a migration's model seal for ``label`` and open ``previous_labels`` as well."""
+        self.explicit_label = label
+        self.previous_labels = tuple(dict.fromkeys((*self.previous_labels, *previous_labels)))
+        self.__dict__.pop("label", None)
+        self._cipher = None
 
     @cached_property
     def is_searchable(self) -> bool:

@@ -7,6 +7,7 @@ from django.core.exceptions import ValidationError
 from django.db import DataError
 from django.db.models import CharField, Field, TextField
 
+from django_workos_vault.fields.defaults import GoneDefault
 from django_workos_vault.fields.encodings import Encoding, Text
 from django_workos_vault.fields.plaintext import PlaintextMixin
 from django_workos_vault.fields.sealed import opened
@@ -38,6 +39,8 @@ class EncodingMixin(_Field):
     def _encoded(self, value: Any) -> bytes | None:
         if type(value) is not str:
             value = opened(value)
+            if type(value) is GoneDefault:
+                raise value.refusal()
         try:
             if self.keeps_strings and type(value) is str:
                 return value.encode()

@@ -119,13 +119,6 @@ def _check_meta(field: "EncryptedFieldMixin") -> Iterator[checks.CheckMessage]:
                     "E034",
                     f"{item.name} would refuse different values: {kind.name!r} has {kind.bits} bits.",
                 )
-            if isinstance(item, UniqueConstraint) and field.previous_labels:
-                yield checks.Error(
-                    f"{item.name} cannot see that a value sealed under a previous label is taken.",
-                    hint=f"Keep the old name: label={field.previous_labels[-1]!r}, no previous_labels.",
-                    obj=field,
-                    id="django_workos_vault.E035",
-                )
     for slot, kind in field.slots:
         if slot not in backed:
             yield checks.Warning(

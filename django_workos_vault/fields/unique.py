@@ -32,6 +32,16 @@ def constraints_on(field: "EncryptedFieldMixin") -> list[tuple[UniqueConstraint,
     ]
 
 
+def names_of_constraints_over(field: "EncryptedFieldMixin") -> list[str]:
+    """Return the names of all unique constraints that compare a blind index of ``field``."""
+    return [
+        constraint.name
+        for constraint in field.model._meta.constraints
+        if isinstance(constraint, UniqueConstraint)
+        and any(isinstance(e, BlindIndex) and e.source_name == field.name for e in constraint.expressions)
+    ]
+
+
 @leaves_no_locals
 def refuse_duplicate(field: "EncryptedFieldMixin", value: Any, instance: Model | None) -> None:
     """Raise ValidationError (code ``unique``) when another row than ``instance`` has ``value`` already."""

@@ -8,6 +8,7 @@ from django.db.models import Field, Model
 
 from django_workos_vault.context import KeyContext
 from django_workos_vault.exceptions import InvalidVaultConfiguration
+from django_workos_vault.fields.rename_detection import looks_for_renames
 from django_workos_vault.fields.rows import NOT_LOADED, FromRow, resolve_key_context, row_columns, row_values
 from django_workos_vault.fields.saving import watch_rows
 from django_workos_vault.fields.sealed import Withheld
@@ -48,6 +49,10 @@ class VaultFieldMixin(_Field):
 
     def deconstruct(self) -> Any:
         name, path, args, kwargs = super().deconstruct()
+        if path.startswith(f"{__package__}."):
+            path = f"{__package__}.{type(self).__qualname__}"  # migrations do not depend on our files
+        if looks_for_renames():
+            return name, path, args, kwargs
         if self.vault_alias != "default":
             kwargs["vault"] = self.vault_alias
         if self.key_context is not None:
@@ -58,8 +63,6 @@ class VaultFieldMixin(_Field):
             kwargs["label"] = self.explicit_label
         if self.previous_labels:
             kwargs["previous_labels"] = self.previous_labels
-        if path.startswith(f"{__package__}."):
-            path = f"{__package__}.{type(self).__qualname__}"  # migrations do not depend on our files
         return name, path, args, kwargs
 
     @cached_property
