@@ -9,7 +9,6 @@ import django_tables2
 import pytest
 from django.apps import apps
 from django.db.models import F
-from django.test import override_settings
 from django.urls import include, path
 from rest_framework import filters, routers, serializers, viewsets
 from rest_framework.generics import ListAPIView
@@ -95,7 +94,7 @@ urlpatterns = [
     path("mine/", ByRequest.as_view()),
     path("plain/", lambda request: None),
 ]
-here = override_settings(ROOT_URLCONF=__name__)
+here = pytest.mark.urls(__name__)
 
 
 @pytest.mark.parametrize("view", ["people", "all"])
@@ -133,16 +132,15 @@ def test_views_that_offer_them_are_found() -> None:
     assert found["Patients"].endswith(": ssn.")
 
 
-@here
-def test_its_hint_is_what_helps() -> None:
+def test_its_hint_is_what_helps(settings: Any) -> None:
     """A view changed as the hint says is found no more."""
 
     class Repaired(Theirs):
         filter_backends = (OrderingFilter,)
 
     patterns = (path("repaired/", Repaired.as_view({"get": "list"})),)
-    with override_settings(ROOT_URLCONF=patterns):
-        assert not [text for text in messages().values() if ".W065 " in text]
+    settings.ROOT_URLCONF = patterns
+    assert not [text for text in messages().values() if ".W065 " in text]
 
 
 @pytest.fixture
@@ -181,11 +179,11 @@ def test_tables_and_filter_sets_are_found() -> None:
     assert "People" not in found
 
 
+@here
 def test_only_the_apps_that_are_checked() -> None:
     """With apps named, only what shows their models is looked at."""
-    with here:
-        assert check_orderings([apps.get_app_config("app")])
-        assert not check_orderings([apps.get_app_config("clinic")])
+    assert check_orderings([apps.get_app_config("app")])
+    assert not check_orderings([apps.get_app_config("clinic")])
 
 
 def test_fields_behind_relations() -> None:
