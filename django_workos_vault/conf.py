@@ -1,5 +1,6 @@
 """The only reader of ``django.conf.settings``: ``WORKOS_VAULTS``, taken apart and validated."""
 
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -20,6 +21,27 @@ SETTING = "WORKOS_VAULTS"
 DUMP_PLAINTEXT = "WORKOS_VAULT_DUMP_PLAINTEXT"
 _VAULT_OPTIONS = frozenset({"BACKEND", "KEY_CONTEXT", "DATA_KEYS", "OPTIONS"})
 _ENVELOPES = ("inline", "reference")
+#: Options that hold a secret. An address with a password in any other is taken for one as well.
+_SECRETS = frozenset({"api_key", "master_key", "rate_limit_store"})
+_HIDDEN = "'********************'"
+
+
+class _SecretText(str):
+    """A setting's text, which every page, report and traceback shows by this repr."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return _HIDDEN
+
+
+class _SecretBytes(bytes):
+    """The same of bytes."""
+
+    def __repr__(self) -> str:
+        return _HIDDEN
+
+    __str__ = __repr__
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +56,26 @@ class VaultSettings:
 
     def __repr__(self) -> str:
         return f"<VaultSettings {self.alias!r} {self.backend}>"
+
+
+def hide_secrets() -> None:
+    """Put values that do not show themselves in the place of the secrets among the settings.
+
+    Django's error pages and mails show all settings, and hide only what is called a key or a password.
+    """
+    vaults = getattr(settings, SETTING, None)
+    for vault in vaults.values() if isinstance(vaults, Mapping) else ():
+        options = vault.get("OPTIONS") if isinstance(vault, Mapping) else None
+        if isinstance(options, dict):
+            options |= {name: _hidden(name, value) for name, value in options.items()}
+
+
+def _hidden(name: object, value: object) -> object:
+    if type(value) is bytes and name in _SECRETS:
+        return _SecretBytes(value)
+    if type(value) is str and (name in _SECRETS or re.search("://[^/]*@", value)):
+        return _SecretText(value)
+    return value
 
 
 def vault_aliases() -> list[str]:
@@ -121,6 +163,7 @@ def make_backend(vault: VaultSettings, backend_class: type[VaultBackend]) -> Vau
 
 
 def _all_vaults() -> Mapping[str, Any]:
+    hide_secrets()
     vaults = getattr(settings, SETTING, None)
     if not isinstance(vaults, Mapping):
         raise InvalidVaultConfiguration(

@@ -141,6 +141,7 @@ vaults = VaultHandler()
 
 def _reset_on_setting_change(*, setting: str, **kwargs: Any) -> None:
     if setting == conf.SETTING:
+        conf.hide_secrets()
         vaults.reset()
 
 

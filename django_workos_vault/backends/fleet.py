@@ -37,7 +37,7 @@ class FleetLimiter:
         if not re.match(r"(rediss?|redis\+unix)://", str(store.text)):
             raise InvalidVaultConfiguration(NOT_AN_ADDRESS)
         try:
-            from limits import RateLimitItemPerSecond, errors, storage, strategies
+            from limits import RateLimitItemPerSecond, storage, strategies
             from redis.backoff import NoBackoff
             from redis.retry import Retry
         except ImportError as exc:
@@ -61,7 +61,6 @@ class FleetLimiter:
         if redis is None:
             raise InvalidVaultConfiguration(NOT_AN_ADDRESS)
         self._strategy = strategies.MovingWindowRateLimiter(redis)
-        self._store_error = errors.StorageError
         self._item = RateLimitItemPerSecond(own.limit, window, namespace="django_workos_vault")
         self._own = own
         self._budget = budget
@@ -96,27 +95,30 @@ class FleetLimiter:
 
     def _ask(self, deadline: Deadline) -> float:
         """Return 0 when a request may begin now, else the seconds after which it is worth asking again."""
-        if time.monotonic() < self._asked_again_at:
-            return self._own_turn(deadline)
-        try:
-            if self._strategy.hit(self._item, self._budget):
-                return 0.0
-            free_at = self._strategy.get_window_stats(self._item, self._budget).reset_time
-        except self._store_error:
-            self._asked_again_at = time.monotonic() + LEAVE_ALONE
-            logger.warning(
-                "The store of the shared rate limit (rate_limit_store) cannot be reached; until it can, "
-                "each process keeps to the whole share by itself."
-            )
-            return self._own_turn(deadline)
+        free_at = None if time.monotonic() < self._asked_again_at else self._free_at()
+        if free_at is None:
+            self._own.acquire(deadline)
+            return 0.0
+        if not free_at:
+            return 0.0
         wait = max(SHORTEST_WAIT, free_at - time.time())
         if wait > deadline.remaining():
             raise over_share(self._own.limit, wait)
         return wait
 
-    def _own_turn(self, deadline: Deadline) -> float:
-        self._own.acquire(deadline)
-        return 0.0
+    def _free_at(self) -> float | None:
+        """Return when a request may begin, 0 for now, by the clock of the day; None without the store."""
+        try:
+            if self._strategy.hit(self._item, self._budget):
+                return 0.0
+            return self._strategy.get_window_stats(self._item, self._budget).reset_time
+        except Exception:  # whatever it is, and what redis-py raises need not be an error of its own
+            self._asked_again_at = time.monotonic() + LEAVE_ALONE
+        logger.warning(
+            "The store of the shared rate limit (rate_limit_store) cannot be reached; until it can, "
+            "each process keeps to the whole share by itself."
+        )
+        return None
 
 
 class _Line:
