@@ -44,8 +44,8 @@ def encode(value: Any) -> tuple[str, bool]:
         return str(value), False
     try:
         return json.dumps(value, ensure_ascii=False, allow_nan=False), True
-    except (TypeError, ValueError) as exc:
-        kind = type(exc)
+    except (TypeError, ValueError, RecursionError) as exc:
+        kind: type[Exception] = TypeError if isinstance(exc, TypeError) else ValueError
     raise kind("A Vault object holds a str, or what JSON can hold: dict, list, number, bool.")
 
 
@@ -208,11 +208,17 @@ class StoredObject(Withheld):
         if not self.reference.structured:
             self.remember(found.value, found.value)
             return
+        value = None
         try:
             value = json.loads(found.value)
-        except ValueError:
-            raise VaultError(f"The object of {self.field} holds no JSON: something else wrote it.") from None
-        self.remember(value, encode(value)[0])
+            encoded = encode(value)[0]  # which also refuses what Python reads beyond JSON: NaN, Infinity
+        except (TypeError, ValueError, RecursionError):
+            problem = VaultError(f"The object of {self.field} holds no JSON: something else wrote it.")
+        else:
+            self.remember(value, encoded)
+            return
+        del value
+        raise problem  # outside the handler: a JSONDecodeError carries the whole text
 
     def _gone(self) -> VaultNotFound:
         return VaultNotFound(
