@@ -27,7 +27,7 @@ def reaches_encrypted_field(model: Any) -> bool:
     while unseen:
         here = unseen.pop()
         seen.add(here)
-        for field in here._meta.get_fields(include_hidden=True):
+        for field in here._meta.get_fields():  # hidden relations cannot be looked up
             if isinstance(field, VaultFieldMixin):
                 return True
             there = getattr(field, "related_model", None)
