@@ -1,0 +1,33 @@
+"""Reading a value "or else": what an application shows of a value that cannot be had."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from django.db.models import Model
+
+from django_workos_vault.exceptions import OUTAGES, EnvelopeError, VaultError
+
+_Value = TypeVar("_Value")
+_Other = TypeVar("_Other")
+
+
+def value_or(instance: Model, name: str, default: Any = None, *, outage: bool = False) -> Any:
+    """Return the attribute ``name`` of ``instance``, or ``default`` when its value cannot be had.
+
+    That is: the key was withdrawn or denied, the cell was changed or is another row's, the object is gone
+    from Vault. An outage of Vault tells nothing of the value, so it is raised, as VaultUnavailable,
+    VaultRateLimited or VaultAuthenticationError; with ``outage`` it gives ``default`` too. NULL is None.
+    """
+    return read_or(lambda: getattr(instance, name), default, outage=outage)
+
+
+def read_or(read: Callable[[], _Value], default: _Other, *, outage: bool = False) -> _Value | _Other:
+    """Return what ``read`` returns, or ``default`` where :func:`value_or` would."""
+    try:
+        return read()
+    except OUTAGES:
+        if not outage:
+            raise
+    except (EnvelopeError, VaultError):
+        pass
+    return default
