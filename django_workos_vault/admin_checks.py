@@ -10,8 +10,8 @@ from django.db.models.constants import LOOKUP_SEP
 
 from django_workos_vault.admin import MaskedAdminMixin
 from django_workos_vault.admin_lookups import encrypted_field, reaches_encrypted_field
-from django_workos_vault.checks import ordering_names
 from django_workos_vault.fields.base import EncryptedFieldMixin
+from django_workos_vault.fields.column_paths import ordering_names
 from django_workos_vault.fields.vaulted import VaultFieldMixin
 
 _SEARCH_LOOKUPS = {"^": "istartswith", "=": "iexact", "@": "search"}

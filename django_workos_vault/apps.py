@@ -12,6 +12,7 @@ class WorkOSVaultConfig(AppConfig):
         from django_workos_vault import (  # noqa: F401
             checks,
             companion_checks,
+            declaration_checks,
             introductions,
             ordering_checks,
         )

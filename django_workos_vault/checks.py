@@ -5,17 +5,15 @@ from typing import Any
 
 from django.apps import AppConfig, apps
 from django.core import checks
-from django.core.exceptions import FieldDoesNotExist
 from django.db import connections
 from django.db.migrations.recorder import MigrationRecorder
-from django.db.models import F, Model, OrderBy
+from django.db.models import Model
 from django.utils.module_loading import import_string
 
 from django_workos_vault import conf, tracebacks
 from django_workos_vault.exceptions import InvalidVaultConfiguration
 from django_workos_vault.fields.base import EncryptedFieldMixin
 from django_workos_vault.fields.unique import names_of_constraints_over
-from django_workos_vault.fields.vaulted import VaultFieldMixin
 from django_workos_vault.handler import vaults
 from django_workos_vault.renames import ColumnLabels, LabelHistory, claims
 
@@ -100,22 +98,6 @@ def check_error_reports(app_configs: Sequence[AppConfig] | None, **kwargs: Any) 
             "'django_workos_vault.tracebacks.ExceptionReporterFilter', or to a subclass of it.",
             id="django_workos_vault.W105",
         )
-    ]
-
-
-@checks.register(checks.Tags.models)
-def check_ordering(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[checks.CheckMessage]:
-    """No model orders by an encrypted field by default."""
-    return [
-        checks.Error(
-            f"Meta.ordering names the encrypted field {name!r}: ciphertext has no order.",
-            hint="Order by another column, or sort in Python.",
-            obj=model,
-            id="django_workos_vault.E006",
-        )
-        for model in _models(app_configs)
-        for name in ordering_names(model._meta.ordering or ())
-        if _is_encrypted(model, name)
     ]
 
 
@@ -229,20 +211,3 @@ class _Unapplied:
 def _models(app_configs: Sequence[AppConfig] | None) -> Iterable[type[Model]]:
     for config in app_configs if app_configs is not None else apps.get_app_configs():
         yield from config.get_models()
-
-
-def ordering_names(ordering: Iterable[Any]) -> Iterable[str]:
-    """Yield the plain column names of an ``ordering`` option, without their signs."""
-    for item in ordering:
-        expression = item.expression if isinstance(item, OrderBy) else item
-        if isinstance(expression, F):
-            yield str(expression.name)  # type: ignore[attr-defined]
-        elif isinstance(expression, str):
-            yield expression.removeprefix("-")
-
-
-def _is_encrypted(model: type[Model], name: str) -> bool:
-    try:
-        return isinstance(model._meta.get_field(name), VaultFieldMixin)
-    except FieldDoesNotExist:
-        return False

@@ -35,9 +35,10 @@ from django_workos_vault.indexes import *
 class Project:
     """One app, ``clinic``, in a directory that is a Django project on SQLite."""
 
-    def __init__(self, path: Path, *apps: str) -> None:
+    def __init__(self, path: Path, *apps: str, settings: str = "") -> None:
         self.path = path
         self.migrations = path / "clinic" / "migrations"
+        self._settings = settings
         self._apps = ", ".join(map(repr, (*apps, "clinic")))
         if not self.migrations.exists():
             self.migrations.mkdir(parents=True)
@@ -53,7 +54,9 @@ class Project:
     def use_database(self, name: str) -> None:
         """Use another database; a new one is empty."""
         database = f"{name}.sqlite3"
-        (self.path / "settings.py").write_text(_SETTINGS.format(apps=self._apps, database=database))
+        (self.path / "settings.py").write_text(
+            _SETTINGS.format(apps=self._apps, database=database) + self._settings
+        )
 
     def models(self, source: str) -> None:
         """Replace the app's models."""

@@ -107,6 +107,13 @@ class EncryptedFieldMixin(WritingMixin, EncodingMixin, PlaintextMixin, VaultFiel
         if self.blind_indexes:
             self.validators.append(refuse_duplicate_in_serializer)
 
+    def contribute_to_class(self, cls: type[Model], name: str, *args: Any, **kwargs: Any) -> None:
+        for cached in _OF_ONE_PLACE & vars(self).keys():
+            del self.__dict__[cached]  # django-modeltranslation makes a field of another one's __dict__
+        super().contribute_to_class(cls, name, *args, **kwargs)
+        # Asked here, for packages wrap a model's attributes later, and may: FieldTracker for one.
+        self.has_own_attribute = isinstance(vars(cls).get(self.attname), SealedAttribute)
+
     def deconstruct(self) -> Any:
         name, path, args, kwargs = super().deconstruct()
         if looks_for_renames():
@@ -323,3 +330,13 @@ class EncryptedFieldMixin(WritingMixin, EncodingMixin, PlaintextMixin, VaultFiel
             *field_messages(self),
             *check_blind_indexes(self, kwargs.get("databases")),
         ]
+
+
+#: What a field works out once, and another field of the model, or of another model, must not take over.
+_OF_ONE_PLACE = frozenset(
+    name
+    for mixin in EncryptedFieldMixin.__mro__
+    if mixin.__module__.startswith(__package__)
+    for name, member in vars(mixin).items()
+    if isinstance(member, cached_property) and name != "validators"
+) | {"_cipher"}

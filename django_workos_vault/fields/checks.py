@@ -1,7 +1,6 @@
 """System checks of one field. Ids are documented in docs/checks.md and never reused."""
 
 from collections.abc import Iterator
-from inspect import getattr_static
 from typing import TYPE_CHECKING
 
 from django.core.checks import CheckMessage, Error
@@ -13,7 +12,6 @@ from django_workos_vault.context import KeyContext
 from django_workos_vault.exceptions import InvalidVaultConfiguration
 from django_workos_vault.fields.index_checks import index_hint, unique_hint
 from django_workos_vault.fields.rows import FromRow, bound_columns, unbindable
-from django_workos_vault.fields.sealed import SealedAttribute
 
 if TYPE_CHECKING:
     from django_workos_vault.fields.base import EncryptedFieldMixin
@@ -97,7 +95,7 @@ def _padding(field: "EncryptedFieldMixin") -> Iterator[CheckMessage]:
 
 
 def _attribute(field: "EncryptedFieldMixin") -> Iterator[CheckMessage]:
-    if not isinstance(getattr_static(field.model, field.attname), SealedAttribute):
+    if not field.has_own_attribute:
         yield Error(
             "The field's class puts an attribute of its own on the model, which would hand out ciphertext.",
             hint="Such a field cannot be encrypted. Encrypt the field that it is made of instead.",

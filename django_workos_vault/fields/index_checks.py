@@ -10,6 +10,7 @@ from django.db.models import BinaryField, BooleanField, CharField, JSONField, Un
 
 from django_workos_vault.blind import FULL_BITS, MIN_BITS, Compound, Kind, LastCharacters
 from django_workos_vault.envelope import MAX_DIGESTS
+from django_workos_vault.fields.column_paths import columns_read
 from django_workos_vault.fields.digests import DigestsMixin
 from django_workos_vault.indexes import BlindIndex
 
@@ -93,7 +94,7 @@ def _check_what_they_reveal(field: "EncryptedFieldMixin") -> Iterator[checks.Che
 def _check_meta(field: "EncryptedFieldMixin") -> Iterator[checks.CheckMessage]:
     options = field.model._meta
     named = [*options.indexes, *options.constraints]
-    direct = [item.name for item in named if field.name in getattr(item, "fields", ())]
+    direct = [item.name for item in named if _reads_ciphertext(item, field)]
     if direct or any(field.name in together for together in options.unique_together):
         yield checks.Error(
             f"{direct[0] if direct else 'unique_together'} indexes ciphertext, where nothing is ever equal.",
@@ -128,6 +129,13 @@ def _check_meta(field: "EncryptedFieldMixin") -> Iterator[checks.CheckMessage]:
                 obj=field,
                 id="django_workos_vault.W030",
             )
+
+
+def _reads_ciphertext(item: Any, field: "EncryptedFieldMixin") -> bool:
+    expressions = [e[0] if isinstance(e, list | tuple) else e for e in getattr(item, "expressions", ())]
+    read = {path for e in expressions for path in ([e] if isinstance(e, str) else columns_read(e))}
+    named = {name.removeprefix("-") for name in getattr(item, "fields", ())}
+    return field.name in named | read
 
 
 def _check_databases(field: "EncryptedFieldMixin", databases: Iterable[str]) -> Iterator[checks.CheckMessage]:
