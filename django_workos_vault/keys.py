@@ -50,6 +50,17 @@ class DataKey(_NeverPickled):
         if len(self.plaintext) != DATA_KEY_BYTES:
             raise ValueError(f"a data key has {DATA_KEY_BYTES} bytes, not {len(self.plaintext)}")
 
+    def check(self) -> None:
+        """Raise VaultUnavailable, and wipe the key, when no vault can have made it.
+
+        That is one of all zeros, or with an id that no registry could keep and no log could show.
+        """
+        zeros = not any(self.plaintext)
+        if zeros or not (0 < len(self.id) <= MAX_KEY_ID_LENGTH and self.id.isprintable()):
+            self.wipe()
+            fault = "is all zeros" if zeros else "has an id that is none"
+            raise VaultUnavailable(f"The answer is not Vault's: the data key in it {fault}.")
+
     def wipe(self) -> None:
         """Overwrite the plaintext with zeros, as well as Python allows."""
         self.plaintext[:] = bytes(len(self.plaintext))
@@ -111,16 +122,9 @@ class LoadedKey(_NeverPickled):
 
     @classmethod
     def answered(cls, answer: DataKey) -> "LoadedKey":
-        """Return a vault's answer ready for use.
-
-        Raises VaultUnavailable when it cannot be a data key's: all zeros, or an id that no registry could
-        keep and no log could show.
-        """
-        if any(answer.plaintext) and 0 < len(answer.id) <= MAX_KEY_ID_LENGTH and answer.id.isprintable():
-            return cls(answer)
-        fault = "is all zeros" if not any(answer.plaintext) else "has an id that is none"
-        answer.wipe()
-        raise VaultUnavailable(f"The answer is not Vault's: the data key in it {fault}.")
+        """Return a vault's answer ready for use. Raises what :meth:`DataKey.check` raises."""
+        answer.check()
+        return cls(answer)
 
     def __repr__(self) -> str:
         return f"<LoadedKey {self.id}>"

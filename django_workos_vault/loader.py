@@ -4,7 +4,7 @@ import asyncio
 import hmac
 import logging
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from django_workos_vault.backends.base import VaultBackend
 from django_workos_vault.envelope import Envelope
@@ -87,9 +87,14 @@ class KeyLoader:
         outcomes = self._at_hand(questions)
         while cold := [question for question in questions if question not in outcomes]:
             with self._flights.claim(cold) as claim:
+                down: VaultError | None = None
                 for some in _portions(claim.mine):
-                    answers = await self._backend.adecrypt_data_keys([blob for _, blob in some])
+                    blobs = [blob for _, blob in some]
+                    answers = (
+                        await self._backend.adecrypt_data_keys(blobs) if down is None else [down] * len(some)
+                    )
                     claim.land(self._judged(some, answers))
+                    down = _down(answers)
                 outcomes |= await claim.await_(self._backend.deadline, self._late())
         return _answered(missing, found, outcomes)
 
@@ -99,8 +104,7 @@ class KeyLoader:
         outcomes = self._at_hand(questions)
         while cold := [question for question in questions if question not in outcomes]:
             with self._flights.claim(cold) as claim:
-                for some in _portions(claim.mine):
-                    answers = self._backend.decrypt_data_keys([blob for _, blob in some])
+                for some, answers in self._asked(claim.mine):
                     claim.land(self._judged(some, answers))
                 outcomes |= claim.wait(self._backend.deadline, self._late())
         return outcomes
@@ -112,8 +116,7 @@ class KeyLoader:
         found = self._registry.find(referred) if referred else {}
         questions = list(dict.fromkeys([*inline, *found.items()]))
         outcomes: dict[Question, Outcome] = {}
-        for some in _portions(questions):
-            answers = self._backend.decrypt_data_keys([blob for _, blob in some])
+        for some, answers in self._asked(questions):
             judged = self._judged(some, answers)
             outcomes |= judged | {
                 question: answer
@@ -154,6 +157,17 @@ class KeyLoader:
             elif (refusal := self._refusals.get((commitment, blob))) is not None:
                 found[commitment, blob] = refusal
         return found
+
+    def _asked(
+        self, questions: list[Question]
+    ) -> Iterator[tuple[list[Question], Sequence[DataKey | VaultError]]]:
+        """Yield a few questions at a time with Vault's answers, no more requests once there are none."""
+        down: VaultError | None = None
+        for some in _portions(questions):
+            blobs = [blob for _, blob in some]
+            answers = self._backend.decrypt_data_keys(blobs) if down is None else [down] * len(some)
+            yield some, answers
+            down = _down(answers)
 
     def _late(self) -> VaultUnavailable:
         return VaultUnavailable(
@@ -242,6 +256,11 @@ def _answered(
                 "The registry has no record of the data key that this cell refers to."
             )
     return answers
+
+
+def _down(answers: Iterable[DataKey | VaultError]) -> VaultError | None:
+    """Return why Vault cannot be asked any more, if one of ``answers`` tells."""
+    return next((answer for answer in answers if isinstance(answer, _NO_ANSWER)), None)
 
 
 def _portions(questions: list[Question]) -> Iterator[list[Question]]:

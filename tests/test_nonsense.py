@@ -6,11 +6,13 @@ from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import suppress
 from io import StringIO
+from secrets import token_hex
 from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import DatabaseError, connection, transaction
+from django.test import override_settings
 
 from django_workos_vault.backends.workos import WorkOSVault
 from django_workos_vault.cipher import Cipher
@@ -120,6 +122,20 @@ def test_answers_for_index_keys(server: ScriptedServer, ring: KeyRing, changed: 
         keys.key(1, b"x")
     server.answer(answer())
     assert keys.key(1, b"x") == digest_key
+
+
+@pytest.mark.parametrize("changed", NONSENSE.values(), ids=NONSENSE)
+def test_round_trip_of_vault_check(server: ScriptedServer, ring: KeyRing, changed: dict[str, Any]) -> None:
+    """vault_check says so before anything is sealed."""
+    server.answer(answer(**changed))
+    options = {"api_key": f"sk_test_{token_hex(16)}", "base_url": server.url}  # no tracked file has it
+    backend = "django_workos_vault.backends.workos.WorkOSVault"
+    vault = {"BACKEND": backend, "KEY_CONTEXT": CLINIC.items, "OPTIONS": options}
+    out = StringIO()
+    with override_settings(DEBUG=True, WORKOS_VAULTS={"default": vault}), suppress(CommandError):
+        call_command("vault_check", stdout=out, format="json")
+    problems = [f for f in json.loads(out.getvalue())["findings"] if f["status"] == "problem"]
+    assert [f["step"] for f in problems] == ["request"]
 
 
 def test_one_key_for_two_contexts(server: ScriptedServer, ring: KeyRing) -> None:

@@ -7,10 +7,11 @@ from io import StringIO
 from typing import Any
 
 import pytest
-from asgiref.sync import sync_to_async
+from asgiref.sync import async_to_sync, sync_to_async
 from django.core.management import call_command
 from django.db import connection, connections
 
+from django_workos_vault.backends.batch import CONCURRENCY
 from django_workos_vault.backends.local import LocalVault
 from django_workos_vault.backends.workos import WorkOSVault
 from django_workos_vault.cipher import Cipher
@@ -261,3 +262,19 @@ def test_vault_check_finds_reference_cells_without_record(settings: Any) -> None
         call_command("vault_check", stdout=out, all=True)
     assert f"primary keys: {row.pk}\n" in out.getvalue()
     assert "no record of the data key" in out.getvalue()
+
+
+@pytest.mark.parametrize("use", [KeyRing.load, KeyRing.prove, async_to_sync(KeyRing.aload)])
+def test_outage_ends_a_long_batch(
+    vault_emulator: RunningEmulator, client: Callable[..., WorkOSVault], use: Callable[..., Any]
+) -> None:
+    """Hundreds of wrapped keys take no more requests to fail than are under way at once."""
+    ring = make_ring(client())
+    cell = cipher_of(ring).seal(b"x", CLINIC)
+    blob = parse(cell).key_reference
+    cells = [parse(with_key_reference(cell, blob + n.to_bytes(2))) for n in range(300)]
+    ring.forget()
+    vault_emulator.faults.fail, vault_emulator.faults.fail_status = 1.0, 401
+    before = ring.stats().requests
+    use(ring, cells)
+    assert 0 < ring.stats().requests - before <= CONCURRENCY

@@ -34,6 +34,7 @@ def inspect_round_trip(vault: Vault) -> Iterator[Finding]:
         def asked(call: Callable[[], DataKey]) -> DataKey:
             key = call()
             wiping.callback(key.wipe)
+            key.check()
             return key
 
         try:
