@@ -21,28 +21,28 @@ def rows_really_equal(
     using: str,
     slot: int,
     kind: Kind,
-    digests: list[bytes],
-    messages: set[bytes | None],
+    sought: Iterable[Any],
     beside: list[Any],
 ) -> list[Any]:
-    """Return the primary keys of rows with one of ``digests`` whose value is really one of ``messages``.
+    """Return the primary keys of rows whose value is really one of the terms ``sought``.
 
     ``beside`` are conditions on columns of the same table, which rows must meet. A cell that cannot be opened
     equals nothing: it is passed over. Raises VaultError in an outage, which is no answer.
     """
     rows = field.model._base_manager.using(using).annotate(_digest=DigestAt(F(field.name), slot))
-    rows = rows.filter(_digest__in=digests)
+    rows = rows.filter(_digest__in=[digest for term in sought for digest in term.digests(kind)])
     alias = rows.query.get_initial_alias()
     for condition in beside:
         rows.query.where.add(_moved(condition, alias), AND)
     members = (field.model._meta.get_field(name).attname for name in getattr(kind, "with_fields", ()))
+    messages = {term.message(kind) for term in sought} - {None}
     found = []
     for row in rows.only(field.attname, *field.row_columns, *members):
         try:
             value = getattr(row, field.attname)
         except CANNOT_BE_OPENED:
             continue
-        if field.stored_message(kind, value, row) in messages - {None}:
+        if field.stored_message(kind, value, row) in messages:
             found.append(row.pk)
     return found
 

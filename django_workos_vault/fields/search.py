@@ -154,14 +154,16 @@ class _DigestLookup(_Lookup):
             raise FieldError(
                 f"The blind index {kind.name!r} of {self._field} has few bits: search the column itself."
             )
-        messages = {term.message(kind) for term in self._sought}
         beside = conditions_beside(self.lhs.alias, compiler.query.where)
-        rows = rows_really_equal(self._field, connection.alias, slot, kind, wanted, messages, beside)
-        if not rows:
-            return "1 = 0", []
+        rows = rows_really_equal(self._field, connection.alias, slot, kind, self._sought, beside)
         pk = self._field.model._meta.pk
-        rows_sql, rows_params = self._among(compiler, pk.get_col(self.lhs.alias), rows, pk)
-        return f"({sql} AND {rows_sql})", params + rows_params
+        digest_sql, digest_params = compiler.compile(DigestAt(self.lhs, slot))
+        # What is NULL in a plain column must not be false here: XOR and NOT tell them apart.
+        really = f"{digest_sql} IS NULL"
+        if rows:
+            rows_sql, rows_params = self._among(compiler, pk.get_col(self.lhs.alias), rows, pk)
+            really, digest_params = f"({rows_sql} OR {really})", [*rows_params, *digest_params]
+        return f"({sql} AND {really})", [*params, *digest_params]
 
     def _among(self, compiler: Any, column: Any, values: list[Any], field: Any) -> tuple[str, list[Any]]:
         column_sql, params = compiler.compile(column)

@@ -217,6 +217,32 @@ class Voter(models.Model):
         return f"voter {self.pk}"
 
 
+class Resident(models.Model):
+    """Found by few bits and by two columns together, under the key of the row's organization."""
+
+    organization = models.ForeignKey(Organization, models.CASCADE)
+    room = models.IntegerField(null=True)
+    plain = models.CharField(max_length=20, null=True)
+    town = EncryptedCharField(
+        max_length=20,
+        null=True,
+        key_context={"organization_id": FromRow("organization.workos_id")},
+        blind_indexes=[Exact(bits=4)],
+    )
+    street = EncryptedCharField(
+        max_length=20, null=True, blind_indexes=[Compound(name="address", with_fields=("town",))]
+    )
+
+    objects = EncryptedManager()
+
+    class Meta:
+        indexes = [models.Index(BlindIndex("town"), name="resident_town")]
+        constraints = [models.UniqueConstraint(BlindIndex("street"), name="resident_address")]
+
+    def __str__(self) -> str:
+        return f"resident {self.pk}"
+
+
 class Questionnaire(models.Model):
     """One of each type that a form can edit; half of them may be left blank."""
 
