@@ -2,7 +2,7 @@
 
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from datetime import timedelta
 from hashlib import sha256
@@ -10,16 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
+from django.utils.module_loading import import_string
 
 from django_workos_vault.backends.base import VaultBackend
-from django_workos_vault.context import KeyContext
+from django_workos_vault.context import DeclaredContexts, KeyContext
 from django_workos_vault.exceptions import InvalidVaultConfiguration
 from django_workos_vault.policy import DataKeyPolicy
 from django_workos_vault.traces import leaves_no_locals
 
 SETTING = "WORKOS_VAULTS"
 DUMP_PLAINTEXT = "WORKOS_VAULT_DUMP_PLAINTEXT"
-_VAULT_OPTIONS = frozenset({"BACKEND", "KEY_CONTEXT", "DATA_KEYS", "OPTIONS"})
+_VAULT_OPTIONS = frozenset({"BACKEND", "KEY_CONTEXT", "DECLARED_CONTEXTS", "DATA_KEYS", "OPTIONS"})
 _ENVELOPES = ("inline", "reference")
 #: Options that hold a secret. An address with a password in any other is taken for one as well.
 _SECRETS = frozenset({"api_key", "master_key", "rate_limit_store"})
@@ -51,6 +52,7 @@ class VaultSettings:
     alias: str
     backend: str
     key_context: KeyContext | None
+    declared: DeclaredContexts
     policy: DataKeyPolicy
     options: Mapping[str, Any]
 
@@ -109,6 +111,7 @@ def vault_settings(alias: str) -> VaultSettings:
         alias=alias,
         backend=backend,
         key_context=_key_context(where, given),
+        declared=_declared(where, given.get("DECLARED_CONTEXTS", {})),
         policy=_policy(where, given.get("DATA_KEYS", {})),
         options=options,
     )
@@ -187,6 +190,28 @@ def _key_context(where: str, given: Mapping[str, Any]) -> KeyContext | None:
         return KeyContext(given["KEY_CONTEXT"])
     except InvalidVaultConfiguration as exc:
         raise InvalidVaultConfiguration(f"{where}['KEY_CONTEXT']: {exc}") from None
+
+
+def _declared(where: str, given: object) -> DeclaredContexts:
+    where = f"{where}['DECLARED_CONTEXTS']"
+    if not isinstance(given, Mapping) or not all(isinstance(name, str) for name in given):
+        raise InvalidVaultConfiguration(f"{where} must be a dict from names of key context items.")
+    return DeclaredContexts({name: _declared_values(f"{where}[{name!r}]", given[name]) for name in given})
+
+
+def _declared_values(where: str, values: object) -> Callable[[str], bool]:
+    if isinstance(values, str):
+        try:
+            values = import_string(values)
+        except ImportError as exc:
+            raise InvalidVaultConfiguration(f"{where}: {exc}") from exc
+    if callable(values):
+        return values
+    if isinstance(values, list | tuple | set | frozenset) and all(isinstance(value, str) for value in values):
+        return frozenset(values).__contains__
+    raise InvalidVaultConfiguration(
+        f"{where} must be a list of strings, or a function of a value, or the dotted path of either."
+    )
 
 
 def _policy(where: str, given: object) -> DataKeyPolicy:

@@ -8,6 +8,7 @@
       VaultAuthenticationError       401
       VaultPermissionDenied          403
       VaultRequestError              400, 422, or refused before it was sent
+        UndeclaredKeyContext         a value that DECLARED_CONTEXTS does not hold
       VaultNotFound                  404
       VaultConflict                  409
       VaultContextMismatch           Vault used another key context than it was asked to
@@ -55,6 +56,10 @@ class VaultPermissionDenied(VaultError):
 
 class VaultRequestError(VaultError):
     """The request is invalid (400, 422), or was refused here before it was sent."""
+
+
+class UndeclaredKeyContext(VaultRequestError):
+    """A value was to be sealed under a key context that DECLARED_CONTEXTS does not hold. Nothing was sent."""
 
 
 class VaultNotFound(VaultError):

@@ -33,6 +33,7 @@ class Vault:
     def __init__(self, settings: conf.VaultSettings) -> None:
         self.alias = settings.alias
         self.key_context = settings.key_context
+        self.declared = settings.declared
         self.policy = settings.policy
         self.backend = _backend(settings)
         self.keyring = KeyRing(
@@ -40,6 +41,7 @@ class Vault:
             backend=self.backend,
             registry=DatabaseRegistry(settings.alias),
             policy=settings.policy,
+            declared=settings.declared,
         )
         self.index_keys = IndexKeys(
             vault=settings.alias,
@@ -47,6 +49,7 @@ class Vault:
             store=DatabaseRootKeys(settings.alias),
             context=settings.key_context,
             ttl=settings.policy.cache_ttl.total_seconds(),
+            declared=settings.declared,
         )
         self._ciphers: dict[tuple[str, tuple[str, ...]], Cipher] = {}
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from django_workos_vault.backends.base import VaultBackend
-from django_workos_vault.context import KeyContext
+from django_workos_vault.context import DeclaredContexts, KeyContext
 from django_workos_vault.exceptions import (
     InvalidVaultConfiguration,
     VaultError,
@@ -81,12 +81,14 @@ class IndexKeys:
         store: RootKeyStore,
         context: KeyContext | None,
         ttl: float,
+        declared: DeclaredContexts | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.vault = vault
         self._backend = backend
         self._store = store
         self._context = context
+        self._declared = declared or DeclaredContexts({})
         self._ttl = ttl
         self._clock = clock
         self._roots: dict[int, _Root] = {}
@@ -145,6 +147,7 @@ class IndexKeys:
             raise InvalidVaultConfiguration(
                 f"Vault {self.vault!r} has no KEY_CONTEXT, to wrap the key of its blind indexes. Give one."
             )
+        self._declared.check(self._context)
         key = LoadedKey.answered(self._backend.create_data_key(self._context.items))
         root = self._root(key, RootKeyRecord(self._proof(key, version), key.id, key.wrapped))
         record = self._add(version, root)

@@ -13,7 +13,7 @@ from itertools import islice
 from weakref import WeakSet
 
 from django_workos_vault.backends.base import VaultBackend
-from django_workos_vault.context import KeyContext
+from django_workos_vault.context import DeclaredContexts, KeyContext
 from django_workos_vault.envelope import Envelope
 from django_workos_vault.exceptions import (
     EnvelopeError,
@@ -44,12 +44,14 @@ class KeyRing:
         backend: VaultBackend,
         registry: Registry,
         policy: DataKeyPolicy,
+        declared: DeclaredContexts | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.vault = vault
         self.backend = backend
         self.registry = registry
         self.policy = policy
+        self.declared = declared or DeclaredContexts({})
         self.clock = clock
         self.closed = False
         self.counters = Counters()
@@ -145,6 +147,7 @@ class KeyRing:
     def retire(self, context: KeyContext) -> LoadedKey:
         """Make a new data key for ``context`` now, whatever the age of the current one, and return it."""
         self.loader.check_may_wait()
+        self.declared.check(context)
         created = self._created([context], self.registry.current([context]), keep_mine=True)
         return _ready_or_raise(created[context.digest])[1]
 
@@ -219,6 +222,12 @@ class KeyRing:
         return outcomes
 
     def _renewed(self, contexts: list[KeyContext]) -> dict[str, Ready | Exception]:
+        faults = {context.digest: self.declared.fault(context) for context in contexts}
+        undeclared = {digest: fault for digest, fault in faults.items() if fault is not None}
+        declared = [context for context in contexts if context.digest not in undeclared]
+        return undeclared | (self._renewed_declared(declared) if declared else {})
+
+    def _renewed_declared(self, contexts: list[KeyContext]) -> dict[str, Ready | Exception]:
         newest = self.registry.current(contexts)
         usable = {digest: record for digest, record in newest.items() if self.ledger.may_seal(digest, record)}
         keys = self._keys_of(usable)

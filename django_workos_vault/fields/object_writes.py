@@ -213,6 +213,7 @@ def create(
     """Store ``value`` as an object of its own for the row of ``instance``."""
     text, structured = field.encoded(value)
     context = field.context_for(instance)
+    field.vault.declared.check(context)
     sign = signer(field, row_values(field, instance), context)  # first, as it may ask Vault for its key
     name = f"{field.label}/{uuid4().hex}"
     metadata = field.vault.backend.create_object(name, text, context.items)

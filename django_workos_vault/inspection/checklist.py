@@ -9,7 +9,7 @@ from django_workos_vault.inspection.findings import Finding, Progress
 from django_workos_vault.inspection.objects import inspect_objects
 from django_workos_vault.inspection.settings import inspect_settings
 from django_workos_vault.inspection.tracked_files import inspect_tracked_files
-from django_workos_vault.inspection.vault import inspect_registry, inspect_round_trip
+from django_workos_vault.inspection.vault import inspect_contexts, inspect_registry, inspect_round_trip
 
 
 class Inspection:
@@ -44,6 +44,7 @@ class Inspection:
                 continue
             usable.add(vault.alias)
             yield from inspect_registry(vault, self._progress)
+            yield from inspect_contexts(vault)
         for _, fields in inspectable_models(usable):
             yield from inspect_columns(fields, self.columns, self._using, self._sample, self._progress)
         if self._objects:

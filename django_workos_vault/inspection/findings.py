@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from django_workos_vault.exceptions import (
     InvalidVaultConfiguration,
+    UndeclaredKeyContext,
     VaultAuthenticationError,
     VaultContextMismatch,
     VaultError,
@@ -43,6 +44,10 @@ _ADVICE: tuple[tuple[type[Exception], str], ...] = (
     (VaultAuthenticationError, "Take a current API key from the WorkOS dashboard, of the right environment."),
     (VaultRateLimited, "Wait a minute and run this again; look for what else uses up the API key's limit."),
     (VaultUnavailable, "Check base_url, DNS, proxy and firewall, then WorkOS's status page; run this again."),
+    (
+        UndeclaredKeyContext,
+        "Correct the rows and run vault_reencrypt on their columns, or declare it in DECLARED_CONTEXTS.",
+    ),
     (
         VaultContextMismatch,
         "Write nothing with this vault: its keys are not the ones you chose. Is base_url really Vault's?",

@@ -2,7 +2,7 @@
 
 import hmac
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 from django_workos_vault.context import KeyContext
 from django_workos_vault.exceptions import (
@@ -85,6 +85,26 @@ def inspect_registry(vault: Vault, progress: Progress) -> Iterator[Finding]:
         yield Finding("registry", vault.alias, "ok", f"All {total} data keys unwrap and are filed rightly.")
 
 
+def inspect_contexts(vault: Vault) -> Iterator[Finding]:
+    """Yield a finding for each key context of the registry that is not declared, or one for all of them."""
+    if not vault.declared:
+        if not vault.backend.for_development:
+            yield Finding("key contexts", vault.alias, "skipped", _NOT_DECLARED, "See DECLARED_CONTEXTS.")
+        return
+    contexts, wrong = set(), 0
+    for row in DataKeyRecord.objects.filter(vault=vault.alias).order_by("pk").iterator():
+        with suppress(InvalidVaultConfiguration):  # told with the registry
+            context = KeyContext(row.key_context)
+            if context not in contexts and (fault := vault.declared.fault(context)):
+                wrong += 1
+                subject = f"{vault.alias}: data key {row.key_id}"
+                yield Finding("key contexts", subject, "problem", _UNDECLARED, advice_for(fault))
+            contexts.add(context)
+    if not wrong:
+        message = f"All {len(contexts)} key contexts with a data key are declared."
+        yield Finding("key contexts", vault.alias, "ok", message)
+
+
 def _faults(vault: Vault, rows: list[DataKeyRecord]) -> Iterator[Finding]:
     readable: list[tuple[KeyContext, KeyRecord]] = []
     for row in rows:
@@ -131,6 +151,14 @@ def _advice_for_wrapped(error: VaultError) -> str:
     return _REFUSED if isinstance(error, VaultRequestError) else advice_for(error)
 
 
+_NOT_DECLARED = (
+    "Not compared with anything: Vault does not say whether a context has the customer's own key, or fell "
+    "back to one of WorkOS's because the value is misspelt."
+)
+_UNDECLARED = (
+    "It seals under a key context that DECLARED_CONTEXTS does not hold: if the value is misspelt, the "
+    "customer's own key does not protect what was sealed."
+)
 _REFUSED = (
     "Is this the vault that made the key? Another base_url, API environment or key file, and an emulator "
     "restarted without --state, know none of its keys: go back to the one that does. Otherwise the key was "

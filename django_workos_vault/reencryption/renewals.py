@@ -102,6 +102,7 @@ def _rewrapped(
     field: EncryptedFieldMixin, cell: envelope.Envelope, context: KeyContext
 ) -> bytes | CannotOpen:
     try:
+        field.vault.declared.check(context)
         key = LoadedKey.answered(field.vault.backend.rekey_data_key(cell.key_reference, context.items))
     except REFUSALS as exc:
         return CannotOpen(type(exc).__name__, str(exc))
