@@ -14,8 +14,8 @@
 * commitment: HKDF-SHA256 of the data key. GCM alone does not commit to its key.
 * key reference: Vault's wrapped data key, opaque.
 
-The associated data is text, so that any WorkOS SDK can open a cell (see ``interop``). It covers everything
-but the key reference: a data key can be rekeyed without touching the ciphertext.
+The associated data is text, as the WorkOS SDKs take it (see ``interop``). It covers everything but the key
+reference: a data key can be rekeyed without touching the ciphertext.
 """
 
 from dataclasses import dataclass

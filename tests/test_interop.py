@@ -1,4 +1,4 @@
-"""Nobody is locked in: the official SDK opens our cells, and we open what it made."""
+"""Nobody is locked in: the official Python SDK opens our cells, and we open what it made."""
 
 import base64
 from collections.abc import Iterator
@@ -12,7 +12,8 @@ from django_workos_vault.emulator import RunningEmulator
 from django_workos_vault.exceptions import MalformedEnvelope, TamperedEnvelope, WrongBinding
 from django_workos_vault.fields import stored_cell
 from django_workos_vault.handler import vaults
-from django_workos_vault.interop import cell_to_sdk, open_from_sdk
+from django_workos_vault.interop import cell_to_sdk, open_from_sdk, plain_bytes, seal_for_sdk, value_to_sdk
+from tests.app.everything import Everything
 from tests.app.models import Person
 
 pytestmark = pytest.mark.django_db
@@ -71,3 +72,15 @@ def test_a_cell_of_another_label_is_not_rearranged(sdk: Any) -> None:
     person = Person.objects.create(ssn="123-45-6789")
     with pytest.raises(WrongBinding):
         cell_to_sdk(stored_cell(person, "ssn"), "app.Person.notes")
+
+
+def test_the_sdk_opens_a_typed_value_that_was_sealed_for_it(sdk: Any) -> None:
+    """A number's cell is no text, so its value is sealed once more, as the text that the SDK gives back."""
+    row = Everything.objects.create(integer=471622, colour="r")
+    with pytest.raises(UnicodeDecodeError):
+        sdk.decrypt(**value_to_sdk(row, "colour")._asdict())  # padded to the longest choice
+    assert plain_bytes(row, "colour") == b"r"
+    assert int.from_bytes(plain_bytes(row, "integer"), signed=True) == 471622
+    backend = vaults["default"].backend
+    sealed = seal_for_sdk(backend, str(row.integer).encode(), {"app": "tests"}, "row 1")
+    assert sdk.decrypt(encrypted_data=sealed, associated_data="row 1") == "471622"
