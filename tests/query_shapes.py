@@ -141,6 +141,9 @@ COMBINED: dict[str, Ask] = {
     "with the key": lambda rows, name: (
         rows.filter(pk__lt=4).values_list("pk", name).union(rows.filter(pk__gt=2).values_list("pk", name))
     ),
+    "with the parent's": lambda rows, name: rows.values_list("pk", f"parent__{name}").union(
+        rows.filter(kind=1).values_list("pk", f"parent__{name}")
+    ),
     "rows, values after": lambda rows, name: (
         rows.filter(pk__lt=4).union(rows.filter(pk__gt=2)).values("pk", name)
     ),
@@ -249,6 +252,24 @@ COMPARED: dict[str, Ask] = {
     "union of cases": lambda rows, name: rows.values(x=of_kind(name)).union(rows.values(x=of_kind(name))),
     "union with the key elsewhere": lambda rows, name: (
         rows.filter(kind=0).values_list("pk", name).union(rows.filter(kind=1).values_list("parent_id", name))
+    ),
+    "union with the parent's and what refers to it": lambda rows, name: (
+        rows.filter(kind=0)
+        .values_list("pk", name)
+        .union(rows.filter(kind=1).values_list("parent__pk", f"parent__{name}"))
+    ),
+    "union with another row's": lambda rows, name: rows.annotate(x=F(name)).union(
+        rows.annotate(x=F(f"parent__{name}"))
+    ),
+    "union with another row's values": lambda rows, name: rows.values("pk", x=F(name)).union(
+        rows.values("pk", x=F(f"parent__{name}"))
+    ),
+    "union with a constant of the field": lambda rows, name: rows.values(
+        "pk", x=Coalesce(F(name), Value(VALUES[name][0], rows.model._meta.get_field(name)))
+    ).union(
+        rows.filter(kind=1).values(
+            "pk", x=Coalesce(F(name), Value(VALUES[name][0], rows.model._meta.get_field(name)))
+        )
     ),
     "union of rows, values after": lambda rows, name: (
         rows.filter(kind=0).union(rows.filter(kind=1)).values(name)

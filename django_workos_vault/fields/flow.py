@@ -3,7 +3,7 @@
 Only cells of one column may come out of one expression: whoever opens them has one field to do it with.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from django.core.exceptions import FieldError
@@ -50,6 +50,16 @@ def cells_of(expression: Any) -> Any:
     if isinstance(expression, Ref | ExpressionWrapper | Subquery):
         return _as_they_are(expression, field)
     raise _computed(expression, field)
+
+
+def origins(expression: Any) -> Iterator[Any]:
+    """Yield the columns, constants and subqueries that the cells which ``expression`` hands on are from."""
+    if cells_of(expression) is not None:
+        inner = [] if isinstance(expression, Col | Query | Subquery) else _sources(expression)
+        if not inner:
+            yield expression
+        for source in inner:
+            yield from origins(source)
 
 
 def no_order(field: Any) -> FieldError:

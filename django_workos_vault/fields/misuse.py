@@ -10,7 +10,7 @@ from django.core.exceptions import FieldError
 from django.db.models.sql.subqueries import UpdateQuery
 
 from django_workos_vault.fields import query_parts
-from django_workos_vault.fields.flow import INSTEAD, cells_of, is_null, no_order, opens_alike
+from django_workos_vault.fields.flow import INSTEAD, cells_of, is_null, no_order, opens_alike, origins
 
 _CHECKED = "_workos_vault_checked"
 
@@ -93,14 +93,26 @@ def _check_combination(query: Any) -> None:
     places = [
         {place for place, what in enumerate(row) if query_parts.is_primary_key(what)} for row in outputs
     ]
-    share_a_key = bool(set.intersection(*places)) and len({tuple(map(cells_of, row)) for row in outputs}) == 1
-    for branch, row in zip(branches, outputs, strict=True):
-        compared = _not_told_apart(branch, row, row) if share_a_key else row
-        for field in filter(None, map(cells_of, compared)):
-            raise FieldError(
-                f"Cannot tell equal values of {field} in a {query.combinator}: all ciphertexts are "
-                "different. Select the primary key too, or use union(all=True)."
-            )
+    for place in set.intersection(*places):
+        known = {_known_from(branch, row, row[place]) for branch, row in zip(branches, outputs, strict=True)}
+        if len(known) == 1 and None not in known:
+            return
+    for field in filter(None, map(cells_of, outputs[0])):
+        raise FieldError(
+            f"Cannot tell equal values of {field} in a {query.combinator}: all ciphertexts are different. "
+            "Select the primary key too, or use union(all=True)."
+        )
+
+
+def _known_from(query: Any, outputs: list[Any], key: Any) -> tuple[Any, ...] | None:
+    """Return how the cells of ``outputs`` follow from the row of ``key``; None when some do not."""
+    ways = []
+    for output in outputs:
+        found = {query_parts.way(query, key, origin) for origin in origins(output)}
+        if None in found or len(found) > 1:
+            return None
+        ways.append((cells_of(output), *found))
+    return tuple(ways)
 
 
 def _not_told_apart(query: Any, outputs: list[Any], keys: list[Any]) -> list[Any]:

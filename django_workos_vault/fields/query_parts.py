@@ -156,6 +156,24 @@ def identified(query: Any, expressions: list[Any]) -> frozenset[str]:
     return frozenset(found)
 
 
+def way(query: Any, key: Any, column: Any) -> tuple[Any, ...] | None:
+    """Return the relations that lead from the row of the primary key ``key`` to that of ``column``.
+
+    Both are columns of ``query``, or fields of an instance's row. None when the one does not tell the other.
+    """
+    if hasattr(column, "attname") or hasattr(key, "attname"):
+        return () if hasattr(column, "attname") and hasattr(key, "attname") else None
+    alias, steps = getattr(column, "alias", None), []
+    while alias != key.alias:
+        join = query.alias_map.get(alias)
+        field = getattr(join, "join_field", None)
+        if join is None or field is None or not (field.many_to_one or field.one_to_one):
+            return None
+        steps.append((field, join.filtered_relation))
+        alias = join.parent_alias
+    return tuple(steps)
+
+
 def is_primary_key(expression: Any) -> bool:
     """Whether ``expression`` is a primary key: a field, a column or the columns of a composite one."""
     field = getattr(expression, "target", None) or getattr(expression, "output_field", expression)
