@@ -30,11 +30,10 @@ GONE = {
 class Table:
     """A table that migrations make and change, without a model of its own in the code."""
 
-    def __init__(self) -> None:
+    def __init__(self, creation: Any = None) -> None:
         self.state = ProjectState()
-        self.run(
-            CreateModel("Folder", [("id", models.AutoField(primary_key=True)), ("n", models.IntegerField())])
-        )
+        fields = [("id", models.AutoField(primary_key=True)), ("n", models.IntegerField())]
+        self.run(creation or CreateModel("Folder", fields))
 
     @property
     def model(self) -> Any:

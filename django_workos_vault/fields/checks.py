@@ -65,8 +65,9 @@ def _binding(field: "EncryptedFieldMixin") -> Iterator[CheckMessage]:
         if reason:
             yield Error(
                 f"Cannot bind to {name}: {reason}.",
-                hint="Bind to a key that the program makes (a UUID primary key), or to columns whose values "
-                "come back from the database as they were written.",
+                hint="Give the model row_id = models.UUIDField(default=uuid.uuid4, editable=False), and this "
+                'field bind_to=("row_id",). Where there are rows, each needs an id of its own first: see '
+                "docs/rows.md.",
                 obj=field,
                 id="django_workos_vault.E008",
             )
