@@ -18,8 +18,8 @@ pytestmark = [
     # What Django 6.1 says of django-simple-history 3.13.
     pytest.mark.filterwarnings(r"ignore:Calling select_related\(\) with no arguments"),
 ]
-OLD = {"ssn": "123-45-6789", "number": 7000000007, "written": date(1971, 7, 17)}
-NEW = {"ssn": "987-65-4321", "number": 6000000006, "written": date(1966, 6, 16)}
+OLD = {"ssn": "123-45-6789", "number": 1700000017, "written": date(1971, 7, 17)}
+NEW = {"ssn": "987-65-4321", "number": 1600000016, "written": date(1966, 6, 16)}
 SECRETS = [str(value) for values in (OLD, NEW) for value in values.values()]
 
 

@@ -107,13 +107,13 @@ class TestAuditlog:
     def test_check_tells_what_leaks(self, options: dict[str, Any]) -> None:
         """What the check names is in the table, and what it does not name is not."""
         with audited(**options):
-            Memo.objects.create(title="one", ssn=SECRET, number=7000000007)
+            Memo.objects.create(title="one", ssn=SECRET, number=1700000017)
             found = told("W110")
         written = str([entry.changes for entry in LogEntry.objects.all()])
         named = " ".join(message.msg for message in found)
         assert found
         assert ("ssn" in named) == (SECRET in written or "5-6789" in written)
-        assert ("number" in named) == ("7000000007" in written)
+        assert ("number" in named) == ("1700000017" in written)
 
     @pytest.mark.parametrize("options", [{"exclude_fields": ENCRYPTED}, {"include_fields": ["title"]}])
     def test_excluded(self, options: dict[str, Any]) -> None:
