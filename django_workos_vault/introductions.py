@@ -7,6 +7,7 @@ from typing import Any
 from django.apps import apps
 
 from django_workos_vault.fields.base import EncryptedFieldMixin
+from django_workos_vault.fields.sealed import moves_values
 from django_workos_vault.fields.vaulted import VaultFieldMixin
 
 
@@ -16,6 +17,9 @@ def introduce() -> None:
         introduce_to_ninja(import_module("ninja.orm.fields"))
     if apps.is_installed("django_tables2"):
         introduce_to_tables(import_module("django_tables2.columns.base").library)
+    if apps.is_installed("simple_history"):
+        # It copies a row's values into a row of the history: cells, unless that has labels of its own.
+        moves_values(import_module("simple_history.models").HistoricalRecords.create_historical_record)
 
 
 def introduce_to_ninja(fields: Any) -> None:

@@ -13,7 +13,7 @@ from django.apps import apps
 from django.contrib import admin
 from django.contrib.auth import get_user_model
 from django.core.checks import CheckMessage
-from django.db import connection, models
+from django.db import connection, models, transaction
 from django.test import Client
 from django.test.utils import isolate_apps
 from import_export import resources
@@ -157,13 +157,37 @@ class TestSimpleHistory:
         assert stored_cell(entry, "ssn") != stored_cell(letter, "ssn")
 
     def test_what_does_not_hold(self) -> None:
-        """Tracked fields are opened at each save, so a row whose cell cannot be opened does not save."""
+        """Without a label given, each save seals anew for the history: a damaged cell keeps a row from it."""
         spoil(Letter.objects.create(title="one", ssn=SECRET))
-        with pytest.raises(EnvelopeError):
+        with pytest.raises(EnvelopeError), transaction.atomic():
             Letter.objects.get().save()
         letter = Letter.objects.get()
         letter.title = "two"
         letter.save_without_historical_record()  # type: ignore[attr-defined]
+
+    @pytest.mark.django_db(transaction=True)
+    @isolate_apps("tests.companions", "django.contrib.auth", "django.contrib.contenttypes")
+    def test_label(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The recipe: with a label given, the history gets the row's very cells, unopened."""
+
+        class Labelled(models.Model):
+            title = models.CharField(max_length=9)
+            ssn = EncryptedCharField(max_length=11, label="companions.Labelled.ssn")
+            history = HistoricalRecords(user_model=get_user_model())
+
+            class Meta:
+                app_label = "companions"
+
+        with tables(Labelled, Labelled.history.model):
+            row = Labelled.objects.create(title="one", ssn=SECRET)
+            (entry,) = Labelled.history.all()
+            assert entry.ssn == SECRET
+            assert stored_cell(entry, "ssn") == raw_cell(row)
+            row.ssn = "987-65-4321"
+            row.save()
+            assert [entry.ssn for entry in Labelled.history.all()] == ["987-65-4321", SECRET]
+            saves_unopened(Labelled)
+            assert len(Labelled.history.all()) == 6
 
     @pytest.mark.django_db(transaction=True)
     @isolate_apps("tests.companions", "django.contrib.auth", "django.contrib.contenttypes")
