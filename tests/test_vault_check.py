@@ -228,6 +228,17 @@ def test_unreachable_vault() -> None:
     assert "firewall" in found[0]["advice"]
 
 
+def test_back_after_an_outage(vault_emulator: RunningEmulator) -> None:
+    """The command asks Vault itself, even where its process has just seen it fail."""
+    settings = {"default": remote(base_url=vault_emulator.url, api_key=vault_emulator.api_key)}
+    with override_settings(DEBUG=True, WORKOS_VAULTS=settings):
+        vault_emulator.faults.fail, vault_emulator.faults.fail_status = 1, 401
+        assert [finding["step"] for finding in problems()] == ["request"]
+        vault_emulator.faults.fail = 0
+        assert vaults["default"].stats().asks_again_in > 0
+        assert "Everything that was checked is in order." in vault_check()
+
+
 def test_missing_table(monkeypatch: pytest.MonkeyPatch) -> None:
     """A table that is not there is told, with the command to run."""
     monkeypatch.setattr(Patient._meta, "db_table", "not_migrated_yet")

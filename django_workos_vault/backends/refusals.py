@@ -119,6 +119,8 @@ def _refusal(call: Call[Result], answer: Answer) -> AttemptFailed:
     what = f"{what} (status {status})" + (f". It says: {told}" if told else "")
     error = kind(sentence(call, what, doubtful=status >= 500))
     about: About = "vault" if status >= 500 or status in (401, 408, 429) else "request"
+    if status >= 500 and not call.repeatable:
+        about = "nothing"
     if isinstance(error, VaultRateLimited):
         error.retry_after = retry_after
     carried_out = {408: False, 429: False}.get(status, True if status >= 500 else None)

@@ -17,8 +17,9 @@ JITTER = 0.4
 LONGEST_DATE = 64
 
 
-#: What a failure tells of: Vault itself, or the way there; the one request; or this client.
-About = Literal["vault", "request", "client"]
+#: What a failure tells of: Vault itself, or the way there; the one request; or nothing, as it was this
+#: client's, or a hiccup that a call which may be repeated would have got over.
+About = Literal["vault", "request", "nothing"]
 
 
 class AttemptFailed(Exception):

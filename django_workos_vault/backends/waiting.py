@@ -11,7 +11,8 @@ Result = TypeVar("Result")
 def within(seconds: float, work: Callable[[], Result]) -> Result:
     """Return what ``work`` returns, or raise what it raises. Raises TimeoutError after ``seconds``.
 
-    It runs in a thread of its own, which is left behind after that: it must end by itself at some time.
+    It runs in a thread of its own, which is left behind after that: it must end by itself at some time. Where
+    no thread can be started, as in a process that is about to end, it is simply waited for.
     """
     outcome: Future[Result] = Future()
 
@@ -21,5 +22,8 @@ def within(seconds: float, work: Callable[[], Result]) -> Result:
         except BaseException as exc:
             outcome.set_exception(exc)
 
-    threading.Thread(target=run, name="vault-wait", daemon=True).start()
+    try:
+        threading.Thread(target=run, name="vault-wait", daemon=True).start()
+    except RuntimeError:
+        run()
     return outcome.result(seconds)

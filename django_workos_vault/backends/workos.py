@@ -214,7 +214,7 @@ class WorkOSVault(RemoteVault):
             about = "request"
             carried_out, what = None, f"the answer is longer than {call.max_answer} bytes"
         elif isinstance(exc, httpx.PoolTimeout):
-            about = "client"
+            about = "nothing"
             what = f"no connection to {self.base_url} was free in time (max_connections)"
         elif isinstance(exc, httpx.TimeoutException | TimeoutError):
             what = f"{self.base_url} did not answer in time"
@@ -225,6 +225,7 @@ class WorkOSVault(RemoteVault):
         elif isinstance(exc, httpx.ProxyError):
             what = "the HTTPS proxy of this environment refused the connection"
         else:
+            about = "vault" if call.repeatable else "nothing"
             what = f"{self.base_url} broke off, or does not speak HTTP ({type(exc).__name__})"
         return AttemptFailed(
             VaultUnavailable(refusals.sentence(call, what, doubtful=carried_out is not False)),
