@@ -1,6 +1,7 @@
 """Stored cells, row by row: for the tools that go through whole columns."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,9 @@ from django_workos_vault.fields.base import EncryptedFieldMixin
 from django_workos_vault.fields.rows import FromRow
 from django_workos_vault.fields.sealed import stored_cell
 from django_workos_vault.traces import forget_locals
+
+#: wrapped keys whose refusal a tool remembers
+REMEMBERED = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +87,7 @@ class CellReader:
     """Opens cells one after the other. A key that Vault refused is not asked for again."""
 
     def __init__(self) -> None:
+        # Bounded below: who writes to the column could make each cell's another.
         self._refused: dict[tuple[bytes, bytes], CannotOpen] = {}
 
     def open(self, field: EncryptedFieldMixin, instance: Model) -> Any:
@@ -97,10 +102,21 @@ class CellReader:
         try:
             return getattr(instance, field.attname)
         except (WrongKey, *REFUSALS) as exc:
+            if len(self._refused) >= REMEMBERED:
+                self._refused.clear()
             self._refused[key] = _cannot_open(exc)
             raise self._refused[key] from None
         except EnvelopeError as exc:
             raise _cannot_open(exc) from None
+
+
+@contextmanager
+def faults_of_row() -> Iterator[None]:
+    """Raise CannotOpen for what is wrong with another cell or column of a row that the block needs."""
+    try:
+        yield
+    except (EnvelopeError, InvalidVaultConfiguration, *REFUSALS) as exc:
+        raise _cannot_open(exc) from None
 
 
 def parsed(field: EncryptedFieldMixin, instance: Model) -> envelope.Envelope:

@@ -19,7 +19,7 @@ from django_workos_vault.fields import load_keys, stored_cell
 from django_workos_vault.handler import vaults
 from tests.app.models import Person
 
-pytestmark = pytest.mark.django_db
+pytestmark = pytest.mark.django_db(databases="__all__")
 
 VALUES = ["000-00-0000", "111-11-1111", "222-22-2222", "333-33-3333"]
 

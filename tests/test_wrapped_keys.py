@@ -29,7 +29,7 @@ from django_workos_vault.refusals import REMEMBERED
 from django_workos_vault.registry import DatabaseRegistry
 from tests.app.models import Person
 
-pytestmark = pytest.mark.django_db
+pytestmark = pytest.mark.django_db(databases="__all__")
 
 CLINIC = KeyContext({"app": "clinic"})
 MASTER_KEY = b"tests only: this is not a secret"
@@ -95,6 +95,18 @@ def test_forged_blob_beside_a_good_one_is_asked_for_once(forge: Callable[[bytes]
     with pytest.raises(WrongKey):
         cipher.open(forged)
     assert ring.stats().requests - before == 2 + (not warm)
+
+
+def test_cell_with_a_damaged_blob_is_saved_by_another_cells() -> None:
+    """The wrapped key of any cell of the same data key opens it, and that of another does not."""
+    ring = make_ring()
+    cipher = cipher_of(ring)
+    sound, other = cipher.seal(b"x", CLINIC), cipher.seal(b"y", KeyContext({"app": "other"}))
+    damaged = with_key_reference(cipher.seal(b"z", CLINIC), b"damaged")
+    assert parse(damaged).commitment == parse(sound).commitment
+    assert cipher.open(with_key_reference(damaged, parse(sound).key_reference)) == b"z"
+    with pytest.raises(WrongKey):
+        cipher.open(with_key_reference(damaged, parse(other).key_reference))
 
 
 def test_many_forged_blobs_leave_the_good_one_readable() -> None:
@@ -202,7 +214,7 @@ def client(vault_emulator: RunningEmulator) -> Iterator[Callable[..., WorkOSVaul
         vault.close()
 
 
-@pytest.mark.django_db(transaction=True)
+@pytest.mark.django_db(transaction=True, databases="__all__")
 @pytest.mark.parametrize("bad", [0, 2])
 async def test_one_bad_cell_and_aload_keys(vault_emulator: RunningEmulator, settings: Any, bad: int) -> None:
     """After aload_keys() every other value can be read in the event loop, and the bad one says why not."""

@@ -5,13 +5,10 @@ from collections.abc import Iterable
 from django.db.models import Model
 
 from django_workos_vault import cells, envelope
-from django_workos_vault.cells import CannotOpen
+from django_workos_vault.cells import REMEMBERED, CannotOpen
 from django_workos_vault.exceptions import REFUSALS, VaultError, WrongKey
 from django_workos_vault.fields.base import EncryptedFieldMixin
 from django_workos_vault.loader import Outcome, Question
-
-#: Outcomes remembered; a column has few wrapped keys, unless somebody has put others there.
-_REMEMBERED = 10_000
 
 
 class Proofs:
@@ -46,7 +43,7 @@ class Proofs:
     def _ask(self, field: EncryptedFieldMixin, unseen: list[envelope.Envelope]) -> None:
         if not unseen:
             return
-        if len(self._faults) > _REMEMBERED:
+        if len(self._faults) >= REMEMBERED:
             self._faults.clear()
         for question, outcome in field.vault.keyring.prove(unseen).items():
             self._faults[field.vault_alias, question] = _fault(outcome)

@@ -6,7 +6,7 @@ from typing import Protocol
 from django.db.models import Model
 
 from django_workos_vault import envelope
-from django_workos_vault.cells import CannotOpen, CellReader, parsed
+from django_workos_vault.cells import REMEMBERED, CannotOpen, CellReader, faults_of_row, parsed
 from django_workos_vault.context import KeyContext
 from django_workos_vault.exceptions import REFUSALS, InvalidVaultConfiguration, WrongKey
 from django_workos_vault.fields.base import EncryptedFieldMixin
@@ -37,13 +37,16 @@ class Resealing:
         return sum(refusal is None for refusal in self._made.values())
 
     def examine(self, field: EncryptedFieldMixin, instance: Model) -> None:
-        self._reader.open(field, instance)
+        value = self._reader.open(field, instance)
         _context(field, instance)
+        with faults_of_row():
+            field.front(value, instance)
 
     def replacement(self, field: EncryptedFieldMixin, instance: Model) -> bytes:
         value = self._reader.open(field, instance)
         self._make_key(field, _context(field, instance))
-        return field.seal_value(value, instance)
+        with faults_of_row():
+            return field.seal_value(value, instance)
 
     def _make_key(self, field: EncryptedFieldMixin, context: KeyContext) -> None:
         name = (field.vault.alias, context.digest)
@@ -89,6 +92,8 @@ class Rekeying:
         name = (cell.commitment, cell.key_reference, context.digest)
         if name not in self._wrapped:
             wrapped = _rewrapped(field, cell, context)
+            if len(self._wrapped) >= REMEMBERED:
+                self._wrapped.clear()
             if isinstance(wrapped, bytes):
                 wrapped = self._first.setdefault((cell.commitment, context.digest), wrapped)
             self._wrapped[name] = wrapped
