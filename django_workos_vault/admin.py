@@ -14,7 +14,7 @@ from django.db.models.constants import LOOKUP_SEP
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.html import format_html
 
-from django_workos_vault.admin_lookups import encrypted_field
+from django_workos_vault.admin_lookups import encrypted_field, takes_any_text
 from django_workos_vault.exceptions import OUTAGES, DecryptionForbidden, EnvelopeError, VaultError
 from django_workos_vault.fields.masking import CANNOT_BE_OPENED, masked_or_marked, masked_value
 from django_workos_vault.fields.vaulted import VaultFieldMixin
@@ -56,6 +56,9 @@ class MaskedAdminMixin(_Admin):
         if path is not None and path not in self.encrypted_lookups:
             return False
         return super().lookup_allowed(lookup, value, request)  # type: ignore[arg-type]
+
+    def get_search_fields(self, request: HttpRequest) -> Any:
+        return [_search_by_text(self.model, str(name)) for name in super().get_search_fields(request)]
 
     def get_list_display(self, request: HttpRequest) -> Any:
         return [
@@ -217,6 +220,12 @@ class MaskedColumn:
             return _marker()
         except (DecryptionForbidden, EnvelopeError, VaultError):
             return _marker()
+
+
+def _search_by_text(model: type[Model], name: str) -> str:
+    """Return what asks for the same and takes any text. Before Django 6.1 ``exact`` would cast a number."""
+    path = name.removesuffix(f"{LOOKUP_SEP}exact")
+    return name if path == name or not takes_any_text(encrypted_field(model, path)) else f"={path}"
 
 
 def _masked_form(form_class: Any) -> Any:

@@ -3,13 +3,14 @@
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+import django
 from django.contrib.admin.sites import all_sites
 from django.core import checks
 from django.db.models import Model
 from django.db.models.constants import LOOKUP_SEP
 
 from django_workos_vault.admin import MaskedAdminMixin
-from django_workos_vault.admin_lookups import encrypted_field, reaches_encrypted_field
+from django_workos_vault.admin_lookups import encrypted_field, reaches_encrypted_field, takes_any_text
 from django_workos_vault.fields.base import EncryptedFieldMixin
 from django_workos_vault.fields.column_paths import ordering_names
 from django_workos_vault.fields.vaulted import VaultFieldMixin
@@ -113,6 +114,15 @@ def _check_names(model: type[Model], options: Any) -> Iterator[checks.CheckMessa
                 name,
                 "Ciphertext has no parts. Search by a lookup that one of its blind_indexes answers.",
             )
+        elif django.VERSION < (6, 1) and not issubclass(admin_class, MaskedAdminMixin):
+            path = str(name).removesuffix(f"{LOOKUP_SEP}exact")
+            if path != name and takes_any_text(encrypted_field(model, path)):
+                yield checks.Error(
+                    f"A search by {name!r} fails: before Django 6.1 the admin casts such a column to text.",
+                    hint=f"Write '={path}', which asks for the same, or use MaskedAdminMixin.",
+                    obj=admin_class,
+                    id="django_workos_vault.E061",
+                )
     if getattr(options, "save_as", False) and _has_encrypted_fields(model):
         yield checks.Error(
             "save_as would save a copy without the encrypted fields that were left blank.",

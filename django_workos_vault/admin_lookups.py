@@ -9,6 +9,11 @@ from django.db.models import Model
 from django_workos_vault.fields.vaulted import VaultFieldMixin
 
 
+def takes_any_text(field: Any) -> bool:
+    """Whether ``field`` is encrypted, not text, and answers ``iexact``, for which junk equals nothing."""
+    return hasattr(field, "slots_for") and not field.holds_text and bool(field.slots_for("iexact"))
+
+
 def encrypted_field(model: type[Model], path: Any) -> VaultFieldMixin | None:
     """Return the encrypted field named by ``path`` (a name, ``relation__field``, or a callable), or None."""
     if callable(path):

@@ -71,11 +71,11 @@ def text_of(name: str, value: Any) -> str:
     return json.dumps(value) if name == "json" else str(field.value_to_string(SimpleNamespace(x=value)))
 
 
-def make_model(made_by: str) -> Any:
+def make_model(made_by: str, columns: dict[str, list[Any]] = COLUMNS) -> Any:
     """Return the model for one entry of :data:`MADE_BY`."""
     name, make = MADE_BY[made_by]
     attributes: dict[str, Any] = {
-        column: make(name, **({"blind_indexes": kinds} if kinds else {})) for column, kinds in COLUMNS.items()
+        column: make(name, **({"blind_indexes": kinds} if kinds else {})) for column, kinds in columns.items()
     }
     attributes |= {"objects": models.Manager(), "sealed": EncryptedManager(), "__module__": __name__}
     attributes["Meta"] = type(
@@ -85,12 +85,12 @@ def make_model(made_by: str) -> Any:
 
 
 @contextmanager
-def all_models() -> Iterator[dict[str, Any]]:
+def all_models(columns: dict[str, list[Any]] = COLUMNS) -> Iterator[dict[str, Any]]:
     """Make every model and its table, and drop the tables in the end."""
     made = {}
     for name in MADE_BY:
         with isolate_apps("tests.app"):
-            made[name] = make_model(name)
+            made[name] = make_model(name, columns)
     with connection.schema_editor() as editor:
         for model in made.values():
             editor.create_model(model)

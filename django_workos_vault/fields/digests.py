@@ -55,14 +55,15 @@ class DigestsMixin(_Base):
     def slots_for(self, lookup: str) -> tuple[Slot, ...]:
         """Return every version of the first blind index that answers ``lookup``, or nothing."""
         # Only text has cases: for other types, what Django's iexact compares is equal or not.
-        answered = {lookup, "exact"} if lookup == "iexact" and not self._is_text else {lookup}
+        answered = {lookup, "exact"} if lookup == "iexact" and not self.holds_text else {lookup}
         for _, kind in self.slots:
             if not answered.isdisjoint((kind.name, *kind.lookups)):
                 return tuple((slot, other) for slot, other in self.slots if other.name == kind.name)
         return ()
 
     @property
-    def _is_text(self) -> bool:
+    def holds_text(self) -> bool:
+        """Whether the values are texts, which have cases."""
         return isinstance(self, CharField | TextField)
 
     @cached_property
@@ -175,9 +176,12 @@ class DigestsMixin(_Base):
             if isinstance(kind, Compound):
                 fields: list[Any] = [self, *map(self._member, kind.with_fields)]
                 return [field._prepared(part) for field, part in zip(fields, value, strict=True)]
-            typed = isinstance(value, str) and not self._is_text
+            typed = isinstance(value, str) and not self.holds_text
             if typed and kind.of_text and lookup not in Exact.lookups:
                 return value  # a part of a number's text need not be a number
+            if lookup == "iexact" and typed:
+                value = self.to_python(value)
+                self.encoding.equal(self._prepared(value))
             prepared = self._prepared(value)
             # Stored as NULL, an empty address still equals none, as in Django's column.
             return NOTHING if prepared is None and isinstance(self, GenericIPAddressField) else prepared
