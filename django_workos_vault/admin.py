@@ -31,6 +31,8 @@ else:
 __all__ = ["MaskedAdminMixin", "MaskedColumn", "MaskedModelForm"]
 
 _FAILURE = "_workos_vault_failure"
+_ACTION = "CHANGE_FORM"
+_SAVING = frozenset(("_save", "_continue", "_addanother"))
 
 
 class MaskedAdminMixin(_Admin):
@@ -108,7 +110,12 @@ class MaskedAdminMixin(_Admin):
         return _with_failure_in_form(super().add_view, request, *args, **kwargs)
 
     def change_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-        return _with_failure_in_form(super().change_view, request, *args, **kwargs)
+        if f"{_ACTION}-action" not in request.POST or _SAVING.intersection(request.POST):
+            return _with_failure_in_form(super().change_view, request, *args, **kwargs)
+        try:  # an action of Django 6.1's form, not to be run twice
+            return super().change_view(request, *args, **kwargs)
+        except FAILURES as exc:
+            return self._tell_failure(request, exc, request.get_full_path())
 
     def changelist_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         view = super().changelist_view

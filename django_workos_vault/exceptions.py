@@ -20,6 +20,7 @@
       WrongBinding                   intact, but sealed for another field or another row
       UntrustedReference             a column's reference to an object in Vault that is none, or not its own
     InvalidVaultConfiguration        settings (also Django's ImproperlyConfigured)
+      MissingKeyContext              a row lacks the value that chooses its key
     DecryptionForbidden              opening was switched off by ``decryption_forbidden()``
     WouldBlockEventLoop              a key was needed from Vault in a running event loop (also Django's
                                      SynchronousOnlyOperation)
@@ -111,6 +112,10 @@ CANNOT_BE_OPENED = (EnvelopeError, *REFUSALS)
 
 class InvalidVaultConfiguration(ImproperlyConfigured):
     """A vault's settings, or a field's key context, are wrong. Raised before any request."""
+
+
+class MissingKeyContext(InvalidVaultConfiguration):
+    """A row lacks the value that chooses the key of its encrypted fields. Raised before any request."""
 
 
 class DecryptionForbidden(Exception):

@@ -14,6 +14,7 @@ from django_workos_vault.admin_lookups import encrypted_field
 from django_workos_vault.exceptions import (
     EnvelopeError,
     InvalidVaultConfiguration,
+    MissingKeyContext,
     VaultAuthenticationError,
     VaultConflict,
     VaultError,
@@ -33,8 +34,8 @@ else:
 
 logger = logging.getLogger(__name__)
 
-#: What saving raises when a key or an object in Vault cannot be had.
-FAILURES = (VaultError, EnvelopeError)
+#: What saving raises when a key or an object in Vault cannot be had, or a row does not say which key.
+FAILURES = (VaultError, EnvelopeError, MissingKeyContext)
 
 _REASONS = (
     (VaultUnavailable, gettext_lazy("WorkOS Vault cannot be reached at the moment.")),
@@ -43,15 +44,15 @@ _REASONS = (
     (VaultConflict, gettext_lazy("Somebody else has changed a value of this row meanwhile.")),
     ((VaultPermissionDenied, WrongKey), gettext_lazy("The key for a value of this row cannot be used.")),
     (VaultError, gettext_lazy("WorkOS Vault refused the key for a value of this row, or the value.")),
+    (MissingKeyContext, gettext_lazy("What chooses the key for a value of this row is missing.")),
     (EnvelopeError, gettext_lazy("A stored value of this row cannot be opened.")),
 )
 
 
 def explain_failure(failure: Exception) -> str:
     """Return what to tell a user of one of :data:`FAILURES`; the log gets the failure's own words."""
-    logger.warning("A form could not be saved: %s: %s", type(failure).__name__, failure)
-    reason = next(text for kinds, text in _REASONS if isinstance(failure, kinds))
-    return f"{reason} {_('Nothing was saved.')}"
+    logger.warning("A request could not be done: %s: %s", type(failure).__name__, failure)
+    return str(next(text for kinds, text in _REASONS if isinstance(failure, kinds)))
 
 
 class MaskedModelForm(_ModelForm):
@@ -99,8 +100,8 @@ class MaskedModelForm(_ModelForm):
             failure = exc
         if failure is not None:
             again = _(
-                "What was entered is still in your browser: reload this page to send it again, or enter it "
-                "once more."
+                "Nothing was saved. What was entered is still in your browser: reload this page to send it "
+                "again, or enter it once more."
             )
             self.add_error(None, ValidationError(f"{explain_failure(failure)} {again}", code="vault"))
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import django
 import pytest
 from django import forms
 from django.contrib import admin
@@ -280,3 +281,45 @@ def test_deleting_actions_and_searching(remote_vault: RunningEmulator, how: str,
     assert response["Location"] == "/"
     assert "cannot be reached" in str(next(iter(get_messages(response.request))))
     assert Account.objects.count() == 2
+
+
+@pytest.mark.parametrize("how", ["inline", "main"])
+def test_a_row_that_names_no_key_is_an_error_on_the_page(admin_client: Client, how: str) -> None:
+    """Whoever picks an organization without an id is told, and nothing is saved."""
+    nobody = Organization.objects.create(name="Nobody", workos_id="")
+    if how == "inline":
+        url = f"/admin/app/organization/{nobody.pk}/change/"
+        posted = inline_form(workos_id="", **{"patient_set-0-organization": str(nobody.pk)})
+    else:
+        url = "/admin/app/device/add/"
+        device = "7f1c1c1e-0000-4000-8000-000000000000"
+        posted = {"id": device, "name": "typed name", "organization": str(nobody.pk), "pin": TYPED[:8]}
+    response = admin_client.post(url, posted)
+    html = response.content.decode()
+    assert response.status_code == 200
+    assert "What chooses the key for a value of this row is missing" in html
+    assert TYPED[:8] not in html
+    assert 'value="typed name"' in html
+    assert not Patient.objects.exists()
+    assert not Device.objects.exists()
+
+
+@pytest.mark.skipif(django.VERSION < (6, 1), reason="Django 6.1 has actions on the form")
+def test_an_action_of_the_form_is_run_once(remote_vault: RunningEmulator) -> None:
+    """It is not taken for a form that can be shown again."""
+    runs = []
+
+    @admin.action(description="Read")
+    def read(model_admin: Any, request: Any, rows: Any) -> None:
+        runs.append(request)
+        assert [row.login for row in rows]
+
+    read.locations = [admin.options.ActionLocation.CHANGE_FORM]
+    row = Account.objects.create(login="ada")
+    model_admin = type("Acting", (Curious,), {"actions": (read,)})(Account, admin.site)
+    fail(remote_vault)
+    post = {"CHANGE_FORM-action": "read", "_selected_action": str(row.pk)}
+    response = answer(model_admin, "change_view", str(row.pk), post=post)
+    assert response.status_code == 302
+    assert len(runs) == 1
+    assert "cannot be reached" in str(next(iter(get_messages(response.request))))

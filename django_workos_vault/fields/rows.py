@@ -19,7 +19,7 @@ from django.db.models.sql.compiler import SQLInsertCompiler
 from django.utils.deconstruct import deconstructible
 
 from django_workos_vault.context import KeyContext, key_context
-from django_workos_vault.exceptions import InvalidVaultConfiguration
+from django_workos_vault.exceptions import MissingKeyContext
 
 if TYPE_CHECKING:
     from django.db.models import Model
@@ -56,7 +56,7 @@ class FromRow:
     def value(self, instance: "Model") -> str:
         """Return the row's value as a string.
 
-        Raises InvalidVaultConfiguration when the row has none: a cell must never be sealed under a key that
+        Raises MissingKeyContext when the row has none: a cell must never be sealed under a key that
         the context does not name.
         """
         try:
@@ -67,8 +67,8 @@ class FromRow:
             raise self._missing(instance)
         return str(value)
 
-    def _missing(self, instance: "Model") -> InvalidVaultConfiguration:
-        return InvalidVaultConfiguration(
+    def _missing(self, instance: "Model") -> MissingKeyContext:
+        return MissingKeyContext(
             f"This {instance._meta.label} has no {self.path}, which chooses the key of its encrypted fields. "
             "Set it before saving."
         )
