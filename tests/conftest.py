@@ -1,5 +1,6 @@
 """Fixtures that more than one test module uses."""
 
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -27,3 +28,15 @@ def remote_vault(vault_emulator: RunningEmulator) -> Iterator[RunningEmulator]:
     with override_settings(WORKOS_VAULTS={"default": vault}):
         yield vault_emulator
     vaults.reset()
+
+
+@pytest.fixture
+def ctrl_c_works() -> Iterator[None]:
+    """SIGINT interrupts, here and in processes started here.
+
+    A shell without job control starts what it puts into the background with SIGINT ignored, and Python and
+    its children keep to that: a test run there would wait for an interrupt that never comes.
+    """
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)

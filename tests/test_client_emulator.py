@@ -104,7 +104,7 @@ def test_used_up_rate_limit(vault, vault_emulator):
     with pytest.raises(VaultRateLimited) as caught:
         vault.create_data_key(CONTEXT)
     assert caught.value.retry_after > 15
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 15
     assert vault.requests_made == 2
 
 

@@ -398,7 +398,7 @@ async def test_tasks_share_one_request_and_the_loop_goes_on(
     cell = await asyncio.to_thread(_sealed_without_database, sealer)
     ring = make_ring(client())
     cipher = cipher_of(ring)
-    vault_emulator.faults.latency = 0.2
+    vault_emulator.faults.latency = 0.5
     turns = 0
 
     async def tick() -> None:
@@ -412,7 +412,7 @@ async def test_tasks_share_one_request_and_the_loop_goes_on(
     ticking.cancel()
     assert cipher.open(cell) == b"x"
     assert ring.stats().requests == 1
-    assert turns > 5
+    assert turns > 2  # one before the wait, and one after it, would be had by blocking too
 
 
 async def test_cancelling_one_of_them_leaves_the_others_their_key(
@@ -580,12 +580,12 @@ def test_bulk_create_makes_its_missing_keys_together(vault_emulator: RunningEmul
     """A bulk_create() of rows of many organizations asks Vault for all their keys at once."""
     with emulated(vault_emulator, settings):
         rows = patients_of(24, each=2)
-        vault_emulator.faults.latency = 0.05
+        vault_emulator.faults.latency = 0.5
         started = time.monotonic()
         Patient.objects.bulk_create(rows)
         taken = time.monotonic() - started
     assert vaults["default"].stats().keys_created == 24
-    assert taken < 24 * 0.05
+    assert taken < 24 * 0.5
 
 
 def test_bulk_create_of_more_organizations_than_the_cache_holds(settings: Any) -> None:

@@ -1,7 +1,7 @@
 """The layouts of all WorkOS SDKs: what differs is translated both ways.
 
 The Python SDK is run, in ``test_interop.py``. The known answers here were put together by hand, from the code
-of the other SDKs' ``encrypt`` and ``decrypt``: nothing of theirs is run.
+of the other SDKs' ``encrypt`` and ``decrypt``; docs/format.md says which of them were run by hand.
 """
 
 import base64

@@ -277,7 +277,7 @@ async def test_cold_search_does_not_block_the_loop(settings: Any, vault_emulator
     }
     ada = await Account.objects.acreate(login="Ada")
     vaults.reset()
-    vault_emulator.faults.latency = 0.2
+    vault_emulator.faults.latency = 0.5
     search = asyncio.ensure_future(Account.objects.filter(login="Ada").afirst())
     turns = 0
     while not search.done():
@@ -285,7 +285,7 @@ async def test_cold_search_does_not_block_the_loop(settings: Any, vault_emulator
         await asyncio.sleep(0.005)
     assert search.result() == ada
     assert vaults["default"].stats().requests == 1
-    assert turns > 5
+    assert turns > 2
     await sync_to_async(connections.close_all)()
 
 

@@ -229,7 +229,7 @@ class TestDownAndSlow:
         began = time.monotonic()
         with pytest.raises(VaultUnavailable, match="did not answer in time"):
             vault.create_data_key({"app": "clinic"})
-        assert time.monotonic() - began < 0.75
+        assert time.monotonic() - began < 5
         vault.close()
 
     def test_slow(self, server):
