@@ -12,8 +12,8 @@ from django.utils.module_loading import import_string
 
 from django_workos_vault import conf, tracebacks
 from django_workos_vault.exceptions import InvalidVaultConfiguration
-from django_workos_vault.fields.base import EncryptedFieldMixin
 from django_workos_vault.fields.unique import names_of_constraints_over
+from django_workos_vault.fields.vaulted import VaultFieldMixin
 from django_workos_vault.handler import vaults
 from django_workos_vault.renames import ColumnLabels, LabelHistory, claims
 
@@ -110,7 +110,7 @@ def check_renames(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> lis
             field
             for model in config.get_models()
             for field in model._meta.local_concrete_fields
-            if isinstance(field, EncryptedFieldMixin)
+            if isinstance(field, VaultFieldMixin)
         ]
         history = LabelHistory(config.label).columns if fields else {}
         for field in fields:
@@ -119,7 +119,7 @@ def check_renames(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> lis
     return messages
 
 
-def _check_labels(field: EncryptedFieldMixin, former: ColumnLabels) -> Iterable[checks.CheckMessage]:
+def _check_labels(field: VaultFieldMixin, former: ColumnLabels) -> Iterable[checks.CheckMessage]:
     stranded = former.stranded(field.label, field.previous_labels, field.explicit_label is not None)
     constraints = names_of_constraints_over(field)
     if constraints and field.previous_labels:
@@ -140,14 +140,14 @@ def _check_labels(field: EncryptedFieldMixin, former: ColumnLabels) -> Iterable[
         )
 
 
-def _pin_hint(field: EncryptedFieldMixin, former: ColumnLabels) -> str:
+def _pin_hint(field: VaultFieldMixin, former: ColumnLabels) -> str:
     oldest = former.first if former.labels else field.previous_labels[0]
     if former.stranded(oldest, (), is_pinned=True):
         return ""
     return f"Keep the old name: label={oldest!r}, no previous_labels."
 
 
-def _one_label_hint(field: EncryptedFieldMixin, constraints: list[str]) -> str:
+def _one_label_hint(field: VaultFieldMixin, constraints: list[str]) -> str:
     operation = (
         f"SealForLabel({field.model.__name__!r}, {field.name!r}, {field.label!r}, {field.previous_labels!r})"
     )
@@ -170,7 +170,7 @@ def check_removals(
         (label, field)
         for model in _models(app_configs)
         for field in model._meta.local_concrete_fields
-        if isinstance(field, EncryptedFieldMixin)
+        if isinstance(field, VaultFieldMixin)
         for label in claims(field)
     ]
     dropped = [

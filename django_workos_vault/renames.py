@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from django_workos_vault.fields.base import EncryptedFieldMixin
 from django_workos_vault.fields.history import ColumnHistory, Key, Step
+from django_workos_vault.fields.vaulted import VaultFieldMixin
 
 
 @dataclass(slots=True)
@@ -67,7 +67,7 @@ class LabelHistory(ColumnHistory[ColumnLabels]):
                 column.labels = {only_label: set()}
 
     def declared(self, key: Key, field: Any) -> None:
-        if not isinstance(field, EncryptedFieldMixin):
+        if not isinstance(field, VaultFieldMixin):
             self.columns.pop(key, None)
             return
         column = self.columns.setdefault(key, ColumnLabels())
@@ -86,7 +86,7 @@ class LabelHistory(ColumnHistory[ColumnLabels]):
             self.dropped.append(RemovedColumn(self.label(key), labels, step.migration))
 
 
-def claims(field: EncryptedFieldMixin) -> Iterator[str]:
+def claims(field: VaultFieldMixin) -> Iterator[str]:
     """Yield the labels whose cells ``field`` says are in its column, beside that of its own name."""
     if field.explicit_label is not None:
         yield field.explicit_label

@@ -17,6 +17,7 @@ from django_workos_vault.traces import leaves_no_locals
 
 if TYPE_CHECKING:
     from django_workos_vault.fields.base import EncryptedFieldMixin
+    from django_workos_vault.fields.vaulted import VaultFieldMixin
 
 
 def constraints_on(field: "EncryptedFieldMixin") -> list[tuple[UniqueConstraint, BlindIndex]]:
@@ -32,7 +33,7 @@ def constraints_on(field: "EncryptedFieldMixin") -> list[tuple[UniqueConstraint,
     ]
 
 
-def names_of_constraints_over(field: "EncryptedFieldMixin") -> list[str]:
+def names_of_constraints_over(field: "VaultFieldMixin") -> list[str]:
     """Return the names of all unique constraints that compare a blind index of ``field``."""
     return [
         constraint.name
