@@ -9,7 +9,6 @@ from django.core.exceptions import FieldError, ObjectDoesNotExist, ValidationErr
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from django_workos_vault import masks
 from django_workos_vault.admin_lookups import encrypted_field
 from django_workos_vault.exceptions import (
     EnvelopeError,
@@ -25,6 +24,7 @@ from django_workos_vault.exceptions import (
 )
 from django_workos_vault.fields.base import EncryptedFieldMixin
 from django_workos_vault.fields.forms import cells_stay_sealed, keep_cells, withheld
+from django_workos_vault.fields.masking import quote_no_value
 from django_workos_vault.fields.sealed import Sealed
 
 if TYPE_CHECKING:
@@ -86,8 +86,7 @@ class MaskedModelForm(_ModelForm):
         for name, found in self.errors.items():
             if encrypted_field(self._meta.model, name) is not None:
                 for each in found.as_data():
-                    if each.params and "value" in each.params:
-                        each.params = {**each.params, "value": masks.FULL}  # Django quotes what is invalid
+                    quote_no_value(each)
 
     def _post_clean(self) -> None:
         failure = self.vault_failure if self.has_changed() or not self.prefix else None

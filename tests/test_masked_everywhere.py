@@ -9,6 +9,7 @@ from django import forms
 from django.contrib import admin
 from django.contrib.auth.models import User
 from django.contrib.messages.storage.cookie import CookieStorage
+from django.core.validators import MinValueValidator
 from django.forms.models import inlineformset_factory, modelformset_factory
 from django.test import Client, RequestFactory
 
@@ -303,3 +304,22 @@ def test_partial_masks_are_made_of_any_source() -> None:
         html = str(form_class(**kwargs))
         assert re.search('placeholder="•••• 6789"', html)
         assert "123" not in html
+
+
+@pytest.mark.parametrize("message", ["%(show_value)s is too low", "%(show_value)d is low", "not %(value)s"])
+@pytest.mark.parametrize("kept", [True, False])
+def test_errors_quote_no_value_by_another_name(message: str, kept: bool) -> None:
+    """Django's validators give a message the value as "value" and as "show_value"."""
+
+    class Adult(MaskedModelForm):
+        number = forms.IntegerField(validators=[MinValueValidator(800000000, message=message)])
+
+        class Meta:
+            model = Questionnaire
+            fields = ("number",)
+
+    initial = {"number": str(VALUES["number"])} if kept else {}
+    form = Adult({"number": "" if kept else str(VALUES["number"])}, initial=initial)
+    assert set(form.errors) == {"number"}
+    assert str(VALUES["number"]) not in str(form)
+    assert str(VALUES["number"]) not in repr(form.errors)

@@ -7,10 +7,10 @@ from django.core.exceptions import ValidationError
 from django.db.models import Model
 from django.utils.translation import gettext_lazy as _
 
-from django_workos_vault import masks
 from django_workos_vault.exceptions import OUTAGES, EnvelopeError, VaultError
 from django_workos_vault.fields.encodings import Encoding, Serialized
 from django_workos_vault.fields.forms import cells_are_to_stay_sealed, keep_cells
+from django_workos_vault.fields.masking import quote_no_value
 from django_workos_vault.fields.sealed import Sealed
 from django_workos_vault.fields.serialization import (
     PREFIX,
@@ -91,8 +91,7 @@ class PlaintextMixin(_Field):
             return super().clean(value, model_instance)
         except ValidationError as exc:
             for error in exc.error_list:
-                if error.params and "value" in error.params:
-                    error.params = {**error.params, "value": masks.FULL}  # uncaught, an error goes to logs
+                quote_no_value(error)  # uncaught, an error goes to logs
             raise
 
     def held_by(self, instance: Model) -> Any:
