@@ -199,15 +199,17 @@ class Cipher:
 def readable(cells: Iterable[bytes]) -> Iterator[Envelope]:
     """Yield the first envelope of each wrapped key among ``cells``, passing over what is no envelope."""
     seen = set()
-    last: bytes | None = None
+    starts: dict[bytes, bytes] = {}  # most cells of a column begin as another of their key
     for cell in cells:
-        if last is not None and cell.startswith(last):
-            continue  # most cells of a column begin as the one before
+        up_to_commitment = cell[: _COMMITMENT.stop]
+        start = starts.get(up_to_commitment)
+        if start is not None and cell.startswith(start):
+            continue
         try:
             parsed = envelope.parse(cell)
         except EnvelopeError:
             continue
-        last = cell[: parsed.body_at]
+        starts[up_to_commitment] = cell[: parsed.body_at]
         wrapped = parsed.commitment, parsed.key_reference
         if wrapped not in seen:
             seen.add(wrapped)
