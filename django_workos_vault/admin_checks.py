@@ -112,7 +112,7 @@ def _check_names(model: type[Model], options: Any) -> Iterator[checks.CheckMessa
                 "E024",
                 "search_fields",
                 name,
-                "Ciphertext has no parts. Search by a lookup that one of its blind_indexes answers.",
+                _search_hint(model, name),
             )
         elif django.VERSION < (6, 1) and not issubclass(admin_class, MaskedAdminMixin):
             path = str(name).removesuffix(f"{LOOKUP_SEP}exact")
@@ -130,6 +130,20 @@ def _check_names(model: type[Model], options: Any) -> Iterator[checks.CheckMessa
             obj=admin_class,
             id="django_workos_vault.E026",
         )
+
+
+def _search_hint(model: type[Model], name: str) -> str:
+    path = name.lstrip("^=@")
+    field: Any = encrypted_field(model, path) or encrypted_field(model, path.rpartition(LOOKUP_SEP)[0])
+    if encrypted_field(model, path) is None:
+        path = path.rpartition(LOOKUP_SEP)[0]
+    lookups = [lookup for _, kind in getattr(field, "slots", ()) for lookup in (*kind.lookups[:1], kind.name)]
+    if lookups:
+        return f"Ciphertext has no parts. Search by {path + LOOKUP_SEP + lookups[0]!r}."
+    return (
+        f"Ciphertext has no parts. Take {path!r} out, or give it blind_indexes=[Exact()] and search by "
+        + (f"{path + LOOKUP_SEP}exact.")
+    )
 
 
 def _refused(admin_class: type, number: str, option: str, name: str, why: str) -> checks.Error:

@@ -87,12 +87,13 @@ def mask(field: "VaultFieldMixin") -> Iterator[CheckMessage]:
 
 def _padding(field: "EncryptedFieldMixin") -> Iterator[CheckMessage]:
     if type(field.pad_to) is not int or field.pad_to < 0:
-        problem = "pad_to must be a number of bytes."
+        problem, hint = "pad_to must be a number of bytes.", "Give a block size such as 16."
     elif field.pad_to and not field.encoding.varies_in_length:
         problem = "pad_to has no effect: all values of this type have the same length."
+        hint = "Take pad_to away."
     else:
         return
-    yield Error(problem, hint="Give a block size such as 16.", obj=field, id="django_workos_vault.E013")
+    yield Error(problem, hint=hint, obj=field, id="django_workos_vault.E013")
 
 
 def _attribute(field: "EncryptedFieldMixin") -> Iterator[CheckMessage]:

@@ -1,6 +1,7 @@
 """System checks of ``blind_indexes``. What each one means stands in docs/checks.md."""
 
 from collections.abc import Iterable, Iterator
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from django.core import checks
@@ -81,7 +82,7 @@ def _problems(field: "EncryptedFieldMixin", kind: Kind) -> Iterator[str]:
 
 def _check_what_they_reveal(field: "EncryptedFieldMixin") -> Iterator[checks.CheckMessage]:
     alone = [kind for _, kind in field.slots if not isinstance(kind, Compound)]
-    if alone and (isinstance(field, BooleanField) or 0 < len(field.flatchoices or ()) < FEWEST_CHOICES):
+    if alone and _has_few_values(field):
         yield checks.Error(
             "A blind index on a field with so few values would reveal them.",
             hint="Equal values have equal digests, so the counts of each tell which is which. Filter in "
@@ -98,7 +99,7 @@ def _check_meta(field: "EncryptedFieldMixin") -> Iterator[checks.CheckMessage]:
     if direct or any(field.name in together for together in options.unique_together):
         yield checks.Error(
             f"{direct[0] if direct else 'unique_together'} indexes ciphertext, where nothing is ever equal.",
-            hint=_instead(field),
+            hint=_instead(field, direct[0] if direct else "unique_together"),
             obj=field,
             id="django_workos_vault.E032",
         )
@@ -110,7 +111,12 @@ def _check_meta(field: "EncryptedFieldMixin") -> Iterator[checks.CheckMessage]:
             try:
                 slot, kind = expression.entry(field)
             except FieldError as exc:
-                yield _error(field, "E033", f"{item.name}: {exc}")
+                hint = (
+                    "Name one that is declared."
+                    if field.slots
+                    else f"{_give_exact(field).split(' and ')[0]}."
+                )
+                yield _error(field, "E033", f"{item.name}: {exc}", hint)
                 continue
             if position == 0:
                 backed.add(slot)
@@ -119,13 +125,15 @@ def _check_meta(field: "EncryptedFieldMixin") -> Iterator[checks.CheckMessage]:
                     field,
                     "E034",
                     f"{item.name} would refuse different values: {kind.name!r} has {kind.bits} bits.",
+                    f"Put models.Index in the place of {item.name}, or take bits away.",
                 )
     for slot, kind in field.slots:
         if slot not in backed:
             yield checks.Warning(
                 f"No index of the table begins with the blind index {kind.name!r} (version {kind.version}): "
                 "lookups read every row.",
-                hint=f"Add models.Index({_expression(field, kind)}, name=...) to Meta.indexes.",
+                hint=f"Add models.Index({_expression(field, kind)}, name={_index_name(field, kind)!r}) to "
+                "Meta.indexes.",
                 obj=field,
                 id="django_workos_vault.W030",
             )
@@ -157,26 +165,71 @@ def _check_databases(field: "EncryptedFieldMixin", databases: Iterable[str]) -> 
 
 def unique_hint(field: "EncryptedFieldMixin") -> str:
     """Return what to write instead of ``unique=True`` on ``field``."""
+    if _has_few_values(field):
+        return "Take it away: with so few values, a blind index would reveal them."
     return (
-        f"Give the field blind_indexes=[Exact()] and the model's Meta constraints = "
-        f'[models.UniqueConstraint(BlindIndex("{field.name}"), name="unique_{field.name}")], both from '
+        f"{_give_exact(field)} constraints = "
+        f'[models.UniqueConstraint({_exact(field)}, name="{_name(field, "uniq")}")], both from '
         "django_workos_vault.indexes."
     )
 
 
 def index_hint(field: "EncryptedFieldMixin") -> str:
     """Return what to write instead of ``db_index=True`` on ``field``."""
+    if _has_few_values(field):
+        return "Take it away: with so few values, a blind index would reveal them."
     return (
-        f"Give the field blind_indexes=[Exact()] and the model's Meta indexes = "
-        f'[models.Index(BlindIndex("{field.name}"), name="{field.name}_index")], both from '
+        f"{_give_exact(field)} indexes = "
+        f'[models.Index({_exact(field)}, name="{_name(field, "idx")}")], both from '
         "django_workos_vault.indexes."
     )
 
 
-def _instead(field: "EncryptedFieldMixin") -> str:
-    return (
-        f'Give the field blind_indexes=[Exact()] and name BlindIndex("{field.name}") there, as an expression.'
-    )
+def _give_exact(field: "EncryptedFieldMixin") -> str:
+    if _exact_kind(field):
+        return "Give the model's Meta"
+    if field.blind_indexes:
+        return "Append Exact() to the field's blind_indexes and give the model's Meta"
+    return "Give the field blind_indexes=[Exact()] and the model's Meta"
+
+
+def _exact(field: "EncryptedFieldMixin") -> str:
+    kind = _exact_kind(field)
+    if kind is not None:
+        return _expression(field, kind)
+    return f'BlindIndex("{field.name}", "exact")' if field.blind_indexes else f'BlindIndex("{field.name}")'
+
+
+def _exact_kind(field: "EncryptedFieldMixin") -> Kind | None:
+    for _, kind in field.slots:
+        if isinstance(kind, Kind) and "exact" in (kind.name, *kind.lookups):
+            return kind
+    return None
+
+
+def _instead(field: "EncryptedFieldMixin", item: str) -> str:
+    if _has_few_values(field):
+        return f"Take {field.name} out of {item}."
+    give = "" if _exact_kind(field) else f"{_give_exact(field).split(' and ')[0]}, and put "
+    if item == "unique_together":
+        return f"{give or 'Put '}a UniqueConstraint with {_exact(field)} in the place of unique_together."
+    return f"{give or 'Put '}{_exact(field)} in the place of the field in {item}, as an expression."
+
+
+def _index_name(field: "EncryptedFieldMixin", kind: Kind) -> str:
+    return _name(field, f"{kind.name[:12]}{'' if kind.version == 1 else kind.version}")
+
+
+def _name(field: "EncryptedFieldMixin", suffix: str) -> str:
+    whole = f"{field.model._meta.model_name}_{field.name}".strip("_")
+    room = 29 - len(suffix)  # an index has 30 characters
+    if len(whole) > room:
+        whole = f"{whole[: room - 5]}_{sha256(whole.encode()).hexdigest()[:4]}"
+    return f"{whole}_{suffix}"
+
+
+def _has_few_values(field: "EncryptedFieldMixin") -> bool:
+    return isinstance(field, BooleanField) or 0 < len(field.flatchoices or ()) < FEWEST_CHOICES
 
 
 def _expression(field: "EncryptedFieldMixin", kind: Kind) -> str:
@@ -184,5 +237,5 @@ def _expression(field: "EncryptedFieldMixin", kind: Kind) -> str:
     return f'BlindIndex("{field.name}", "{kind.name}"{version})'
 
 
-def _error(field: Any, number: str, message: str) -> checks.CheckMessage:
-    return checks.Error(message, obj=field, id=f"django_workos_vault.{number}")
+def _error(field: Any, number: str, message: str, hint: str | None = None) -> checks.CheckMessage:
+    return checks.Error(message, hint=hint, obj=field, id=f"django_workos_vault.{number}")

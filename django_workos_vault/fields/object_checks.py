@@ -36,7 +36,7 @@ def object_field_messages(field: "VaultObjectField") -> Iterator[CheckMessage]:
     for option in (name for name, given in refused.items() if given):
         yield Error(
             f"A VaultObjectField cannot have {option}.",
-            hint="Its column holds a reference, not the value. Set values in code.",
+            hint=f"Take {option} away: the column holds a reference, not the value. Set values in code.",
             obj=field,
             id="django_workos_vault.E050",
         )
@@ -50,7 +50,8 @@ def object_field_messages(field: "VaultObjectField") -> Iterator[CheckMessage]:
     if not gives_history(field.model):
         yield CheckWarning(
             f"{field.model._meta.label} has a history of its own, so row.history() is not Vault's.",
-            hint="Use object_history(row, field_name) of django_workos_vault.fields, and silence this.",
+            hint="Give that attribute another name, or use object_history(row, field_name) of "
+            "django_workos_vault.fields and silence this.",
             obj=field,
             id="django_workos_vault.W052",
         )
