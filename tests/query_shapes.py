@@ -48,6 +48,10 @@ def own(rows: Any, name: str) -> Any:
     return Subquery(rows.model.objects.filter(pk=OuterRef("pk")).values(name)[:1])
 
 
+def sample(name: str) -> Any:
+    return VALUES.get(name, ["b"])[0]
+
+
 def column(rows: Any, name: str, **where: Any) -> Any:
     return rows.filter(**where).values_list(name)
 
@@ -67,7 +71,7 @@ READING: dict[str, Ask] = {
     "coalesce of itself": lambda rows, name: rows.values("pk", x=Coalesce(name, name)),
     "coalesce with NULL": lambda rows, name: rows.values("pk", x=Coalesce(F(name), Value(None))),
     "coalesce with a constant of the field": lambda rows, name: rows.values(
-        "pk", x=Coalesce(F(name), Value(VALUES[name][0], rows.model._meta.get_field(name)))
+        "pk", x=Coalesce(F(name), Value(sample(name), rows.model._meta.get_field(name)))
     ),
     "coalesce with the parent's": lambda rows, name: rows.values("pk", x=Coalesce(name, f"parent__{name}")),
     "case": lambda rows, name: rows.values("pk", x=of_kind(name)),
@@ -265,10 +269,10 @@ COMPARED: dict[str, Ask] = {
         rows.values("pk", x=F(f"parent__{name}"))
     ),
     "union with a constant of the field": lambda rows, name: rows.values(
-        "pk", x=Coalesce(F(name), Value(VALUES[name][0], rows.model._meta.get_field(name)))
+        "pk", x=Coalesce(F(name), Value(sample(name), rows.model._meta.get_field(name)))
     ).union(
         rows.filter(kind=1).values(
-            "pk", x=Coalesce(F(name), Value(VALUES[name][0], rows.model._meta.get_field(name)))
+            "pk", x=Coalesce(F(name), Value(sample(name), rows.model._meta.get_field(name)))
         )
     ),
     "union of rows, values after": lambda rows, name: (
@@ -348,7 +352,7 @@ COMPUTED: dict[str, Ask] = {
     "equal in a join": lambda rows, name: rows.annotate(
         child=FilteredRelation("children", condition=Q(children__kind=F(name)))
     ).values("pk", "child__pk"),
-    "less than": lambda rows, name: rows.filter(**{f"{name}__lt": VALUES[name][0]}),
+    "less than": lambda rows, name: rows.filter(**{f"{name}__lt": sample(name)}),
     "union with a plain column": lambda rows, name: rows.values_list(name).union(
         rows.values_list("kind"), all=True
     ),

@@ -8,7 +8,7 @@ from django.db import DatabaseError, models, transaction
 from django.db.models import Count, F, Max, OuterRef, Q, Subquery, Value, Window
 from django.db.models.functions import Coalesce, RowNumber
 
-from tests.app.shapes import VALUES, PlainShape, Shape, make_rows
+from tests.app.shapes import VALUES, Kept, PlainShape, Shape, make_rows
 from tests.query_shapes import CASES, REFUSED, Ask, of_kind, own
 
 pytestmark = pytest.mark.django_db
@@ -59,6 +59,32 @@ def test_the_answer_is_the_plain_twins_or_a_refusal(outcome: str, ask: Ask) -> N
         else:
             assert ours == answer(PlainShape, ask, name), name
             assert ours is not FieldError, name
+
+
+@pytest.mark.parametrize(
+    "ask", [pytest.param(ask, id=title) for outcome, title, ask in CASES if outcome == REFUSED]
+)
+def test_references_to_objects_are_not_computed_with(ask: Ask) -> None:
+    """A column of references is no better than one of cells: sorted or compared, it would tell nothing."""
+    Kept.objects.create(kind=0, token="a")
+    assert answer(Kept, ask, "token") is FieldError
+
+
+def test_references_are_read() -> None:
+    """What reads references still does: values(), annotations, lookups by a reference, counts."""
+    row = Kept.objects.create(kind=0, token="a")
+    [reference] = Kept.objects.values_list("token", flat=True)
+    rows = Kept.objects.filter(token=reference, token__in=[reference], token__isnull=False)
+    assert rows.annotate(x=F("token"), y=own(rows, "token")).values_list("x", "y", "pk").distinct().get() == (
+        reference,
+        reference,
+        row.pk,
+    )
+    assert rows.aggregate(n=Count("token")) == {"n": 1}
+    assert rows.union(Kept.objects.all()).get().token == "a"
+    for asked in (F("text"), rows.values("text")):
+        with pytest.raises(FieldError):
+            rows.filter(token__in=asked) if hasattr(asked, "filter") else rows.filter(token=asked)
 
 
 EXPRESSIONS: dict[str, Any] = {

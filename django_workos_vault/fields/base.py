@@ -67,8 +67,8 @@ class EncryptedFieldMixin(WritingMixin, EncodingMixin, PlaintextMixin, VaultFiel
     """
 
     descriptor_class = SealedAttribute
-    #: tells a query's expressions apart that hand on cells
-    holds_cells = True
+    #: what the column holds that the database cannot compute with
+    holds_cells = "ciphertexts"
     _cipher: Cipher | None = None
     if TYPE_CHECKING:
         _unique: bool

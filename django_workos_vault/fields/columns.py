@@ -17,7 +17,19 @@ if TYPE_CHECKING:
 Converter = Callable[[Any, Any, Any], Any]
 
 
-class EncryptedCol(Col):
+class ReferenceCol(Col):
+    """A column that the database cannot compute with: references to objects in Vault are no better."""
+
+    def as_sql(self, compiler: Any, connection: Any) -> Any:
+        refuse_misuse(self.target, compiler)
+        return super().as_sql(compiler, connection)
+
+    def as_ciphertext(self) -> Col:
+        """Return the column for one of our expressions, which know what to do with ciphertext."""
+        return Col(self.alias, self.target, BinaryField())
+
+
+class EncryptedCol(ReferenceCol):
     """A column whose cells stay sealed on their way into a model instance, and are opened otherwise.
 
     Only while it is compiled does a column see its query. There it learns where its cells go, and refuses
@@ -32,16 +44,11 @@ class EncryptedCol(Col):
         self._fills_instances = True
 
     def as_sql(self, compiler: Any, connection: Any) -> Any:
-        refuse_misuse(self.target, compiler)
         query = compiler.query
         self._fills_instances = query.default_cols and not any(
             self is annotation for annotation in query.annotation_select.values()
         )
         return super().as_sql(compiler, connection)
-
-    def as_ciphertext(self) -> Col:
-        """Return the column for one of our expressions, which know what to do with ciphertext."""
-        return Col(self.alias, self.target, BinaryField())
 
     def get_db_converters(self, connection: Any) -> list[Converter]:
         if self._fills_instances:

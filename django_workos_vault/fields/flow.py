@@ -64,7 +64,9 @@ def origins(expression: Any) -> Iterator[Any]:
 
 def no_order(field: Any) -> FieldError:
     """Return the error for ordering by ``field``."""
-    return FieldError(f"Cannot order by {field}: ciphertext has no order. Sort in Python after loading.")
+    return FieldError(
+        f"Cannot order by {field}: {field.holds_cells} have no order. Sort in Python after loading."
+    )
 
 
 def opens_alike(field: Any, other: Any) -> bool:
@@ -94,7 +96,9 @@ def _counted(count: Any, field: Any, cells: list[Any]) -> None:
     if any(cells[1:]):
         raise _computed(count, field)
     if count.distinct:
-        raise FieldError(f"Cannot count distinct values of {field}: all ciphertexts are different. {INSTEAD}")
+        raise FieldError(
+            f"Cannot count distinct values of {field}: all {field.holds_cells} are different. {INSTEAD}"
+        )
 
 
 def _one_of(expression: Any, field: Any, results: Iterable[Any], cells: Iterable[Any]) -> Any:
@@ -131,5 +135,6 @@ def _opens(output_field: Any) -> Any:
 
 def _computed(expression: Any, field: Any) -> FieldError:
     return FieldError(
-        f"Cannot use {field} in {type(expression).__name__}: it would compute over ciphertext. {INSTEAD}"
+        f"Cannot use {field} in {type(expression).__name__}: it would compute over {field.holds_cells}. "
+        f"{INSTEAD}"
     )

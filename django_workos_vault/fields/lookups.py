@@ -11,7 +11,7 @@ from django_workos_vault.fields.search import digest_lookup
 def lookup_class(field: Any, name: str) -> "type[Lookup[Any]] | None":
     """Return the class for the lookup ``name``, None for Django to ask for a transform of that name."""
     if name == "isnull":
-        return _IsNull
+        return NullTest
     if field.slots_for(name):
         return digest_lookup(name)
     if name == "exact":
@@ -29,7 +29,7 @@ def refusal(field: Any, name: str) -> FieldError:
     )
 
 
-class _IsNull(IsNull):
+class NullTest(IsNull):
     """Asks nothing of ciphertext but whether it is there, also in a table's definition."""
 
     def process_lhs(self, compiler: Any, connection: Any, lhs: Any = None) -> Any:

@@ -25,7 +25,7 @@ def refuse_misuse(field: Any, compiler: Any) -> None:
     if query_parts.is_schema(compiler.query):
         raise FieldError(
             f"Cannot use {field} in an index, a constraint or a generated column: the database sees "
-            "ciphertext. Name BlindIndex() of the field there, or test it for NULL."
+            f"{field.holds_cells}. Test it for NULL, or name a BlindIndex() there."
         )
     for each in (compiler, *query_parts.outer_compilers()):
         if getattr(each, _CHECKED, None) is not each.query:
@@ -64,15 +64,17 @@ def _check_distinct(query: Any) -> None:
     compared = named if query.distinct_fields else _not_told_apart(query, outputs, outputs)
     for field in filter(None, map(cells_of, compared)):
         raise FieldError(
-            f"Cannot select distinct values of {field}: all ciphertexts are different. Select the primary "
-            "key too, or do it in Python."
+            f"Cannot select distinct values of {field}: all {field.holds_cells} are different. Select the "
+            "primary key too, or do it in Python."
         )
 
 
 def _check_groups(query: Any) -> None:
     grouped = query_parts.grouped(query)
     for field in map(cells_of, _not_told_apart(query, grouped, grouped)):
-        raise FieldError(f"Cannot group by {field}: equal values have different ciphertexts. {INSTEAD}")
+        raise FieldError(
+            f"Cannot group by {field}: equal values have different {field.holds_cells}. {INSTEAD}"
+        )
 
 
 def _check_combination(query: Any) -> None:
@@ -99,8 +101,8 @@ def _check_combination(query: Any) -> None:
             return
     for field in filter(None, map(cells_of, outputs[0])):
         raise FieldError(
-            f"Cannot tell equal values of {field} in a {query.combinator}: all ciphertexts are different. "
-            "Select the primary key too, or use union(all=True)."
+            f"Cannot tell equal values of {field} in a {query.combinator}: all {field.holds_cells} are "
+            "different. Select the primary key too, or use union(all=True)."
         )
 
 

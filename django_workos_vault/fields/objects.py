@@ -8,13 +8,15 @@ from django import forms
 from django.core.checks import CheckMessage
 from django.core.exceptions import FieldError, ValidationError
 from django.db.models import Field, Model
-from django.db.models.lookups import Exact, In, IsNull, Lookup
+from django.db.models.lookups import Exact, In, Lookup
 from django.utils.translation import gettext_lazy as _
 
 from django_workos_vault.backends.objects import ObjectVersion
 from django_workos_vault.exceptions import EnvelopeError, VaultError, VaultRequestError
 from django_workos_vault.fields import object_adoption, object_writes
+from django_workos_vault.fields.columns import ReferenceCol
 from django_workos_vault.fields.forms import cells_are_to_stay_sealed, keep_cells
+from django_workos_vault.fields.lookups import NullTest
 from django_workos_vault.fields.object_checks import object_field_messages
 from django_workos_vault.fields.object_proof import check_answer
 from django_workos_vault.fields.references import ObjectReference
@@ -76,6 +78,9 @@ class VaultObjectField(VaultFieldMixin, Field):
 
     description = _("A value in WorkOS Vault")
     descriptor_class = ObjectAttribute
+    #: what the column holds that the database cannot compute with, and each for its own row
+    holds_cells = "references"
+    is_bound = True
     empty_strings_allowed = False
     #: references are bound to their rows
     remembers_row = True
@@ -165,8 +170,17 @@ class VaultObjectField(VaultFieldMixin, Field):
             self.get_prep_value(value)
 
     def get_lookup(self, lookup_name: str) -> Any:
-        known: dict[str, Any] = {"isnull": IsNull, "exact": Exact, "in": In}
+        known: dict[str, Any] = {"isnull": NullTest, "exact": _Exact, "in": _In}
         return known.get(lookup_name, _Refused)
+
+    def get_col(self, alias: Any, output_field: Any = None) -> Any:
+        if output_field is None or output_field is self:
+            return ReferenceCol(alias, self)
+        return super().get_col(alias, output_field)
+
+    @property
+    def cached_col(self) -> Any:
+        return ReferenceCol(self.model._meta.db_table, self)
 
     def get_transform(self, lookup_name: str) -> Any:
         raise _refusal(self)
@@ -287,6 +301,28 @@ def _refusal(field: Any) -> FieldError:
         f"{field} lives in Vault: the database holds a reference, which has no order and no parts. Its "
         "lookups are isnull, and exact and in with an ObjectReference."
     )
+
+
+class _Exact(Exact):
+    """Whether the column holds this very reference."""
+
+    reads_ciphertext = True
+
+    def __init__(self, lhs: Any, rhs: Any) -> None:
+        if hasattr(rhs, "resolve_expression"):
+            raise _refusal(lhs.output_field)
+        super().__init__(lhs, rhs)
+
+
+class _In(In):
+    """Whether the column holds one of these references."""
+
+    reads_ciphertext = True
+
+    def __init__(self, lhs: Any, rhs: Any) -> None:
+        if hasattr(rhs, "resolve_expression"):
+            raise _refusal(lhs.output_field)
+        super().__init__(lhs, rhs)
 
 
 class _Refused(_Lookup):

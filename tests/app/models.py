@@ -25,7 +25,7 @@ from django_workos_vault.indexes import (
 )
 from django_workos_vault.querysets import EncryptedManager
 from tests.app.everything import Badge, Everything, PlainEverything  # noqa: F401
-from tests.app.shapes import PlainShape, Shape  # noqa: F401
+from tests.app.shapes import Kept, PlainShape, Shape  # noqa: F401
 
 
 class Organization(models.Model):

@@ -47,6 +47,14 @@ Shape: Any = _model(
     },
     indexes=[models.Index(BlindIndex("login"), name="shape_login")],
 )
+Kept: Any = _model(
+    "Kept",
+    {
+        "token": fields.VaultObjectField(null=True),
+        "text": fields.EncryptedCharField(max_length=20, null=True),
+        "login": fields.EncryptedCharField(max_length=20, null=True),
+    },
+)
 
 #: each column's values in the rows: two equal ones that sort last, one that sorts first, and none at all
 VALUES: dict[str, list[Any]] = {
