@@ -338,3 +338,18 @@ class TestAsync:
             await aobject_history(rows[1], "token")
         assert len(await aobject_history(rows[0], "token")) == 1
         await sync_to_async(connections.close_all)()
+
+
+@pytest.mark.django_db(transaction=True)
+class TestCost:
+    def test_requests_and_queries(self, vault: Any, django_assert_num_queries: Any) -> None:
+        """A proof costs no request once its key is in memory: reading asks for the object alone."""
+        Credential.objects.create(token="s3cr3t")
+        rows = [Credential.objects.create(name=str(number), token=str(number)) for number in range(5)]
+        before = requests_made()
+        with django_assert_num_queries(1):
+            read = [row.token for row in Credential.objects.filter(pk__in=[row.pk for row in rows])]
+        assert sorted(read) == ["0", "1", "2", "3", "4"]
+        assert requests_made() == before + 5
+        rows[0].delete()
+        assert requests_made() == before + 7  # describe, delete
