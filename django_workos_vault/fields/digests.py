@@ -115,7 +115,8 @@ class DigestsMixin(_Base):
         ones of a row have the digest that they carry, and one that cannot be opened counts as None. Raises
         VaultError in an outage.
         """
-        if all(type(held) is Sealed and not held.has_changed() for held in (value, *others.values())):
+        members = [(self._member(name), held) for name, held in others.items()]
+        if all(_is_untouched(held, field) for field, held in ((self, value), *members)):
             stored = self._stored_digest(kind, value)
             if stored is not None:
                 return stored
@@ -274,6 +275,11 @@ class DigestsMixin(_Base):
                 "that the index is renewed."
             )
         held_by_name[self.attname] = opened(held_by_name[self.attname])
+
+
+def _is_untouched(held: Any, field: Any) -> bool:
+    """Whether ``held`` is a stored cell of ``field``, not one that a program carried over from another."""
+    return type(held) is Sealed and held.field.label == field.label and not held.has_changed()
 
 
 def _known(value: Any) -> Any:
