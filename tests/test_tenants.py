@@ -59,6 +59,12 @@ def test_reading(patients: list[Patient], first: int) -> None:
     check(page)
 
 
+def test_prefetched(patients: list[Patient]) -> None:
+    """Rows that came along with others are neighbours like any."""
+    organizations = Organization.objects.prefetch_related("patient_set").order_by("pk")
+    check([patient for organization in organizations for patient in organization.patient_set.all()])
+
+
 def test_loading_ahead(patients: list[Patient]) -> None:
     """load_keys() gets the keys that are to be had, and reading asks for no more."""
     page = rows()
