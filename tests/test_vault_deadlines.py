@@ -175,6 +175,16 @@ class TestBeforeTheRequest:
         finally:
             found.set()
 
+    @pytest.mark.parametrize("first", [b"HTTP/1.1 200 O", b"HTTP/1.1 200 OK\r\n\r\n" + TLS_HANDSHAKE])
+    async def test_proxy(self, kind, first, monkeypatch):
+        """So does a proxy that takes its time, or leads to a server that does."""
+        monkeypatch.delenv("no_proxy", raising=False)
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        with raw_server(lambda server, connection: server.drip(connection, first)) as proxy:
+            monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{proxy.port}")
+            vault = WorkOSVault(api_key="sk_test_x", base_url="https://vault.invalid", deadline=DEADLINE)
+            await decrypts_in_time(vault, kind)
+
     async def test_pool(self, kind):
         """So does a wait for a connection that others hold."""
         with raw_server(SCRIPTS["header"]) as server:
