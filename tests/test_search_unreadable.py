@@ -5,11 +5,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from django.db.models import Case, Count, Exists, F, OuterRef, Q, QuerySet, Value, When
 
 from django_workos_vault.emulator import RunningEmulator
-from django_workos_vault.exceptions import OUTAGES, VaultError
+from django_workos_vault.exceptions import OUTAGES, EnvelopeError, VaultError
 from django_workos_vault.fields import stored_cell
 from django_workos_vault.handler import vaults
 from django_workos_vault.index_plan import Planner
@@ -198,6 +198,18 @@ def test_only_candidates_of_the_query_are_opened(orgs: list[Organization], build
     assert vaults["default"].stats().requests == 2  # for the key of the index, and that of the organization
 
 
+def test_updates_and_deletes_find_the_same_rows(orgs: list[Organization]) -> None:
+    """What is written or deleted by a search is what the search finds, with a key gone too."""
+    mine = set(Resident.objects.filter(organization=orgs[0], plain="Paris").values_list("pk", flat=True))
+    withdraw(orgs[1])
+    search = Resident.objects.filter(organization=orgs[0], town="Paris")
+    assert search.update(room=9) == len(mine)
+    assert set(Resident.objects.filter(room=9).values_list("pk", flat=True)) == mine
+    assert search.delete()[0] == len(mine)
+    assert not Resident.objects.filter(pk__in=mine).exists()
+    assert Resident.objects.filter(organization=orgs[1]).exists()
+
+
 class TestTwoColumnsTogether:
     """An index over a readable column and one that is not."""
 
@@ -231,6 +243,17 @@ class TestTwoColumnsTogether:
         row.street = "Rue B"
         row.save()
         assert stored_cell(Resident.objects.get(pk=row.pk), "town") == before
+
+    def test_an_index_that_cannot_follow_is_not_left_behind(self, orgs: list[Organization]) -> None:
+        """Its digest stands in front of a cell that cannot be opened: writing the column beside it raises."""
+        row = Resident.objects.create(organization=orgs[0], street="Rue A")
+        vaults["default"].keyring.forget()
+        vaults["default"].backend.revoke("app", "tests")  # type: ignore[attr-defined]
+        row = Resident.objects.get(pk=row.pk)
+        row.town = "Paris"
+        with pytest.raises((EnvelopeError, VaultError)), transaction.atomic():
+            row.save()
+        assert Resident.objects.get(pk=row.pk).town is None
 
     def test_the_counts_of_an_index_go_on(self, row: Resident) -> None:
         """vault_index_plan counts what it can read."""
