@@ -12,6 +12,7 @@ from django.utils.module_loading import import_string
 
 from django_workos_vault import conf, tracebacks
 from django_workos_vault.exceptions import InvalidVaultConfiguration
+from django_workos_vault.fields.history import Step
 from django_workos_vault.fields.unique import names_of_constraints_over
 from django_workos_vault.fields.vaulted import VaultFieldMixin
 from django_workos_vault.handler import vaults
@@ -181,8 +182,8 @@ def check_removals(
     pending = _Unapplied(databases) if databases and dropped else None
     return [
         checks.Error(
-            f"Migration {'.'.join(column.migration)} drops {column.name} with its cells, which {field} says "
-            f"are its own by the label {label}.",
+            f"Migration {'.'.join(column.step.migration)} drops {column.name} with its cells, which {field} "
+            f"says are its own by the label {label}.",
             hint=f"In that migration, write RenameField or RenameModel from {column.name} to "
             f"{field.model._meta.label}.{field.name} in the place of the removal and of what adds the new "
             "column: makemigrations does when it is run interactively and told that this is a rename. If the "
@@ -194,7 +195,7 @@ def check_removals(
         for label, field in claimed
         if label in column.labels
         and column.name != f"{field.model._meta.label}.{field.name}"
-        and (pending is None or column.migration in pending)
+        and (pending is None or column.step in pending)
     ]
 
 
@@ -204,8 +205,11 @@ class _Unapplied:
     def __init__(self, databases: Iterable[str]) -> None:
         self._applied = [MigrationRecorder(connections[alias]).applied_migrations() for alias in databases]
 
-    def __contains__(self, migration: tuple[str, str]) -> bool:
-        return any(migration not in applied for applied in self._applied)
+    def __contains__(self, step: Step) -> bool:
+        return any(
+            step.migration not in applied and not (step.replaces and step.replaces <= applied.keys())
+            for applied in self._applied
+        )
 
 
 def _models(app_configs: Sequence[AppConfig] | None) -> Iterable[type[Model]]:

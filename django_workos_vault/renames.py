@@ -43,7 +43,7 @@ class RemovedColumn:
 
     name: str
     labels: frozenset[str]
-    migration: tuple[str, str]
+    step: Step
 
 
 class LabelHistory(ColumnHistory[ColumnLabels]):
@@ -83,7 +83,7 @@ class LabelHistory(ColumnHistory[ColumnLabels]):
     def removed(self, key: Key, step: Step) -> None:
         if step.in_database:
             labels = frozenset(self.columns[key].labels)
-            self.dropped.append(RemovedColumn(self.label(key), labels, step.migration))
+            self.dropped.append(RemovedColumn(self.label(key), labels, step))
 
 
 def claims(field: VaultFieldMixin) -> Iterator[str]:

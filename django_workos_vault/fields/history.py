@@ -23,9 +23,13 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One operation of a migration. ``in_database`` is False where it changes Django's state alone."""
+    """One operation of a migration, which is known by its name, and squashed by those that it replaces.
+
+    ``in_database`` is False where it changes Django's state alone.
+    """
 
     migration: tuple[str, str]
+    replaces: frozenset[tuple[str, str]]
     operation: Any
     in_database: bool
 
@@ -104,10 +108,13 @@ def steps(app_label: str) -> Iterator[Step]:
         for node in loader.graph.forwards_plan(leaf):
             if node[0] == app_label and node not in done:
                 done.add(node)
-                yield from _flat(node, loader.graph.nodes[node].operations, True)
+                migration = loader.graph.nodes[node]
+                replaces = frozenset((app, name) for app, name in migration.replaces)
+                for operation, in_database in _flat(migration.operations, True):
+                    yield Step(node, replaces, operation, in_database)
 
 
-def _flat(migration: tuple[str, str], operations: list[Any], in_database: bool) -> Iterator[Step]:
+def _flat(operations: list[Any], in_database: bool) -> Iterator[tuple[Any, bool]]:
     for operation in operations:
-        yield from _flat(migration, getattr(operation, "state_operations", []), False)
-        yield Step(migration, operation, in_database)
+        yield from _flat(getattr(operation, "state_operations", []), False)
+        yield operation, in_database
