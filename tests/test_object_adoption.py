@@ -83,6 +83,19 @@ class TestAdopting:
             item.save()
         assert Credential.objects.get(pk=12345).token == "s3cr3t"
 
+    def test_fixture_in_any_order(self, vault: Any) -> None:
+        """A reference may come before the row that chooses its key context."""
+        acme = Organization.objects.create(name="Acme", workos_id="org_acme")
+        row = Contract.objects.create(organization=acme, terms="s3cr3t")
+        text = serializers.serialize("json", [row, acme])
+        with connection.cursor() as cursor:
+            cursor.execute("DELETE FROM app_contract")
+            cursor.execute("DELETE FROM app_organization")
+        with transaction.atomic(), connection.constraint_checks_disabled():
+            for item in serializers.deserialize("json", text):
+                item.save()
+        assert loaded(row).terms == "s3cr3t"
+
     def test_muted_signals(self, vault: Any) -> None:
         """Where signals are muted, values are stored and read; at worst an object is left over."""
         with factory.django.mute_signals(pre_save, post_save, pre_delete):
