@@ -156,3 +156,38 @@ def test_a_database_that_lags_behind_a_dropped_default(project: Project) -> None
     )
     project.manage("migrate")
     assert "123-45-6789" in project.python("print(Patient.objects.get().ssn)")
+
+
+UNIQUE = """
+class Patient(models.Model):
+    name = models.CharField(max_length=20)
+    {field} = EncryptedCharField(max_length=20, blind_indexes=[Exact()], {options})
+
+    class Meta:
+        constraints = [models.UniqueConstraint(BlindIndex({field!r}), name="patient_unique")]
+"""
+
+
+def test_a_unique_column_is_renamed(tmp_path: Path) -> None:
+    """The checks lead to the old label, migrate runs, and no value gets in twice."""
+    project = Project(tmp_path)
+    project.models(UNIQUE.format(field="ssn", options=""))
+    project.manage("makemigrations", "clinic")
+    project.manage("migrate")
+    project.python("Patient.objects.create(ssn='1')")
+    project.models(UNIQUE.format(field="national_id", options=""))
+    project.manage("makemigrations", "clinic", answers="y\n")
+    said = project.manage("migrate", status=1)
+    assert "E009" in said
+    assert "label='clinic.Patient.ssn', no previous_labels" in said
+    project.models(UNIQUE.format(field="national_id", options="label='clinic.Patient.ssn'"))
+    project.manage("makemigrations", "clinic")
+    project.manage("check")
+    project.manage("migrate")
+    said = project.python(
+        "from django.db import IntegrityError\n"
+        "assert Patient.objects.get(national_id='1').national_id == '1'\n"
+        "try:\n    Patient.objects.create(national_id='1')\n"
+        "except IntegrityError:\n    print('refused')"
+    )
+    assert "refused" in said
