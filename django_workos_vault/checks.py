@@ -12,7 +12,7 @@ from django.utils.module_loading import import_string
 
 from django_workos_vault import conf, tracebacks
 from django_workos_vault.exceptions import InvalidVaultConfiguration
-from django_workos_vault.fields.history import Step
+from django_workos_vault.fields.history import Step, migrations_on_disk
 from django_workos_vault.fields.unique import names_of_constraints_over
 from django_workos_vault.fields.vaulted import VaultFieldMixin
 from django_workos_vault.handler import vaults
@@ -106,6 +106,7 @@ def check_error_reports(app_configs: Sequence[AppConfig] | None, **kwargs: Any) 
 def check_renames(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[checks.CheckMessage]:
     """No rename in an app's migrations leaves cells behind that the field no longer opens."""
     messages: list[checks.CheckMessage] = []
+    loader = None
     for config in app_configs if app_configs is not None else apps.get_app_configs():
         fields = [
             field
@@ -113,7 +114,10 @@ def check_renames(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> lis
             for field in model._meta.local_concrete_fields
             if isinstance(field, VaultFieldMixin)
         ]
-        history = LabelHistory(config.label).columns if fields else {}
+        if not fields:
+            continue
+        loader = loader or migrations_on_disk()
+        history = LabelHistory(config.label, loader).columns
         for field in fields:
             former = history.get((str(field.model._meta.model_name), field.name), ColumnLabels())
             messages += _check_labels(field, former)
@@ -174,11 +178,9 @@ def check_removals(
         if isinstance(field, VaultFieldMixin)
         for label in claims(field)
     ]
-    dropped = [
-        column
-        for app_label in sorted({label.partition(".")[0] for label, _ in claimed} & set(apps.app_configs))
-        for column in LabelHistory(app_label).dropped
-    ]
+    app_labels = sorted({label.partition(".")[0] for label, _ in claimed} & set(apps.app_configs))
+    loader = migrations_on_disk() if app_labels else None
+    dropped = [column for label in app_labels for column in LabelHistory(label, loader).dropped]
     pending = _Unapplied(databases) if databases and dropped else None
     return [
         checks.Error(

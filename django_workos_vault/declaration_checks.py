@@ -5,7 +5,7 @@ from typing import Any
 
 from django.apps import AppConfig, apps
 from django.core import checks
-from django.db.models import Model
+from django.db.models import Model, QuerySet
 
 from django_workos_vault.fields.base import EncryptedFieldMixin
 from django_workos_vault.fields.column_paths import columns_read, ordering_names
@@ -98,7 +98,7 @@ def _encrypted_paths(model: type[Model], expression: Any) -> list[str]:
 
 def _encrypted_names(model: type[Model], names: Any) -> Iterator[str]:
     for name in names:
-        path = encrypted_path(model._base_manager.all(), name)
+        path = encrypted_path(QuerySet(model), name)
         if path is not None:
             yield path
 

@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from django.db.migrations.loader import MigrationLoader
+
 from django_workos_vault.fields.history import ColumnHistory, Key, Step
 from django_workos_vault.fields.vaulted import VaultFieldMixin
 
@@ -53,10 +55,10 @@ class LabelHistory(ColumnHistory[ColumnLabels]):
     never sealed for.
     """
 
-    def __init__(self, app_label: str) -> None:
+    def __init__(self, app_label: str, loader: MigrationLoader | None = None) -> None:
         super().__init__(app_label)
         self.dropped: list[RemovedColumn] = []
-        self.follow_all()
+        self.follow_all(loader)
 
     def follow(self, step: Step) -> None:
         super().follow(step)

@@ -46,9 +46,9 @@ class ColumnHistory(Generic[T]):
         self.model_names: dict[str, str] = {}
         self.columns: dict[Key, T] = {}
 
-    def follow_all(self) -> None:
-        """Follow every migration of the app that is on the disk."""
-        for step in steps(self.app_label):
+    def follow_all(self, loader: MigrationLoader | None = None) -> None:
+        """Follow every migration of the app: those on the disk, or in a ``loader`` that has read them."""
+        for step in steps(self.app_label, loader or migrations_on_disk()):
             self.follow(step)
 
     def follow(self, step: Step) -> None:
@@ -100,9 +100,13 @@ class ColumnHistory(Generic[T]):
             self.renamed(new)
 
 
-def steps(app_label: str) -> Iterator[Step]:
+def migrations_on_disk() -> MigrationLoader:
+    """Return the migrations of all apps. Reading them takes long where there are many."""
+    return MigrationLoader(None, ignore_no_migrations=True)
+
+
+def steps(app_label: str, loader: MigrationLoader) -> Iterator[Step]:
     """Yield the operations of the app's migrations in the order in which they run."""
-    loader = MigrationLoader(None, ignore_no_migrations=True)
     done = set()
     for leaf in loader.graph.leaf_nodes(app_label):
         for node in loader.graph.forwards_plan(leaf):
