@@ -1,3 +1,19 @@
 """Encrypted Django model fields whose keys live in WorkOS Vault."""
 
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from django_workos_vault.vault import vaults as vaults
+
+__all__ = ["vaults"]
+
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    # Not imported above: settings modules import this package, before there are settings.
+    if name == "vaults":
+        from django_workos_vault.vault import vaults
+
+        return vaults
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -9,14 +9,9 @@ class WorkOSVaultConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from django_workos_vault import (  # noqa: F401
-            checks,
-            companion_checks,
-            declaration_checks,
-            introductions,
-            ordering_checks,
-        )
+        from django_workos_vault import introductions
+        from django_workos_vault.checks import companions, declarations, orderings, setup  # noqa: F401
 
         introductions.introduce()
         if apps.is_installed("django.contrib.admin"):
-            from django_workos_vault import admin_checks  # noqa: F401
+            from django_workos_vault.checks import admin  # noqa: F401

@@ -7,11 +7,11 @@ from cryptography.exceptions import InvalidTag
 
 from django_workos_vault import envelope, forbidding
 from django_workos_vault.context import KeyContext
+from django_workos_vault.datakey import COMMITMENT_BYTES, NONCE_BYTES, TAG_BYTES, Head, LoadedKey
 from django_workos_vault.envelope import LABEL_ID_BYTES, Envelope
 from django_workos_vault.exceptions import EnvelopeError, MalformedEnvelope, TamperedEnvelope, WrongBinding
 from django_workos_vault.forbidding import check_opening_allowed
-from django_workos_vault.keyring import KeyRing
-from django_workos_vault.keys import COMMITMENT_BYTES, NONCE_BYTES, TAG_BYTES, Head, LoadedKey
+from django_workos_vault.keyring.ring import KeyRing
 
 _COMMITMENT_AT = 3 + LABEL_ID_BYTES
 _COMMITMENT = slice(_COMMITMENT_AT, _COMMITMENT_AT + COMMITMENT_BYTES)

@@ -15,8 +15,8 @@ from django.utils.module_loading import import_string
 from django_workos_vault.backends.base import VaultBackend
 from django_workos_vault.context import DeclaredContexts, KeyContext
 from django_workos_vault.exceptions import InvalidVaultConfiguration
-from django_workos_vault.policy import DataKeyPolicy
-from django_workos_vault.traces import leaves_no_locals
+from django_workos_vault.frame_locals import leaves_no_locals
+from django_workos_vault.keyring.policy import DataKeyPolicy
 
 SETTING = "WORKOS_VAULTS"
 DUMP_PLAINTEXT = "WORKOS_VAULT_DUMP_PLAINTEXT"

@@ -21,8 +21,8 @@ reference: a data key can be rekeyed without touching the ciphertext.
 from dataclasses import dataclass
 from hashlib import sha256
 
+from django_workos_vault.datakey import COMMITMENT_BYTES, NONCE_BYTES, TAG_BYTES
 from django_workos_vault.exceptions import MalformedEnvelope, UnknownFormat
-from django_workos_vault.keys import COMMITMENT_BYTES, NONCE_BYTES, TAG_BYTES
 
 VERSION = 1
 SUITE_AES_256_GCM = 1

@@ -21,7 +21,7 @@ from django_workos_vault.blind import (
     Normalised,
 )
 from django_workos_vault.envelope import DIGEST_BYTES
-from django_workos_vault.traces import leaves_no_locals
+from django_workos_vault.frame_locals import leaves_no_locals
 
 __all__ = [
     "BlindIndex",

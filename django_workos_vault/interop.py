@@ -16,13 +16,13 @@ from django.db.models import Model
 from django_workos_vault import envelope, sdk_format
 from django_workos_vault.backends.base import VaultBackend
 from django_workos_vault.context import KeyContext
+from django_workos_vault.datakey import COMMITMENT_BYTES
 from django_workos_vault.exceptions import MalformedEnvelope, WrongBinding, WrongKey
-from django_workos_vault.fields.base import EncryptedFieldMixin
-from django_workos_vault.fields.sealed import stored_cell
-from django_workos_vault.handler import vaults
-from django_workos_vault.keys import COMMITMENT_BYTES
+from django_workos_vault.fields.cell import stored_cell
+from django_workos_vault.fields.field import EncryptedFieldMixin
+from django_workos_vault.frame_locals import leaves_no_locals
 from django_workos_vault.sdk_format import SDK, Payload
-from django_workos_vault.traces import leaves_no_locals
+from django_workos_vault.vault import vaults
 
 _NOT_OF_A_CELL = (
     "The associated data is not that of a cell this release knows: open the payload and assign the value."

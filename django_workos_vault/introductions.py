@@ -6,8 +6,8 @@ from typing import Any
 
 from django.apps import apps
 
-from django_workos_vault.fields.base import EncryptedFieldMixin
-from django_workos_vault.fields.sealed import moves_values
+from django_workos_vault.fields.cell import moves_values
+from django_workos_vault.fields.field import EncryptedFieldMixin
 from django_workos_vault.fields.vaulted import VaultFieldMixin
 
 

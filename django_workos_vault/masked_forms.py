@@ -22,10 +22,10 @@ from django_workos_vault.exceptions import (
     VaultUnavailable,
     WrongKey,
 )
-from django_workos_vault.fields.base import EncryptedFieldMixin
+from django_workos_vault.fields.cell import Sealed
+from django_workos_vault.fields.field import EncryptedFieldMixin
 from django_workos_vault.fields.forms import cells_stay_sealed, keep_cells, withheld
 from django_workos_vault.fields.masking import quote_no_value
-from django_workos_vault.fields.sealed import Sealed
 
 if TYPE_CHECKING:
     _ModelForm = forms.ModelForm[Any]

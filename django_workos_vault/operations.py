@@ -4,8 +4,8 @@ from typing import Any
 
 from django.db.migrations.operations.base import Operation
 
-from django_workos_vault.reencryption.adoption import Adoption
-from django_workos_vault.reencryption.labels import seal_for_own_label
+from django_workos_vault.maintenance.reencryption.adoption import Adoption
+from django_workos_vault.maintenance.reencryption.labels import seal_for_own_label
 
 
 class EncryptColumn(Operation):

@@ -27,11 +27,11 @@ from django.utils import timezone
 
 from django_workos_vault import conf
 from django_workos_vault.context import KeyContext
+from django_workos_vault.datakey import MAX_KEY_ID_LENGTH
 from django_workos_vault.exceptions import VaultError, VaultRequestError, VaultUnavailable, WrongKey
-from django_workos_vault.index_keys import RootKeyRecord
-from django_workos_vault.keys import MAX_KEY_ID_LENGTH
+from django_workos_vault.keyring.index_keys import RootKeyRecord
+from django_workos_vault.keyring.records import Addition, KeyRecord, Lease, Receipt
 from django_workos_vault.models import DataKeyRecord, IndexKeyRecord
-from django_workos_vault.records import Addition, KeyRecord, Lease, Receipt
 
 Result = TypeVar("Result")
 
@@ -43,7 +43,7 @@ _NOT_STORABLE = (DataError, ValueError, OverflowError, TypeError)
 
 
 class DatabaseRegistry:
-    """:class:`~django_workos_vault.records.Registry` in the table of :class:`DataKeyRecord`."""
+    """:class:`~django_workos_vault.keyring.records.Registry` in the table of :class:`DataKeyRecord`."""
 
     def __init__(self, vault: str) -> None:
         self._vault = vault
@@ -342,7 +342,7 @@ def _caused(error: VaultError | WrongKey, cause: Exception) -> VaultError | Wron
 
 
 class DatabaseRootKeys:
-    """:class:`~django_workos_vault.index_keys.RootKeyStore` in the table of :class:`IndexKeyRecord`."""
+    """The store of index root keys (``RootKeyStore``) in the table of :class:`IndexKeyRecord`."""
 
     def __init__(self, vault: str) -> None:
         self._vault = vault

@@ -20,8 +20,8 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from django_workos_vault import envelope
+from django_workos_vault.datakey import NONCE_BYTES, TAG_BYTES, DataKey
 from django_workos_vault.exceptions import MalformedEnvelope, TamperedEnvelope
-from django_workos_vault.keys import NONCE_BYTES, TAG_BYTES, DataKey
 
 SDK = Literal["python", "node", "php", "ruby", "kotlin", "go", "dotnet"]
 

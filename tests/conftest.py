@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import pytest
 from django.test import override_settings
 
+from django_workos_vault import vaults
 from django_workos_vault.emulator import RunningEmulator
-from django_workos_vault.handler import vaults
 
 pytest_plugins = ["django_workos_vault.testing"]
 

@@ -9,10 +9,10 @@ from django.contrib.auth.models import Permission, User
 from django.db import connection
 from django.test import Client, RequestFactory, override_settings
 
+from django_workos_vault import vaults
 from django_workos_vault.admin import MaskedAdminMixin
 from django_workos_vault.emulator import RunningEmulator
 from django_workos_vault.fields import stored_cell
-from django_workos_vault.handler import vaults
 from django_workos_vault.masks import FULL
 from tests.app.models import Account, Device, Organization, Patient, Person, Session
 

@@ -7,7 +7,7 @@ from django.apps import apps
 from django.contrib import admin
 
 from django_workos_vault.admin import MaskedAdminMixin
-from django_workos_vault.admin_checks import check_admin, check_options
+from django_workos_vault.checks.admin import check_admin, check_options
 from tests.app.admin import PersonAdmin
 from tests.app.models import Account, Organization, Patient, Person
 

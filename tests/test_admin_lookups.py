@@ -14,7 +14,7 @@ from django.test import Client, RequestFactory
 from django.test.utils import isolate_apps
 
 from django_workos_vault.admin import MaskedAdminMixin
-from django_workos_vault.admin_checks import check_options
+from django_workos_vault.checks.admin import check_options
 from django_workos_vault.fields.vaulted import VaultFieldMixin
 from tests.app.models import Account, Credential, Manager, Organization, Patient, Person, Session
 

@@ -11,9 +11,9 @@ from django.contrib.messages import get_messages
 from django.test import Client
 from reversion.models import Version
 
+from django_workos_vault import vaults
 from django_workos_vault.admin import MaskedAdminMixin, MaskedModelForm
 from django_workos_vault.emulator import RunningEmulator
-from django_workos_vault.handler import vaults
 from tests.app.models import Account, Contract, Credential, Device, Organization, Patient, Person
 from tests.companions.models import Letter, Memo
 from tests.test_masked_everywhere import answer

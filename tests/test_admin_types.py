@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 from django.test import Client
 
-from django_workos_vault.handler import vaults
+from django_workos_vault import vaults
 from tests.app.models import Questionnaire
 
 pytestmark = [

@@ -12,8 +12,8 @@ from django.db.migrations.state import ProjectState
 
 from django_workos_vault.exceptions import VaultError
 from django_workos_vault.fields import stored_cell
+from django_workos_vault.maintenance.reencryption.adoption import ColumnsDiffer
 from django_workos_vault.operations import EncryptColumn, VerifyEncryptedColumn
-from django_workos_vault.reencryption.adoption import ColumnsDiffer
 from tests.app.models import Citizen
 
 #: 100,000 for the run that docs/adopting.md quotes.

@@ -12,15 +12,14 @@ from django.core import serializers
 from django.core.exceptions import FieldError, ValidationError
 from django.db import DataError, IntegrityError, connection, transaction
 
-from django_workos_vault import envelope
+from django_workos_vault import envelope, vaults
 from django_workos_vault.conf import vault_settings
+from django_workos_vault.datakey import DataKey, LoadedKey
 from django_workos_vault.emulator import RunningEmulator
 from django_workos_vault.exceptions import InvalidVaultConfiguration, VaultError, WrongKey
 from django_workos_vault.fields import stored_cell
-from django_workos_vault.fields.sealed import Sealed
-from django_workos_vault.fields.serialization import cell_to_text
-from django_workos_vault.handler import vaults
-from django_workos_vault.keys import DataKey, LoadedKey
+from django_workos_vault.fields.cell import Sealed
+from django_workos_vault.fields.fixtures import cell_to_text
 from django_workos_vault.models import DataKeyRecord
 from tests.app.everything import Everything
 from tests.app.models import Account, Device, Organization, Patient, Person

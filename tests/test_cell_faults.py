@@ -12,11 +12,10 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
 
-from django_workos_vault import envelope
+from django_workos_vault import envelope, vaults
 from django_workos_vault.backends.local import LocalVault
 from django_workos_vault.exceptions import EnvelopeError
 from django_workos_vault.fields import load_keys, stored_cell
-from django_workos_vault.handler import vaults
 from tests.app.models import Person
 
 pytestmark = pytest.mark.django_db(databases="__all__")

@@ -12,8 +12,8 @@ from django.test.utils import isolate_apps
 
 from django_workos_vault import fields as vault_fields
 from django_workos_vault import indexes as vault_indexes
-from django_workos_vault.admin_checks import check_options
-from django_workos_vault.declaration_checks import check_model
+from django_workos_vault.checks.admin import check_options
+from django_workos_vault.checks.declarations import check_model
 from django_workos_vault.fields import EncryptedCharField, VaultObjectField
 from tests.check_hints import CASES, MASKED, Case, Make
 

@@ -9,8 +9,8 @@ from django_workos_vault.backends.local import LocalVault
 from django_workos_vault.cipher import Cipher
 from django_workos_vault.context import KeyContext
 from django_workos_vault.exceptions import EnvelopeError, MalformedEnvelope, TamperedEnvelope, WrongBinding
-from django_workos_vault.keyring import KeyRing
-from django_workos_vault.policy import DataKeyPolicy
+from django_workos_vault.keyring.policy import DataKeyPolicy
+from django_workos_vault.keyring.ring import KeyRing
 from django_workos_vault.registry import DatabaseRegistry
 
 pytestmark = pytest.mark.django_db

@@ -22,11 +22,11 @@ from model_utils import FieldTracker
 from reversion.models import Version
 from simple_history.models import HistoricalRecords
 
+from django_workos_vault import vaults
 from django_workos_vault.admin import MaskedAdminMixin
-from django_workos_vault.companion_checks import check_companions
+from django_workos_vault.checks.companions import check_companions
 from django_workos_vault.exceptions import EnvelopeError
 from django_workos_vault.fields import EncryptedCharField, VaultObjectField, stored_cell
-from django_workos_vault.handler import vaults
 from tests.companions.models import Letter, Memo
 
 pytestmark = pytest.mark.django_db

@@ -4,9 +4,8 @@ import pytest
 from django.core.exceptions import FieldError, ValidationError
 from django.db import IntegrityError, connection, transaction
 
-from django_workos_vault import envelope
+from django_workos_vault import envelope, vaults
 from django_workos_vault.fields import stored_cell
-from django_workos_vault.handler import vaults
 from tests.app.models import Voter
 
 pytestmark = pytest.mark.django_db

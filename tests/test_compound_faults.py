@@ -9,9 +9,9 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
 
+from django_workos_vault import vaults
 from django_workos_vault.exceptions import EnvelopeError
 from django_workos_vault.fields import stored_cell
-from django_workos_vault.handler import vaults
 from tests.app.models import Voter
 
 pytestmark = pytest.mark.django_db(databases="__all__")

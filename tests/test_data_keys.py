@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from django_workos_vault import vaults
 from django_workos_vault.emulator import RunningEmulator
 from django_workos_vault.fields import stored_cell
-from django_workos_vault.handler import vaults
 from tests.app.models import Organization, Patient, Person
 
 # Not in a test's transaction: while that is open, keys take the way of those whose record may be undone.

@@ -10,7 +10,7 @@ from django.db import models
 from django.db.models.functions import Coalesce, Lower
 from django.test.utils import isolate_apps
 
-from django_workos_vault.declaration_checks import check_model
+from django_workos_vault.checks.declarations import check_model
 from django_workos_vault.fields import EncryptedCharField, EncryptedDateField, VaultObjectField
 from django_workos_vault.indexes import BlindIndex, Exact
 

@@ -9,11 +9,10 @@ from django.core.management import CommandError, call_command
 from django.db import transaction
 from django.test import override_settings
 
-from django_workos_vault import conf
+from django_workos_vault import conf, vaults
 from django_workos_vault.context import KeyContext
 from django_workos_vault.exceptions import InvalidVaultConfiguration, UndeclaredKeyContext
 from django_workos_vault.fields import stored_cell
-from django_workos_vault.handler import vaults
 from tests.app.models import Account, Contract, Organization, Patient, Person
 
 pytestmark = pytest.mark.django_db(databases="__all__")

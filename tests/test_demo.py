@@ -8,7 +8,7 @@ from django.conf import settings
 from django.core.management import CommandError, call_command
 from django.test import Client, override_settings
 
-from django_workos_vault.handler import vaults
+from django_workos_vault import vaults
 from example_project.management.commands import demo
 from example_project.models import Organization, Patient
 

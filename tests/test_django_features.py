@@ -8,8 +8,8 @@ from django.core.exceptions import ValidationError
 from django.db import connection, models
 from django.test.utils import isolate_apps
 
+from django_workos_vault import vaults
 from django_workos_vault.fields import encrypted, stored_cell
-from django_workos_vault.handler import vaults
 from tests.app.everything import EACH_TYPE, TYPES, encrypted_class
 from tests.app.models import Person, Visit
 

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from django_workos_vault import envelope
+from django_workos_vault.datakey import COMMITMENT_INFO, derive
 from django_workos_vault.exceptions import EnvelopeError, MalformedEnvelope, UnknownFormat
-from django_workos_vault.keys import COMMITMENT_INFO, derive
 
 VECTORS = json.loads((Path(__file__).parent / "vectors" / "envelope_v1.json").read_text())
 INLINE = bytes.fromhex(VECTORS[0]["cell"])

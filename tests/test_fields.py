@@ -5,8 +5,8 @@ from django.core import serializers
 from django.core.exceptions import FieldError
 from django.db import connection, models, transaction
 
-from django_workos_vault.fields.sealed import Sealed
-from django_workos_vault.handler import vaults
+from django_workos_vault import vaults
+from django_workos_vault.fields.cell import Sealed
 from tests.app.models import Organization, Patient, Person
 
 pytestmark = pytest.mark.django_db

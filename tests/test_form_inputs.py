@@ -7,9 +7,9 @@ import pytest
 from django import forms
 from django.test import Client
 
+from django_workos_vault import vaults
 from django_workos_vault.admin import MaskedModelForm
 from django_workos_vault.fields.forms import Given, keep_cells
-from django_workos_vault.handler import vaults
 from tests.app.models import Person, Questionnaire
 from tests.test_admin_types import POSTED, VALUES, cells, url
 

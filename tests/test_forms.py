@@ -7,11 +7,11 @@ import pytest
 from django import forms
 from django.db import connection, models
 
+from django_workos_vault import vaults
 from django_workos_vault.admin import MaskedModelForm
 from django_workos_vault.fields import EncryptedCharField, stored_cell
-from django_workos_vault.fields.base import EncryptedFieldMixin
-from django_workos_vault.fields.sealed import Sealed
-from django_workos_vault.handler import vaults
+from django_workos_vault.fields.cell import Sealed
+from django_workos_vault.fields.field import EncryptedFieldMixin
 from tests.app.models import Person
 
 pytestmark = pytest.mark.django_db

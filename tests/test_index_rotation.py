@@ -12,12 +12,12 @@ import pytest
 from django.db import IntegrityError, connection, models, transaction
 from django.test.utils import isolate_apps
 
+from django_workos_vault import vaults
 from django_workos_vault.blind import Kind
 from django_workos_vault.fields import EncryptedCharField
-from django_workos_vault.handler import vaults
 from django_workos_vault.indexes import BlindIndex, Exact
+from django_workos_vault.maintenance.reencryption import Resealing, Run
 from django_workos_vault.models import IndexKeyRecord
-from django_workos_vault.reencryption import Resealing, Run
 
 ROWS = 40
 WRITES = 12

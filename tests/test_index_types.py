@@ -12,10 +12,9 @@ from django.core.serializers import python as python_serializer
 from django.db import connection
 from django.db.models import UniqueConstraint, Value
 
-from django_workos_vault import envelope
+from django_workos_vault import envelope, vaults
 from django_workos_vault.exceptions import MalformedEnvelope
 from django_workos_vault.fields.unique import refuse_duplicate
-from django_workos_vault.handler import vaults
 from django_workos_vault.indexes import BlindIndex
 from tests.indexed_models import COLUMNS, MADE_BY, PAIR, all_models, text_of, values_of
 

@@ -4,8 +4,8 @@ import pytest
 from django.db import connection
 from django.db.migrations.state import ProjectState
 
+from django_workos_vault import vaults
 from django_workos_vault.fields import stored_cell
-from django_workos_vault.handler import vaults
 from tests.app.models import Employee, Manager, Organization, Patient, Person, Robot, Unit, UnitProxy
 
 pytestmark = pytest.mark.django_db

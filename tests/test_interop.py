@@ -8,10 +8,10 @@ import pytest
 from django.test import override_settings
 from workos import WorkOSClient
 
+from django_workos_vault import vaults
 from django_workos_vault.emulator import RunningEmulator
 from django_workos_vault.exceptions import MalformedEnvelope, TamperedEnvelope, WrongBinding
 from django_workos_vault.fields import stored_cell
-from django_workos_vault.handler import vaults
 from django_workos_vault.interop import cell_to_sdk, open_from_sdk, plain_bytes, seal_for_sdk, value_to_sdk
 from tests.app.everything import Everything
 from tests.app.models import Person

@@ -22,11 +22,13 @@ from django.core.exceptions import SynchronousOnlyOperation
 from django.db import connection, connections, transaction
 from django.test.utils import CaptureQueriesContext
 
+from django_workos_vault import vaults
 from django_workos_vault.backends.base import VaultBackend
 from django_workos_vault.backends.local import LocalVault
 from django_workos_vault.backends.workos import WorkOSVault
 from django_workos_vault.cipher import Cipher
 from django_workos_vault.context import KeyContext
+from django_workos_vault.datakey import DataKey, LoadedKey
 from django_workos_vault.emulator import RunningEmulator
 from django_workos_vault.envelope import parse, with_key_reference
 from django_workos_vault.exceptions import (
@@ -38,12 +40,10 @@ from django_workos_vault.exceptions import (
     WrongKey,
 )
 from django_workos_vault.fields import aload_keys, load_keys, stored_cell
-from django_workos_vault.handler import vaults
-from django_workos_vault.keyring import KeyRing
-from django_workos_vault.keys import DataKey, LoadedKey
+from django_workos_vault.keyring.policy import DataKeyPolicy
+from django_workos_vault.keyring.refusals import REMEMBERED
+from django_workos_vault.keyring.ring import KeyRing
 from django_workos_vault.models import DataKeyRecord
-from django_workos_vault.policy import DataKeyPolicy
-from django_workos_vault.refusals import REMEMBERED
 from django_workos_vault.registry import DatabaseRegistry
 from tests.app.models import Organization, Patient, Person
 

@@ -9,8 +9,8 @@ from django.db import transaction
 from django.db.models import signals
 from factory.django import mute_signals
 
+from django_workos_vault import vaults
 from django_workos_vault.fields import stored_cell
-from django_workos_vault.handler import vaults
 from tests.app.everything import EACH_TYPE, TYPES, Everything
 from tests.app.models import Credential, Device, Manager, Organization, Person, Voter
 

@@ -15,12 +15,12 @@ from django.db.models.functions import Coalesce
 from django.forms import modelform_factory
 from django.test import override_settings
 
-from django_workos_vault import cells
+from django_workos_vault import vaults
 from django_workos_vault.fields import aload_keys
-from django_workos_vault.handler import vaults
+from django_workos_vault.maintenance import cells
+from django_workos_vault.maintenance.reencryption import Resealing, Run
+from django_workos_vault.maintenance.reencryption.adoption import Adoption
 from django_workos_vault.querysets import EncryptedQuerySet
-from django_workos_vault.reencryption import Resealing, Run
-from django_workos_vault.reencryption.adoption import Adoption
 from tests.app.models import Account, Citizen, Device, Organization, Person, Voter
 
 pytestmark = [pytest.mark.django_db, pytest.mark.filterwarnings("ignore:.* is dumped as plaintext")]

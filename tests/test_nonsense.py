@@ -14,6 +14,7 @@ from django.core.management import CommandError, call_command
 from django.db import DatabaseError, connection, transaction
 from django.test import override_settings
 
+from django_workos_vault import vaults
 from django_workos_vault.backends.workos import WorkOSVault
 from django_workos_vault.cipher import Cipher
 from django_workos_vault.context import KeyContext
@@ -23,11 +24,10 @@ from django_workos_vault.exceptions import (
     VaultError,
     VaultUnavailable,
 )
-from django_workos_vault.handler import vaults
-from django_workos_vault.index_keys import IndexKeys
-from django_workos_vault.keyring import KeyRing
+from django_workos_vault.keyring.index_keys import IndexKeys
+from django_workos_vault.keyring.policy import DataKeyPolicy
+from django_workos_vault.keyring.ring import KeyRing
 from django_workos_vault.models import DataKeyRecord, IndexKeyRecord
-from django_workos_vault.policy import DataKeyPolicy
 from django_workos_vault.registry import DatabaseRegistry, DatabaseRootKeys
 from tests.app.models import Person
 from tests.scripted import Reply, ScriptedServer, scripted_server

@@ -15,12 +15,12 @@ from django.db import connection, models, transaction
 from django.db.models.signals import post_save, pre_delete, pre_save
 from django.test.utils import isolate_apps
 
+from django_workos_vault import vaults
 from django_workos_vault.exceptions import EnvelopeError, UntrustedReference, VaultNotFound
 from django_workos_vault.fields import (
     VaultObjectField,
     adopt_object,
 )
-from django_workos_vault.handler import vaults
 from django_workos_vault.models import IndexKeyRecord
 from tests.app.models import Contract, Credential, Organization
 from tests.test_object_references import UUIDS, put, refused

@@ -11,6 +11,7 @@ from django.forms import modelform_factory
 from django.test import override_settings
 from django.test.utils import isolate_apps
 
+from django_workos_vault import vaults
 from django_workos_vault.exceptions import (
     EnvelopeError,
     UntrustedReference,
@@ -19,7 +20,6 @@ from django_workos_vault.exceptions import (
     VaultUnavailable,
 )
 from django_workos_vault.fields import VaultObjectField
-from django_workos_vault.handler import vaults
 from django_workos_vault.models import IndexKeyRecord
 from tests.app.models import Credential
 from tests.scripted import Reply, scripted_server

@@ -11,6 +11,7 @@ from django.core import serializers
 from django.db import connection, connections, models, transaction
 from django.test import Client
 
+from django_workos_vault import vaults
 from django_workos_vault.context import KeyContext
 from django_workos_vault.exceptions import UntrustedReference
 from django_workos_vault.fields import (
@@ -21,7 +22,6 @@ from django_workos_vault.fields import (
 )
 from django_workos_vault.fields.object_proof import signer
 from django_workos_vault.fields.rows import row_values
-from django_workos_vault.handler import vaults
 from tests.app.models import Contract, Credential, Organization
 from tests.test_objects import column, loaded, names, requests_made, vault  # noqa: F401
 

@@ -23,6 +23,7 @@ from django.forms import modelform_factory
 from django.test import Client, override_settings
 from django.test.utils import isolate_apps
 
+from django_workos_vault import vaults
 from django_workos_vault.exceptions import (
     DecryptionForbidden,
     VaultConflict,
@@ -32,7 +33,6 @@ from django_workos_vault.exceptions import (
     WouldBlockEventLoop,
 )
 from django_workos_vault.fields import ObjectReference, VaultObjectField, aload_objects, object_history
-from django_workos_vault.handler import vaults
 from django_workos_vault.masks import FULL
 from django_workos_vault.testing import RunningEmulator
 from tests.app.models import Contract, Credential, Organization

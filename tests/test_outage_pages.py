@@ -6,9 +6,9 @@ import pytest
 from asgiref.sync import async_to_sync
 from django.db import transaction
 
+from django_workos_vault import vaults
 from django_workos_vault.exceptions import VaultError
 from django_workos_vault.fields import aload_keys
-from django_workos_vault.handler import vaults
 from tests.app.models import Contract, Organization, Patient
 
 pytestmark = pytest.mark.django_db(databases="__all__")

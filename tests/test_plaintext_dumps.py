@@ -14,7 +14,7 @@ from django.test import override_settings
 
 from django_workos_vault.exceptions import TamperedEnvelope
 from django_workos_vault.fields import stored_cell
-from django_workos_vault.fields.sealed import Sealed
+from django_workos_vault.fields.cell import Sealed
 from tests.app.everything import EACH_VALUE, TYPES, Badge, Everything, PlainEverything
 
 pytestmark = [

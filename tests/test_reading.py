@@ -9,6 +9,7 @@ from rest_framework.generics import ListAPIView
 from rest_framework.renderers import JSONRenderer
 from rest_framework.serializers import CharField, ModelSerializer, Serializer
 
+from django_workos_vault import vaults
 from django_workos_vault.drf import ValueOrField
 from django_workos_vault.emulator import RunningEmulator
 from django_workos_vault.exceptions import (
@@ -18,7 +19,6 @@ from django_workos_vault.exceptions import (
     VaultUnavailable,
 )
 from django_workos_vault.fields import stored_cell
-from django_workos_vault.handler import vaults
 from django_workos_vault.reading import value_or
 from tests.app.everything import EACH_TYPE, TYPES, Everything, FractionField, RangeField
 from tests.app.models import Credential, Organization, Patient, Person

@@ -15,9 +15,8 @@ from django.core.management import CommandError, call_command
 from django.db import connection, connections
 from django.test import override_settings
 
-from django_workos_vault import envelope
+from django_workos_vault import envelope, vaults
 from django_workos_vault.fields import stored_cell
-from django_workos_vault.handler import vaults
 from django_workos_vault.models import DataKeyRecord
 from django_workos_vault.testing import RunningEmulator
 from tests.app.models import Account, Device, Organization, Patient, Person

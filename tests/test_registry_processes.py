@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from django.db import connection, transaction
 
+from django_workos_vault import vaults
 from django_workos_vault.context import KeyContext
-from django_workos_vault.handler import vaults
 from django_workos_vault.models import DataKeyRecord
 from tests.app.models import Person
 
@@ -34,7 +34,7 @@ settings.WORKOS_VAULTS["default"]["DATA_KEYS"] = options["data_keys"]
 django.setup()
 from django.db import transaction
 from django_workos_vault.context import KeyContext
-from django_workos_vault.handler import vaults
+from django_workos_vault import vaults
 from tests.app.models import Person
 ring = vaults["default"].keyring
 print("ready", flush=True)

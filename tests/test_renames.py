@@ -5,11 +5,11 @@ from django.apps import apps
 from django.db import models
 from django.test.utils import isolate_apps
 
-from django_workos_vault.checks import check_renames
+from django_workos_vault.checks.setup import check_renames
 from django_workos_vault.exceptions import WrongBinding
 from django_workos_vault.fields import EncryptedCharField
 from django_workos_vault.indexes import BlindIndex, Exact
-from django_workos_vault.renames import ColumnLabels, LabelHistory
+from django_workos_vault.maintenance.renames import ColumnLabels, LabelHistory
 
 
 def test_migrations_tell_every_label() -> None:

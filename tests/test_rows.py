@@ -12,11 +12,11 @@ from django.core.exceptions import FieldError
 from django.db import connections, models, transaction
 from django.test.utils import isolate_apps
 
+from django_workos_vault import vaults
 from django_workos_vault.emulator import RunningEmulator
 from django_workos_vault.exceptions import EnvelopeError, InvalidVaultConfiguration, WrongBinding
 from django_workos_vault.fields import EncryptedCharField, stored_cell
-from django_workos_vault.fields.sealed import Sealed
-from django_workos_vault.handler import vaults
+from django_workos_vault.fields.cell import Sealed
 from tests.app.models import Device, Organization, Patient
 
 pytestmark = pytest.mark.django_db

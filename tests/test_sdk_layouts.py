@@ -11,7 +11,8 @@ import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from django.test import override_settings
 
-from django_workos_vault import envelope, interop, sdk_format
+from django_workos_vault import envelope, interop, sdk_format, vaults
+from django_workos_vault.datakey import DataKey
 from django_workos_vault.exceptions import (
     EnvelopeError,
     MalformedEnvelope,
@@ -21,8 +22,6 @@ from django_workos_vault.exceptions import (
     WrongKey,
 )
 from django_workos_vault.fields import stored_cell
-from django_workos_vault.handler import vaults
-from django_workos_vault.keys import DataKey
 from django_workos_vault.models import DataKeyRecord
 from django_workos_vault.sdk_format import SDK, Payload
 from tests.app.everything import EACH_TYPE_AND_ONE_VALUE, Everything

@@ -9,7 +9,7 @@ from django.db.migrations import AlterField, CreateModel, RenameField
 
 from django_workos_vault.exceptions import EnvelopeError
 from django_workos_vault.fields import EncryptedCharField, FromRow, stored_cell
-from django_workos_vault.fields.sealed import Sealed
+from django_workos_vault.fields.cell import Sealed
 from django_workos_vault.indexes import Exact
 from django_workos_vault.operations import SealForLabel
 from tests.test_migration_defaults import Table

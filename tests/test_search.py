@@ -11,9 +11,8 @@ from django.core.exceptions import FieldError
 from django.db import connection, connections, transaction
 from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet, Subquery, Value
 
-from django_workos_vault import envelope
+from django_workos_vault import envelope, vaults
 from django_workos_vault.emulator import RunningEmulator
-from django_workos_vault.handler import vaults
 from django_workos_vault.indexes import BlindIndex
 from django_workos_vault.models import IndexKeyRecord
 from tests.app.models import Account, Organization, Session

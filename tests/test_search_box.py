@@ -11,7 +11,7 @@ from rest_framework.filters import SearchFilter
 from rest_framework.request import Request
 
 from django_workos_vault.admin import MaskedAdminMixin
-from django_workos_vault.admin_checks import check_options
+from django_workos_vault.checks.admin import check_options
 from django_workos_vault.indexes import CaseFolded, Exact
 from tests.app.everything import TYPES
 from tests.indexed_models import MADE_BY, all_models, text_of

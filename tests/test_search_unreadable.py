@@ -8,11 +8,11 @@ import pytest
 from django.db import connection, transaction
 from django.db.models import Case, Count, Exists, F, OuterRef, Q, QuerySet, Value, When
 
+from django_workos_vault import vaults
 from django_workos_vault.emulator import RunningEmulator
 from django_workos_vault.exceptions import OUTAGES, EnvelopeError, VaultError
 from django_workos_vault.fields import stored_cell
-from django_workos_vault.handler import vaults
-from django_workos_vault.index_plan import Planner
+from django_workos_vault.maintenance.index_plan import Planner
 from tests.app.models import Organization, Resident
 from tests.test_attacks import our_locals
 

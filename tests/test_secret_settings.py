@@ -12,10 +12,9 @@ from django.core.management import call_command
 from django.test import RequestFactory, override_settings
 from django.views.debug import ExceptionReporter
 
-from django_workos_vault import conf
+from django_workos_vault import conf, vaults
 from django_workos_vault.backends.fleet import FleetLimiter
 from django_workos_vault.exceptions import InvalidVaultConfiguration, VaultError
-from django_workos_vault.handler import vaults
 
 # Made here, as a report quotes lines of source too.
 API_KEY = f"sk_test_{secrets.token_hex(12)}"

@@ -11,10 +11,10 @@ from django.db.models import Case, Count, Exists, F, OuterRef, Q, Subquery, Valu
 from django.db.models.functions import Cast, Coalesce, Concat, Length, Upper
 from django.forms import modelform_factory
 
+from django_workos_vault import vaults
 from django_workos_vault.exceptions import EnvelopeError, MalformedEnvelope, WrongBinding
-from django_workos_vault.fields.sealed import Sealed
-from django_workos_vault.fields.serialization import cell_to_text
-from django_workos_vault.handler import vaults
+from django_workos_vault.fields.cell import Sealed
+from django_workos_vault.fields.fixtures import cell_to_text
 from tests.app.everything import (
     EACH_TYPE,
     EACH_TYPE_AND_ONE_VALUE,

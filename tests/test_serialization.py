@@ -12,8 +12,8 @@ from django.core.management import call_command
 from django.core.serializers.base import DeserializationError
 from django.test import override_settings
 
+from django_workos_vault import vaults
 from django_workos_vault.fields import stored_cell
-from django_workos_vault.handler import vaults
 from tests.app.everything import EACH_TYPE, TYPES, Badge, Everything
 
 pytestmark = pytest.mark.django_db(databases="__all__")

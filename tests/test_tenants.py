@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from django.db import transaction
 
+from django_workos_vault import vaults
 from django_workos_vault.emulator import RunningEmulator
 from django_workos_vault.exceptions import EnvelopeError, VaultError
 from django_workos_vault.fields import load_keys
-from django_workos_vault.handler import vaults
 from tests.app.models import Organization, Patient
 
 pytestmark = pytest.mark.django_db

@@ -9,8 +9,8 @@ import pytest
 from django.core.management import call_command
 from django.test import override_settings
 
+from django_workos_vault import vaults
 from django_workos_vault.context import KeyContext
-from django_workos_vault.handler import vaults
 from django_workos_vault.models import DataKeyRecord
 from tests.app.models import Account, Badge, Device, Organization, Person
 

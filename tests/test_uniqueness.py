@@ -12,7 +12,7 @@ from django.test import RequestFactory
 from rest_framework import serializers
 from rest_framework.validators import UniqueTogetherValidator
 
-from django_workos_vault.handler import vaults
+from django_workos_vault import vaults
 from django_workos_vault.indexes import BlindIndex
 from tests.app.models import Account, Organization
 

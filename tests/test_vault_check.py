@@ -15,9 +15,9 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test import override_settings
 
+from django_workos_vault import vaults
 from django_workos_vault.fields import stored_cell
-from django_workos_vault.handler import vaults
-from django_workos_vault.inspection.tracked_files import inspect_tracked_files
+from django_workos_vault.maintenance.inspection.tracked_files import inspect_tracked_files
 from django_workos_vault.models import DataKeyRecord, IndexKeyRecord
 from django_workos_vault.testing import RunningEmulator
 from tests.app.models import Account, Organization, Patient, Person

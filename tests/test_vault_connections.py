@@ -22,8 +22,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from django_workos_vault.backends import batch
 from django_workos_vault.backends.workos import WorkOSVault
+from django_workos_vault.datakey import DataKey
 from django_workos_vault.exceptions import InvalidVaultConfiguration, VaultError, VaultUnavailable
-from django_workos_vault.keys import DataKey
 from tests.scripted import Reply, cut_short, hang_up, scripted_server
 
 API_KEY = "sk_test_5ecretApiKey"

@@ -13,8 +13,8 @@ from django.urls import include, path
 from rest_framework import filters, routers, serializers, viewsets
 from rest_framework.generics import ListAPIView
 
+from django_workos_vault.checks.orderings import check_orderings
 from django_workos_vault.drf import OrderingFilter
-from django_workos_vault.ordering_checks import check_orderings
 from tests.app.models import Patient, Person
 
 pytestmark = pytest.mark.django_db

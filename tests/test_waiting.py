@@ -12,11 +12,11 @@ from django.db import connections
 from django_workos_vault.backends.local import LocalVault
 from django_workos_vault.cipher import Cipher
 from django_workos_vault.context import KeyContext
+from django_workos_vault.datakey import DataKey
 from django_workos_vault.exceptions import VaultUnavailable
-from django_workos_vault.index_keys import IndexKeys
-from django_workos_vault.keyring import KeyRing
-from django_workos_vault.keys import DataKey
-from django_workos_vault.policy import DataKeyPolicy
+from django_workos_vault.keyring.index_keys import IndexKeys
+from django_workos_vault.keyring.policy import DataKeyPolicy
+from django_workos_vault.keyring.ring import KeyRing
 from django_workos_vault.registry import DatabaseRegistry, DatabaseRootKeys
 
 pytestmark = pytest.mark.django_db(transaction=True)

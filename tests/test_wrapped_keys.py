@@ -11,21 +11,21 @@ from asgiref.sync import async_to_sync, sync_to_async
 from django.core.management import call_command
 from django.db import connection, connections
 
+from django_workos_vault import vaults
 from django_workos_vault.backends.batch import CONCURRENCY
 from django_workos_vault.backends.local import LocalVault
 from django_workos_vault.backends.workos import WorkOSVault
 from django_workos_vault.cipher import Cipher
 from django_workos_vault.context import KeyContext
+from django_workos_vault.datakey import MAX_PROVEN
 from django_workos_vault.emulator import RunningEmulator
 from django_workos_vault.envelope import parse, with_key_reference
 from django_workos_vault.exceptions import VaultPermissionDenied, WrongKey
 from django_workos_vault.fields import aload_keys, stored_cell
-from django_workos_vault.handler import vaults
-from django_workos_vault.keyring import KeyRing
-from django_workos_vault.keys import MAX_PROVEN
+from django_workos_vault.keyring.policy import DataKeyPolicy
+from django_workos_vault.keyring.refusals import REMEMBERED
+from django_workos_vault.keyring.ring import KeyRing
 from django_workos_vault.models import DataKeyRecord
-from django_workos_vault.policy import DataKeyPolicy
-from django_workos_vault.refusals import REMEMBERED
 from django_workos_vault.registry import DatabaseRegistry
 from tests.app.models import Person
 

@@ -22,7 +22,7 @@ from django_workos_vault.backends.objects import (
     Page,
     VaultObject,
 )
-from django_workos_vault.keys import DATA_KEY_BYTES, DataKey
+from django_workos_vault.datakey import DATA_KEY_BYTES, DataKey
 
 Result = TypeVar("Result")
 

@@ -21,13 +21,13 @@ from django_workos_vault.backends.objects import (
     Page,
     VaultObject,
 )
+from django_workos_vault.datakey import DataKey
 from django_workos_vault.exceptions import (
     InvalidVaultConfiguration,
     VaultError,
     VaultRequestError,
     VaultUnavailable,
 )
-from django_workos_vault.keys import DataKey
 
 MAX_CONTEXT_ITEMS = 10
 MAX_CONTEXT_VALUE_LENGTH = 500

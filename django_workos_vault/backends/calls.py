@@ -24,8 +24,8 @@ from django_workos_vault.backends.objects import (
     Page,
     VaultObject,
 )
+from django_workos_vault.datakey import DataKey
 from django_workos_vault.exceptions import VaultRequestError
-from django_workos_vault.keys import DataKey
 
 Result = TypeVar("Result")
 

@@ -30,8 +30,8 @@ from django_workos_vault.backends.objects import (
 )
 from django_workos_vault.backends.objectstore import ObjectStore
 from django_workos_vault.backends.wrapping import MASTER_KEY_BYTES
+from django_workos_vault.datakey import DataKey
 from django_workos_vault.exceptions import InvalidVaultConfiguration, VaultRequestError
-from django_workos_vault.keys import DataKey
 
 _ACTOR = Actor(id="key_local", name="LocalVault")
 

@@ -7,8 +7,8 @@ from uuid import uuid4
 
 from django_workos_vault.backends.localstate import LocalState
 from django_workos_vault.backends.wrapping import KeyWrapper
+from django_workos_vault.datakey import DATA_KEY_BYTES, DataKey
 from django_workos_vault.exceptions import VaultPermissionDenied
-from django_workos_vault.keys import DATA_KEY_BYTES, DataKey
 
 
 class LocalKeys:

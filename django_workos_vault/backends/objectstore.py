@@ -24,8 +24,8 @@ from django_workos_vault.backends.objects import (
     Page,
     VaultObject,
 )
+from django_workos_vault.datakey import LoadedKey
 from django_workos_vault.exceptions import VaultConflict, VaultNotFound, VaultRequestError
-from django_workos_vault.keys import LoadedKey
 
 DEFAULT_LIMIT = 10
 MAX_LIMIT = 100

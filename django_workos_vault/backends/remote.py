@@ -17,7 +17,7 @@ from django_workos_vault.backends.objects import (
     Page,
     VaultObject,
 )
-from django_workos_vault.keys import DataKey
+from django_workos_vault.datakey import DataKey
 
 Result = TypeVar("Result")
 

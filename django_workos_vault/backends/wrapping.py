@@ -23,8 +23,8 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from django_workos_vault.backends.base import MAX_CONTEXT_ITEMS
+from django_workos_vault.datakey import DATA_KEY_BYTES, derive
 from django_workos_vault.exceptions import VaultPermissionDenied, VaultRequestError
-from django_workos_vault.keys import DATA_KEY_BYTES, derive
 
 MAGIC = b"WOS.EKM.v1\x00"
 MASTER_KEY_BYTES = 32

@@ -5,9 +5,9 @@ from base64 import b64decode, b64encode
 from typing import Any
 
 from django_workos_vault.backends.base import validate_key_context
+from django_workos_vault.datakey import DataKey
 from django_workos_vault.emulator.call import Call
 from django_workos_vault.emulator.messages import Answer, Refused, text
-from django_workos_vault.keys import DataKey
 
 
 def create_data_key(call: Call) -> Answer:

@@ -1,14 +1,13 @@
 """Encrypted model fields. Each is the twin of a Django field and keeps its validation and forms."""
 
-from django_workos_vault.fields.adapted import encrypted, encrypted_twin
+from django_workos_vault.fields.bulk import aload_keys, load_keys
+from django_workos_vault.fields.cell import stored_cell
 from django_workos_vault.fields.defaults import DefaultOf
-from django_workos_vault.fields.keys import aload_keys, load_keys
-from django_workos_vault.fields.lifecycle import adopt_object, aobject_history, object_history
-from django_workos_vault.fields.objects import VaultObjectField
-from django_workos_vault.fields.references import ObjectReference
+from django_workos_vault.fields.object_field import VaultObjectField
+from django_workos_vault.fields.object_history import adopt_object, aobject_history, object_history
+from django_workos_vault.fields.object_reference import ObjectReference
+from django_workos_vault.fields.object_value import aload_objects
 from django_workos_vault.fields.rows import FromRow
-from django_workos_vault.fields.sealed import stored_cell
-from django_workos_vault.fields.stored import aload_objects
 from django_workos_vault.fields.twins import (
     EncryptedBigIntegerField,
     EncryptedBinaryField,
@@ -33,6 +32,7 @@ from django_workos_vault.fields.twins import (
     EncryptedURLField,
     EncryptedUUIDField,
 )
+from django_workos_vault.fields.wrap import encrypted, encrypted_twin
 
 __all__ = [
     "DefaultOf",

@@ -9,20 +9,20 @@ from typing import Any, TypeVar
 from django.db import models
 
 from django_workos_vault.blind import Kind
-from django_workos_vault.fields.adapted import encrypted as encrypted
-from django_workos_vault.fields.adapted import encrypted_twin as encrypted_twin
-from django_workos_vault.fields.base import EncryptedFieldMixin
+from django_workos_vault.fields.bulk import aload_keys as aload_keys
+from django_workos_vault.fields.bulk import load_keys as load_keys
+from django_workos_vault.fields.cell import stored_cell as stored_cell
 from django_workos_vault.fields.defaults import DefaultOf as DefaultOf
-from django_workos_vault.fields.keys import aload_keys as aload_keys
-from django_workos_vault.fields.keys import load_keys as load_keys
-from django_workos_vault.fields.lifecycle import adopt_object as adopt_object
-from django_workos_vault.fields.lifecycle import aobject_history as aobject_history
-from django_workos_vault.fields.lifecycle import object_history as object_history
-from django_workos_vault.fields.objects import VaultObjectField as VaultObjectField
-from django_workos_vault.fields.references import ObjectReference as ObjectReference
+from django_workos_vault.fields.field import EncryptedFieldMixin
+from django_workos_vault.fields.object_field import VaultObjectField as VaultObjectField
+from django_workos_vault.fields.object_history import adopt_object as adopt_object
+from django_workos_vault.fields.object_history import aobject_history as aobject_history
+from django_workos_vault.fields.object_history import object_history as object_history
+from django_workos_vault.fields.object_reference import ObjectReference as ObjectReference
+from django_workos_vault.fields.object_value import aload_objects as aload_objects
 from django_workos_vault.fields.rows import FromRow as FromRow
-from django_workos_vault.fields.sealed import stored_cell as stored_cell
-from django_workos_vault.fields.stored import aload_objects as aload_objects
+from django_workos_vault.fields.wrap import encrypted as encrypted
+from django_workos_vault.fields.wrap import encrypted_twin as encrypted_twin
 
 _ST = TypeVar("_ST", contravariant=True)
 _GT = TypeVar("_GT", covariant=True)

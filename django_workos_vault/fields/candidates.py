@@ -11,8 +11,8 @@ from django.db.models.sql.where import AND, WhereNode
 
 from django_workos_vault.blind import FULL_BITS, Kind
 from django_workos_vault.exceptions import CANNOT_BE_OPENED
+from django_workos_vault.frame_locals import leaves_no_locals
 from django_workos_vault.indexes import DigestAt
-from django_workos_vault.traces import leaves_no_locals
 
 
 @leaves_no_locals

@@ -14,7 +14,7 @@ from django_workos_vault.fields.index_checks import index_hint, unique_hint
 from django_workos_vault.fields.rows import FromRow, bound_columns, unbindable
 
 if TYPE_CHECKING:
-    from django_workos_vault.fields.base import EncryptedFieldMixin
+    from django_workos_vault.fields.field import EncryptedFieldMixin
     from django_workos_vault.fields.vaulted import VaultFieldMixin
 
 

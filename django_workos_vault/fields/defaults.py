@@ -7,7 +7,7 @@ from django.core.exceptions import FieldDoesNotExist
 from django.db.models import Field
 
 from django_workos_vault.exceptions import InvalidVaultConfiguration
-from django_workos_vault.fields.history import ColumnHistory, Key
+from django_workos_vault.fields.migration_history import ColumnHistory, Key
 from django_workos_vault.fields.rename_detection import AnyName
 
 _PATH = "django_workos_vault.fields.DefaultOf"

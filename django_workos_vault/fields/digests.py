@@ -13,10 +13,10 @@ from django_workos_vault import envelope
 from django_workos_vault.blind import Compound, Digest, Exact, Kind
 from django_workos_vault.envelope import DIGEST_BYTES
 from django_workos_vault.exceptions import CANNOT_BE_OPENED, EnvelopeError, WrongKey
+from django_workos_vault.fields.cell import Sealed, names_set_to_null, opened
 from django_workos_vault.fields.encodings import Encoding
-from django_workos_vault.fields.sealed import Sealed, names_set_to_null, opened
-from django_workos_vault.handler import Vault
-from django_workos_vault.traces import leaves_no_locals
+from django_workos_vault.frame_locals import leaves_no_locals
+from django_workos_vault.vault import Vault
 
 if TYPE_CHECKING:
     _Base = Field[Any, Any]

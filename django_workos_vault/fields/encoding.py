@@ -7,11 +7,11 @@ from django.core.exceptions import ValidationError
 from django.db import DataError
 from django.db.models import CharField, Field, TextField
 
+from django_workos_vault.fields.cell import opened
 from django_workos_vault.fields.defaults import GoneDefault
 from django_workos_vault.fields.encodings import Encoding, Text
 from django_workos_vault.fields.plaintext import PlaintextMixin
-from django_workos_vault.fields.sealed import opened
-from django_workos_vault.traces import leaves_no_locals
+from django_workos_vault.frame_locals import leaves_no_locals
 
 if TYPE_CHECKING:
     _Field = Field[Any, Any]

@@ -17,8 +17,8 @@ from django.core.exceptions import ValidationError
 from django.forms.boundfield import BoundField
 from django.utils.translation import gettext as _
 
+from django_workos_vault.fields.cell import Withheld
 from django_workos_vault.fields.masking import CANNOT_BE_OPENED, masked_or_marked
-from django_workos_vault.fields.sealed import Withheld
 from django_workos_vault.fields.widgets import Answer, KeepingWidget, is_blank, take_text
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from django_workos_vault.fields.digests import DigestsMixin
 from django_workos_vault.indexes import BlindIndex
 
 if TYPE_CHECKING:
-    from django_workos_vault.fields.base import EncryptedFieldMixin
+    from django_workos_vault.fields.field import EncryptedFieldMixin
 
 #: A digest of one of fewer choices is as good as the value: whoever sees the counts can name them.
 FEWEST_CHOICES = 20

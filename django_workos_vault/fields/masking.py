@@ -7,7 +7,7 @@ from django.utils.translation import gettext_lazy as _
 
 from django_workos_vault import masks
 from django_workos_vault.exceptions import DecryptionForbidden, EnvelopeError, VaultError
-from django_workos_vault.fields.sealed import Withheld
+from django_workos_vault.fields.cell import Withheld
 
 if TYPE_CHECKING:
     from django_workos_vault.fields.vaulted import VaultFieldMixin

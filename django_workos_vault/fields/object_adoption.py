@@ -17,12 +17,12 @@ from django_workos_vault.exceptions import (
 )
 from django_workos_vault.fields import object_writes
 from django_workos_vault.fields.object_proof import check_answer, signer
-from django_workos_vault.fields.references import ObjectReference
+from django_workos_vault.fields.object_reference import ObjectReference
+from django_workos_vault.fields.object_value import StoredObject
 from django_workos_vault.fields.rows import row_values
-from django_workos_vault.fields.stored import StoredObject
 
 if TYPE_CHECKING:
-    from django_workos_vault.fields.objects import VaultObjectField
+    from django_workos_vault.fields.object_field import VaultObjectField
 
 
 def bound_to(stored: StoredObject, instance: Model) -> StoredObject:

@@ -11,10 +11,10 @@ from django.db.models import NOT_PROVIDED
 from django_workos_vault.backends.base import MAX_NAME_LENGTH
 from django_workos_vault.exceptions import InvalidVaultConfiguration
 from django_workos_vault.fields import checks
-from django_workos_vault.fields.lifecycle import gives_history
+from django_workos_vault.fields.object_history import gives_history
 
 if TYPE_CHECKING:
-    from django_workos_vault.fields.objects import VaultObjectField
+    from django_workos_vault.fields.object_field import VaultObjectField
 
 #: What follows the label in a name: "/", 32 hexadecimal digits, and for a copy "/before-" and 16 more.
 _NAME_AFTER_LABEL = 57

@@ -18,11 +18,11 @@ from django.db import models
 from django_workos_vault.backends.objects import ObjectWithoutValue, VaultObject
 from django_workos_vault.context import KeyContext
 from django_workos_vault.exceptions import UntrustedReference, VaultUnavailable
-from django_workos_vault.fields.references import ObjectReference, is_id, is_name_under
+from django_workos_vault.fields.object_reference import ObjectReference, is_id, is_name_under
 from django_workos_vault.fields.rows import NOT_LOADED, row_columns
 
 if TYPE_CHECKING:
-    from django_workos_vault.fields.objects import VaultObjectField
+    from django_workos_vault.fields.object_field import VaultObjectField
 
 Sign = Callable[[str, str, bool], ObjectReference]
 Identity = list[tuple[str, str]] | None

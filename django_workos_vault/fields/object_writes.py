@@ -33,13 +33,13 @@ from django_workos_vault.exceptions import (
     VaultUnavailable,
 )
 from django_workos_vault.fields.object_proof import Sign, check_answer, row_identity, signer
-from django_workos_vault.fields.references import ObjectReference, name_of_copy
+from django_workos_vault.fields.object_reference import ObjectReference, name_of_copy
+from django_workos_vault.fields.object_value import Assigned, ObjectAttribute, StoredObject
 from django_workos_vault.fields.rows import row_values
-from django_workos_vault.fields.stored import Assigned, ObjectAttribute, StoredObject
-from django_workos_vault.traces import leaves_no_locals
+from django_workos_vault.frame_locals import leaves_no_locals
 
 if TYPE_CHECKING:
-    from django_workos_vault.fields.objects import VaultObjectField
+    from django_workos_vault.fields.object_field import VaultObjectField
 
 logger = logging.getLogger(__name__)
 

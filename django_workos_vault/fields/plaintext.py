@@ -8,11 +8,9 @@ from django.db.models import Model
 from django.utils.translation import gettext_lazy as _
 
 from django_workos_vault.exceptions import OUTAGES, EnvelopeError, VaultError
+from django_workos_vault.fields.cell import Sealed
 from django_workos_vault.fields.encodings import Encoding, Serialized
-from django_workos_vault.fields.forms import cells_are_to_stay_sealed, keep_cells
-from django_workos_vault.fields.masking import quote_no_value
-from django_workos_vault.fields.sealed import Sealed
-from django_workos_vault.fields.serialization import (
+from django_workos_vault.fields.fixtures import (
     PREFIX,
     cannot_dump,
     cell_to_text,
@@ -23,8 +21,10 @@ from django_workos_vault.fields.serialization import (
     text_to_cell,
     writes_xml,
 )
+from django_workos_vault.fields.forms import cells_are_to_stay_sealed, keep_cells
+from django_workos_vault.fields.masking import quote_no_value
 from django_workos_vault.fields.unique import refuse_duplicate
-from django_workos_vault.traces import leaves_no_locals
+from django_workos_vault.frame_locals import leaves_no_locals
 
 if TYPE_CHECKING:
     from django_workos_vault.fields.vaulted import VaultFieldMixin

@@ -24,7 +24,7 @@ from django_workos_vault.exceptions import MissingKeyContext
 if TYPE_CHECKING:
     from django.db.models import Model
 
-    from django_workos_vault.fields.base import EncryptedFieldMixin
+    from django_workos_vault.fields.field import EncryptedFieldMixin
     from django_workos_vault.fields.vaulted import VaultFieldMixin
 
 NOT_LOADED: Any = object()

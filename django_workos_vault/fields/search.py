@@ -12,10 +12,10 @@ from django.db.models.sql import Query
 
 from django_workos_vault.blind import FULL_BITS, Kind
 from django_workos_vault.fields.candidates import conditions_beside, rows_really_equal
-from django_workos_vault.fields.columns import EncryptedCol
-from django_workos_vault.fields.sealed import opened
+from django_workos_vault.fields.cell import opened
+from django_workos_vault.fields.column import EncryptedCol
+from django_workos_vault.frame_locals import leaves_no_locals
 from django_workos_vault.indexes import DigestAt
-from django_workos_vault.traces import leaves_no_locals
 
 if TYPE_CHECKING:
     _Lookup = Lookup[Any]

@@ -4,7 +4,7 @@ from typing import Any
 
 from django.db import models
 
-from django_workos_vault.fields.base import EncryptedFieldMixin
+from django_workos_vault.fields.field import EncryptedFieldMixin
 
 
 class EncryptedBigIntegerField(EncryptedFieldMixin, models.BigIntegerField):

@@ -12,11 +12,11 @@ from django.db.models import BinaryField, Model, UniqueConstraint, Value
 from django.db.models.lookups import Exact
 from django.utils.text import capfirst
 
+from django_workos_vault.frame_locals import leaves_no_locals
 from django_workos_vault.indexes import BlindIndex
-from django_workos_vault.traces import leaves_no_locals
 
 if TYPE_CHECKING:
-    from django_workos_vault.fields.base import EncryptedFieldMixin
+    from django_workos_vault.fields.field import EncryptedFieldMixin
     from django_workos_vault.fields.vaulted import VaultFieldMixin
 
 

@@ -8,11 +8,11 @@ from django.db.models import Field, Model
 
 from django_workos_vault.context import KeyContext
 from django_workos_vault.exceptions import InvalidVaultConfiguration
+from django_workos_vault.fields.cell import Withheld
+from django_workos_vault.fields.hooks import watch_rows
 from django_workos_vault.fields.rename_detection import looks_for_renames
 from django_workos_vault.fields.rows import NOT_LOADED, FromRow, resolve_key_context, row_columns, row_values
-from django_workos_vault.fields.saving import watch_rows
-from django_workos_vault.fields.sealed import Withheld
-from django_workos_vault.handler import Vault, vaults
+from django_workos_vault.vault import Vault, vaults
 
 if TYPE_CHECKING:
     _Field = Field[Any, Any]

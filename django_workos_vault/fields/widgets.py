@@ -12,7 +12,7 @@ from django import forms
 from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext as _
 
-from django_workos_vault.fields.sealed import Withheld
+from django_workos_vault.fields.cell import Withheld
 
 if TYPE_CHECKING:
     _Widget = forms.Widget

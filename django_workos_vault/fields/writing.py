@@ -4,11 +4,11 @@ from typing import TYPE_CHECKING, Any
 
 from django.db.models import Model
 
+from django_workos_vault.fields.cell import ForeignCell, Sealed
 from django_workos_vault.fields.defaults import GoneDefault, has_rows
 from django_workos_vault.fields.expressions import refuse_expression
 from django_workos_vault.fields.rows import refuse_foreign_upsert
-from django_workos_vault.fields.sealed import ForeignCell, Sealed
-from django_workos_vault.traces import forget_locals, leaves_no_locals
+from django_workos_vault.frame_locals import forget_locals, leaves_no_locals
 
 if TYPE_CHECKING:
     from django_workos_vault.cipher import Cipher

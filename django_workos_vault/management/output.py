@@ -10,7 +10,7 @@ from django.core.management.color import Style, no_style
 from django.core.serializers.json import DjangoJSONEncoder
 from tqdm import tqdm
 
-from django_workos_vault.cells import BadCell
+from django_workos_vault.maintenance.cells import BadCell
 
 #: primary keys printed for one reason; JSON has them all
 KEYS_SHOWN = 100

@@ -25,8 +25,8 @@ django.setup()
 
 from django.db import connection, transaction  # noqa: E402
 
+from django_workos_vault import vaults  # noqa: E402
 from django_workos_vault.fields import stored_cell  # noqa: E402
-from django_workos_vault.handler import vaults  # noqa: E402
 from tests.benchmarks.models import CONTENDERS, SEARCHED, Row, floor_digest  # noqa: E402
 
 Run = Callable[[], Any]

@@ -34,8 +34,8 @@ from django_workos_vault.cipher import Cipher
 from django_workos_vault.context import KeyContext
 from django_workos_vault.emulator import Emulator, EmulatorServer, Faults
 from django_workos_vault.exceptions import VaultRateLimited
-from django_workos_vault.keyring import KeyRing
-from django_workos_vault.policy import DataKeyPolicy
+from django_workos_vault.keyring.policy import DataKeyPolicy
+from django_workos_vault.keyring.ring import KeyRing
 from django_workos_vault.registry import DatabaseRegistry
 from tests.benchmarks.scale import BLOB_BYTES, CELL_BYTES, Workload, seconds_at_once
 

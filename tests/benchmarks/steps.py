@@ -23,8 +23,8 @@ from django.db import connections, models  # noqa: E402
 from django.db.models.query_utils import DeferredAttribute  # noqa: E402
 
 from django_workos_vault.fields import stored_cell  # noqa: E402
-from django_workos_vault.fields.columns import opening_converter, sealing_converter  # noqa: E402
-from django_workos_vault.fields.sealed import Sealed  # noqa: E402
+from django_workos_vault.fields.cell import Sealed  # noqa: E402
+from django_workos_vault.fields.column import opening_converter, sealing_converter  # noqa: E402
 from tests.benchmarks.__main__ import NAME, machine, new_rows, tables  # noqa: E402
 from tests.benchmarks.models import CONTENDERS, SEARCHED, Row, contender, floor_digest  # noqa: E402
 

@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connections
 
-from django_workos_vault.inspection import Finding, Inspection
+from django_workos_vault.maintenance.inspection import Finding, Inspection
 from django_workos_vault.management.output import (
     as_json,
     bad_cells,

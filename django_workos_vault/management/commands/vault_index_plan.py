@@ -7,10 +7,10 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connections, router
 
 from django_workos_vault.exceptions import VaultError
-from django_workos_vault.fields.base import EncryptedFieldMixin
-from django_workos_vault.index_plan import Plan, Planner
+from django_workos_vault.fields.field import EncryptedFieldMixin
+from django_workos_vault.maintenance.index_plan import Plan, Planner
+from django_workos_vault.maintenance.reencryption import UnknownTarget, fields_of
 from django_workos_vault.management.output import as_json, progress_bar, table
-from django_workos_vault.reencryption import UnknownTarget, fields_of
 
 
 class Command(BaseCommand):

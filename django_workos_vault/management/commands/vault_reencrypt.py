@@ -8,9 +8,9 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connections, router
 
 from django_workos_vault.exceptions import VaultError
-from django_workos_vault.fields.base import EncryptedFieldMixin
+from django_workos_vault.fields.field import EncryptedFieldMixin
+from django_workos_vault.maintenance.reencryption import Rekeying, Resealing, Run, UnknownTarget, fields_of
 from django_workos_vault.management.output import as_json, bad_cells, positive, progress_bar, style_for, table
-from django_workos_vault.reencryption import Rekeying, Resealing, Run, UnknownTarget, fields_of
 
 
 class Command(BaseCommand):

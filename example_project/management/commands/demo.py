@@ -12,10 +12,10 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.db import connection
 
+from django_workos_vault import vaults
 from django_workos_vault.exceptions import EnvelopeError
-from django_workos_vault.fields.base import EncryptedFieldMixin
+from django_workos_vault.fields.field import EncryptedFieldMixin
 from django_workos_vault.fields.masking import masked_value
-from django_workos_vault.handler import vaults
 from django_workos_vault.management.output import style_for
 from example_project.models import Patient
 

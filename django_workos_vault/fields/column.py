@@ -1,0 +1,117 @@
+"""How an encrypted column is selected, and what its cells become on the way out of the database."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from django.db.models import BinaryField
+from django.db.models.expressions import Col
+
+from django_workos_vault.cipher import Cipher
+from django_workos_vault.fields.cell import NEIGHBOURS, UNOPENED, ForeignCell, Sealed
+from django_workos_vault.fields.refused_queries import refuse_misuse
+from django_workos_vault.frame_locals import forget_locals
+
+if TYPE_CHECKING:
+    from django_workos_vault.fields.field import EncryptedFieldMixin
+
+Converter = Callable[[Any, Any, Any], Any]
+
+
+class ReferenceCol(Col):
+    """A column that the database cannot compute with: references to objects in Vault are no better."""
+
+    def as_sql(self, compiler: Any, connection: Any) -> Any:
+        refuse_misuse(self.target, compiler)
+        return super().as_sql(compiler, connection)
+
+    def as_ciphertext(self) -> Col:
+        """Return the column for one of our expressions, which know what to do with ciphertext."""
+        return Col(self.alias, self.target, BinaryField())
+
+
+class EncryptedCol(ReferenceCol):
+    """A column whose cells stay sealed on their way into a model instance, and are opened otherwise.
+
+    Only while it is compiled does a column see its query. There it learns where its cells go, and refuses
+    the places where ciphertext makes no sense.
+    """
+
+    target: "EncryptedFieldMixin"
+
+    def __init__(self, alias: str, target: Any, output_field: Any = None) -> None:
+        super().__init__(alias, target, output_field)
+        # Columns that are never compiled are those of raw() and RETURNING: both fill model instances.
+        self._fills_instances = True
+
+    def as_sql(self, compiler: Any, connection: Any) -> Any:
+        query = compiler.query
+        self._fills_instances = query.default_cols and not any(
+            self is annotation for annotation in query.annotation_select.values()
+        )
+        return super().as_sql(compiler, connection)
+
+    def get_db_converters(self, connection: Any) -> list[Converter]:
+        if self._fills_instances:
+            return [sealing_converter(self.target)]
+        return super().get_db_converters(connection)
+
+
+def opening_converter(field: "EncryptedFieldMixin") -> Converter:
+    """Return a converter that opens each cell, what it needs at hand: it runs for every cell of every row."""
+    cipher: Cipher | None = None
+    decode, is_bound = field.encoding.decode, field.is_bound
+
+    def open_cell(cell: Any, expression: Any, connection: Any) -> Any:
+        nonlocal cipher
+        if cell is None:
+            return None
+        try:
+            if type(cell) is not bytes:
+                cell = _as_bytes(cell)
+            if is_bound:
+                return field.open_cell(cell)  # which has no row here, and says so
+            if cipher is None or cipher.keyring.closed:
+                cipher = field.cipher
+            plaintext = cipher.open(cell)
+        except Exception as exc:
+            forget_locals(exc)
+            del cell  # it may be plaintext still
+            raise
+        try:
+            return decode(plaintext)
+        except Exception:  # noqa: S110 -- quotes a foreign plaintext, as in field.open_cell()
+            pass
+        del plaintext
+        raise field.holds_no_value()
+
+    return open_cell
+
+
+def sealing_converter(field: "EncryptedFieldMixin") -> Converter:
+    """Return a converter that wraps each cell in :class:`Sealed`, decrypting nothing."""
+    neighbours: list[bytes] = []
+    new = object.__new__
+
+    def seal(cell: Any, expression: Any, connection: Any) -> Any:
+        nonlocal neighbours
+        if cell is None:
+            return None
+        if type(cell) is not bytes:
+            cell = _as_bytes(cell)
+        if len(neighbours) >= NEIGHBOURS:
+            neighbours = []
+        neighbours.append(cell)
+        # What Sealed() does, at half the price: this runs for every cell of every row.
+        sealed = new(Sealed)
+        sealed.cell = cell
+        sealed.field = field
+        sealed.neighbours = neighbours
+        sealed.row = None
+        sealed._opened = UNOPENED
+        return sealed
+
+    return seal
+
+
+def _as_bytes(cell: Any) -> bytes:
+    return bytes(cell) if isinstance(cell, memoryview | bytearray) else ForeignCell.of(cell)

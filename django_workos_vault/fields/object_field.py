@@ -1,0 +1,332 @@
+"""A field whose value lives in Vault as a named, versioned object; its column holds the reference."""
+
+import json
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from django import forms
+from django.core.checks import CheckMessage
+from django.core.exceptions import FieldError, ValidationError
+from django.db.models import Field, Model
+from django.db.models.lookups import Exact, In, Lookup
+from django.utils.translation import gettext_lazy as _
+
+from django_workos_vault.backends.objects import ObjectVersion
+from django_workos_vault.exceptions import EnvelopeError, VaultError, VaultRequestError
+from django_workos_vault.fields import object_adoption, object_writes
+from django_workos_vault.fields.cell import Withheld
+from django_workos_vault.fields.column import ReferenceCol
+from django_workos_vault.fields.fixtures import dumps_cells
+from django_workos_vault.fields.forms import cells_are_to_stay_sealed, keep_cells
+from django_workos_vault.fields.lookups import NullTest
+from django_workos_vault.fields.object_checks import object_field_messages
+from django_workos_vault.fields.object_proof import check_answer
+from django_workos_vault.fields.object_reference import ObjectReference
+from django_workos_vault.fields.object_value import Assigned, ObjectAttribute, StoredObject, encode
+from django_workos_vault.fields.rows import NOT_LOADED, row_columns, row_values
+from django_workos_vault.fields.vaulted import VaultFieldMixin
+from django_workos_vault.frame_locals import leaves_no_locals
+
+if TYPE_CHECKING:
+    _Lookup = Lookup[Any]
+else:
+    _Lookup = Lookup
+
+#: The API description names no maximum, so this is ours: what goes in one request and comes back in one, well
+#: inside the 16 MiB that the client takes. Larger values are what encrypted fields are for.
+MAX_VALUE_BYTES = 1024 * 1024
+_COLUMN_LENGTH = 255
+_FIXTURE_PREFIX = "workos-vault-object:"
+
+
+class ObjectFormField(forms.CharField):
+    """Text; a value that is stored as JSON is edited as JSON."""
+
+    widget = forms.Textarea
+
+    def prepare_value(self, value: Any) -> Any:
+        if value is None or isinstance(value, str | StoredObject):
+            return super().prepare_value(value)
+        return json.dumps(value, ensure_ascii=False)
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        return super().has_changed(self.prepare_value(initial), data)
+
+    def _clean_bound_field(self, bound_field: Any) -> Any:
+        initial = bound_field.initial
+        cleaned = super()._clean_bound_field(bound_field)  # type: ignore[misc]
+        structured = (
+            initial.reference.structured
+            if isinstance(initial, StoredObject)
+            else not isinstance(initial, str | None)
+        )
+        if not structured or not isinstance(cleaned, str) or cleaned in self.empty_values:
+            return cleaned
+        try:
+            return json.loads(cleaned)
+        except ValueError:
+            raise ValidationError(_("Enter valid JSON."), code="invalid") from None
+
+
+class VaultObjectField(VaultFieldMixin, Field):
+    """Keeps each row's value in Vault; reading the attribute fetches it, once an instance.
+
+    A str comes back as the str, anything else that JSON can hold (dict, list, number, bool) as JSON gives it
+    back. Takes ``vault``, ``key_context`` (which chooses the key in Vault), ``mask`` and ``label`` as
+    encrypted fields do. ``label`` begins the objects' names. See docs/objects.md for the order of writes.
+    """
+
+    description = _("A value in WorkOS Vault")
+    descriptor_class = ObjectAttribute
+    #: what the column holds that the database cannot compute with, and each for its own row
+    holds_cells = "references"
+    is_bound = True
+    empty_strings_allowed = False
+    #: references are bound to their rows
+    remembers_row = True
+    non_db_attrs = (*Field.non_db_attrs, "key_context", "label", "mask", "previous_labels", "vault")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs["max_length"] = _COLUMN_LENGTH
+        super().__init__(*args, **kwargs)
+
+    def deconstruct(self) -> Any:
+        name, path, args, kwargs = super().deconstruct()
+        del kwargs["max_length"]
+        return name, path, args, kwargs
+
+    def get_internal_type(self) -> str:
+        return "CharField"
+
+    # Reading and writing
+
+    @leaves_no_locals
+    def encoded(self, value: Any) -> tuple[str, bool]:
+        """Return what to store for ``value``, and whether it is JSON.
+
+        Raises ValidationError when JSON cannot hold it or Vault would not take so much.
+        """
+        problem = ""
+        try:
+            text, structured = encode(value)
+            size = len(text.encode())
+        except UnicodeEncodeError:
+            problem = "The text is not valid Unicode."
+        except (TypeError, ValueError) as exc:
+            problem = str(exc)
+        if problem:
+            raise ValidationError(problem, code="invalid")
+        if size > MAX_VALUE_BYTES:
+            raise ValidationError(
+                _(
+                    "This value has %(size)d bytes; an object in Vault holds at most %(most)d. Keep values "
+                    "of this size in an encrypted field (EncryptedTextField, EncryptedJSONField, ...)."
+                ),
+                code="too_large",
+                params={"size": size, "most": MAX_VALUE_BYTES},
+            )
+        return text, structured
+
+    def pre_save(self, model_instance: Model, add: bool) -> Any:
+        return object_writes.write(self, model_instance, add)
+
+    def from_db_value(self, value: Any, expression: Any, connection: Any) -> ObjectReference | None:
+        return None if value is None else ObjectReference.parse(value)
+
+    @leaves_no_locals
+    def get_prep_value(self, value: Any) -> Any:
+        if value is None or isinstance(value, object_writes.KeepStored):
+            return value
+        if isinstance(value, StoredObject):
+            value = value.reference
+        if not isinstance(value, ObjectReference):
+            raise FieldError(
+                f"{self} lives in Vault: update(), bulk_update() and expressions cannot write it, and a "
+                "query cannot compare it. Load the rows, assign values and save() each."
+            )
+        text = str(value)
+        if len(text) > _COLUMN_LENGTH:
+            raise VaultRequestError(f"Vault gave an object of {self} an id too long for its column.")
+        return text
+
+    @leaves_no_locals
+    def get_db_prep_save(self, value: Any, connection: Any) -> Any:
+        return self.get_prep_value(value)
+
+    def get_placeholder(self, value: Any, compiler: Any, connection: Any) -> str:
+        """Guard expressions on their way into the column, up to Django 6.0."""
+        self._refuse_expression(value)
+        return "%s"
+
+    def get_placeholder_sql(self, value: Any, compiler: Any, connection: Any) -> tuple[str, Any]:
+        """Guard expressions on their way into the column, from Django 6.1."""
+        self._refuse_expression(value)
+        if isinstance(value, object_writes.KeepStored):
+            return value.as_sql(compiler, connection)
+        return "%s", (value,)
+
+    def _refuse_expression(self, value: Any) -> None:
+        if hasattr(value, "as_sql") and not isinstance(value, object_writes.KeepStored):
+            self.get_prep_value(value)
+
+    def get_lookup(self, lookup_name: str) -> Any:
+        known: dict[str, Any] = {"isnull": NullTest, "exact": _Exact, "in": _In}
+        return known.get(lookup_name, _Refused)
+
+    def get_col(self, alias: Any, output_field: Any = None) -> Any:
+        if output_field is None or output_field is self:
+            return ReferenceCol(alias, self)
+        return super().get_col(alias, output_field)
+
+    @property
+    def cached_col(self) -> Any:
+        return ReferenceCol(self.model._meta.db_table, self)
+
+    def get_transform(self, lookup_name: str) -> Any:
+        raise _refusal(self)
+
+    # What an instance holds
+
+    @cached_property
+    def row_columns(self) -> tuple[str, ...]:
+        """Attribute names of the primary key, and of the local columns that choose the key context."""
+        key = (column.attname for column in self.model._meta.pk_fields)
+        return tuple(dict.fromkeys((*key, *row_columns(self))))
+
+    def row_changed(self, held: Withheld, instance: Model) -> bool:
+        """Whether the program moved the row to another key context. A copy of a row gets its own object."""
+        chosen_by = set(row_columns(self))
+        return any(
+            old != new
+            for name, old, new in zip(
+                self.row_columns, held.row or (), row_values(self, instance), strict=held.row is not None
+            )
+            if name in chosen_by and NOT_LOADED not in (old, new)
+        )
+
+    def raw_value(self, instance: Model) -> Any:
+        """Return what ``instance`` holds: None, StoredObject or Assigned. What was deferred is loaded."""
+        if self.attname not in instance.__dict__:
+            instance.refresh_from_db(fields=[self.attname])
+        return instance.__dict__[self.attname]
+
+    def held_by(self, instance: Model) -> Any:
+        """Return the assigned value, or what stands for the stored one, fetching nothing."""
+        held = self.raw_value(instance)
+        return held.value if isinstance(held, Assigned) else held
+
+    def history_of(self, instance: Model) -> tuple[ObjectVersion, ...]:
+        """Return the stored object's versions in Vault's order; none for NULL.
+
+        Raises UntrustedReference and VaultError.
+        """
+        stored = self.stored_in(instance)
+        if stored is None:
+            return ()
+        backend, object_id, context = self.vault.backend, stored.reference.id, stored.prove(instance)
+        check_answer(self, object_id, backend.describe_object(object_id), context)
+        return backend.list_object_versions(object_id)
+
+    async def ahistory_of(self, instance: Model) -> tuple[ObjectVersion, ...]:
+        """:meth:`history_of` for async code."""
+        stored = self.stored_in(instance)
+        if stored is None:
+            return ()
+        backend, object_id = self.vault.backend, stored.reference.id
+        context = await stored.aprove(instance)
+        check_answer(self, object_id, await backend.adescribe_object(object_id), context)
+        return await backend.alist_object_versions(object_id)
+
+    def stored_in(self, instance: Model) -> StoredObject | None:
+        """Return what stands for the stored value, also where another was assigned. None for NULL."""
+        held = self.raw_value(instance)
+        return held.base if isinstance(held, Assigned) else held
+
+    # Validation, forms, fixtures
+
+    @leaves_no_locals
+    def clean(self, value: Any, model_instance: Model | None) -> Any:
+        if isinstance(value, StoredObject):
+            return value  # it was validated when it was stored
+        cleaned = super().clean(value, model_instance)
+        if cleaned is not None:
+            self.encoded(cleaned)
+        return cleaned
+
+    def formfield(self, **kwargs: Any) -> Any:
+        form_field = super().formfield(
+            **{"form_class": ObjectFormField, "empty_value": None if self.null else "", **kwargs}
+        )
+        return None if form_field is None else keep_cells(form_field, self)
+
+    def value_from_object(self, obj: Model) -> Any:
+        """Return the value; the reference where it is not to be fetched, or cannot be."""
+        if dumps_cells(self):
+            return self.value_to_string(obj) or None
+        held = self.held_by(obj)
+        if not isinstance(held, StoredObject) or cells_are_to_stay_sealed():
+            return held
+        try:
+            return held.open(obj)
+        except (EnvelopeError, VaultError):
+            return held
+
+    def save_form_data(self, instance: Model, data: Any) -> None:
+        if not isinstance(data, StoredObject):
+            super().save_form_data(instance, data)
+
+    def value_to_string(self, obj: Model) -> str:
+        """Return the reference as text for Django's serializers: fixtures hold no value."""
+        stored = self.stored_in(obj)
+        return "" if stored is None else f"{_FIXTURE_PREFIX}{stored.reference}"
+
+    def load_serialized(self, instance: Model) -> None:
+        held = instance.__dict__.get(self.attname)
+        if not isinstance(held, Assigned):
+            return
+        value = held.value
+        if isinstance(value, str) and value.startswith(_FIXTURE_PREFIX):
+            reference = ObjectReference.parse(value.removeprefix(_FIXTURE_PREFIX))
+            stored = StoredObject(reference, self, row_values(self, instance))
+            instance.__dict__[self.attname] = object_adoption.bound_to(stored, instance)
+        else:
+            object_writes.write(self, instance, add=True)
+
+    def check(self, **kwargs: Any) -> list[CheckMessage]:
+        return [*super().check(**kwargs), *object_field_messages(self)]
+
+
+def _refusal(field: Any) -> FieldError:
+    return FieldError(
+        f"{field} lives in Vault: the database holds a reference, which has no order and no parts. Its "
+        "lookups are isnull, and exact and in with an ObjectReference."
+    )
+
+
+class _Exact(Exact):
+    """Whether the column holds this very reference."""
+
+    reads_ciphertext = True
+
+    def __init__(self, lhs: Any, rhs: Any) -> None:
+        if hasattr(rhs, "resolve_expression"):
+            raise _refusal(lhs.output_field)
+        super().__init__(lhs, rhs)
+
+
+class _In(In):
+    """Whether the column holds one of these references."""
+
+    reads_ciphertext = True
+
+    def __init__(self, lhs: Any, rhs: Any) -> None:
+        if hasattr(rhs, "resolve_expression"):
+            raise _refusal(lhs.output_field)
+        super().__init__(lhs, rhs)
+
+
+class _Refused(_Lookup):
+    lookup_name = "refused"
+
+    def __init__(self, lhs: Any, rhs: Any) -> None:
+        raise _refusal(lhs.output_field)

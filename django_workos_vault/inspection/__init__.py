@@ -1,7 +1,0 @@
-"""The checklist behind ``vault_check``: look at everything, change nothing."""
-
-from django_workos_vault.inspection.checklist import Inspection
-from django_workos_vault.inspection.columns import ColumnReport
-from django_workos_vault.inspection.findings import Finding
-
-__all__ = ["ColumnReport", "Finding", "Inspection"]

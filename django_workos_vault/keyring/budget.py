@@ -1,0 +1,198 @@
+"""This process's share of each key's message budget, and whether the registry's side of it has committed."""
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from itertools import count
+
+from django_workos_vault.context import KeyContext
+from django_workos_vault.exceptions import VaultError, WrongKey
+from django_workos_vault.keyring.policy import Counters, DataKeyPolicy
+from django_workos_vault.keyring.records import Addition, KeyRecord, Lease, Registry
+
+#: Messages a process takes from a key's budget at a time once it writes much; it begins with a thousandth of
+#: that and quadruples, so that a process that seals one value does not use up a block.
+LARGEST_LEASE = 2**20
+FIRST_LEASE = 2**10
+
+
+class Account:
+    """One process's right to seal with one key: how many messages, until when, and on what leases.
+
+    ``retires_at`` is on the key ring's clock. An account holds no key material.
+    """
+
+    __slots__ = (
+        "commitment",
+        "context",
+        "exhausted",
+        "granted",
+        "leases",
+        "record",
+        "retires_at",
+        "settled",
+        "used",
+        "wrapped",
+    )
+
+    def __init__(
+        self, context: KeyContext, record: KeyRecord, retires_at: float, lease: Lease, older: "list[Lease]"
+    ) -> None:
+        self.context = context
+        self.record = record
+        self.commitment = record.commitment
+        #: the wrapped key that new cells carry; a key loaded from some cell may come with another
+        self.wrapped = record.wrapped
+        self.retires_at = retires_at
+        self.granted = lease.messages
+        self.leases = [*older, lease]
+        self.used = count()  # next() is atomic; += is not
+        self.exhausted = False
+        self.settled = False
+        self.settle()
+
+    def take(self) -> bool:
+        """Count one message; False when the budget is used up."""
+        if next(self.used) < self.granted:
+            return True
+        self.exhausted = True
+        return False
+
+    def settle(self) -> int:
+        """Let go of leases that have committed or were undone; return the messages of the undone ones."""
+        open_leases = [lease for lease in self.leases if not lease.receipt.committed()]
+        self.leases = [lease for lease in open_leases if lease.receipt.pending()]
+        self.settled = not self.leases
+        return sum(lease.messages for lease in open_leases) - sum(lease.messages for lease in self.leases)
+
+    def stands(self) -> bool:
+        """Whether nothing was undone: every lease has committed, or its transaction goes on."""
+        return self.settled or all(lease.receipt.pending() for lease in self.leases)
+
+    def next_lease(self) -> int:
+        """Messages to ask for when these are used up."""
+        return min(4 * self.granted, LARGEST_LEASE)
+
+    def commits_with(self, database: str) -> bool:
+        """Whether a lease, and with it the record, commits together with this thread's ``database``."""
+        return any(lease.receipt.commits_with(database) for lease in self.leases)
+
+
+class Ledger:
+    """The accounts of one process, by the digest of their key context. It holds no key material."""
+
+    def __init__(
+        self, registry: Registry, policy: DataKeyPolicy, clock: Callable[[], float], counters: Counters
+    ) -> None:
+        self._registry = registry
+        self._policy = policy
+        self._clock = clock
+        self._counters = counters
+        self._accounts: dict[str, Account] = {}
+        self.get = self._accounts.get
+        #: by commitment: accounts whose record, or lease, a rollback could still undo
+        self.unsettled: dict[bytes, Account] = {}
+
+    def may_seal(self, digest: str, record: KeyRecord) -> bool:
+        """Whether the key of ``record`` is young enough and has messages left, here or in the registry.
+
+        True for a record that was changed: what is wrong with it is said when its key is loaded.
+        """
+        if not record.is_sound:
+            return True
+        if datetime.now(UTC) - record.created_at >= self._policy.rotate_after:
+            return False
+        account = self._of(digest, record)
+        return record.messages < self._policy.max_messages or (account is not None and not account.exhausted)
+
+    def open(self, records: Mapping[KeyContext, KeyRecord]) -> dict[str, Account]:
+        """Return an account for each record whose key has messages left, leasing more where none are here."""
+        accounts: dict[str, Account] = {}
+        spent: list[tuple[KeyContext, KeyRecord, int, list[Lease]]] = []
+        for context, record in records.items():
+            account = self._of(context.digest, record)
+            if account is None:
+                spent.append((context, record, FIRST_LEASE, []))
+            elif account.exhausted:
+                spent.append((context, record, account.next_lease(), account.leases))
+            else:
+                self.restore(account)
+                accounts[context.digest] = account
+        leases = self._registry.lease(
+            [(record, messages) for _, record, messages, _ in spent], self._policy.max_messages
+        )
+        for (context, record, _, older), lease in zip(spent, leases, strict=True):
+            if lease is not None:
+                accounts[context.digest] = self._entered(context, record, lease, older)
+        return accounts
+
+    def add(
+        self, records: Mapping[KeyContext, KeyRecord]
+    ) -> dict[str, Account | KeyRecord | VaultError | WrongKey]:
+        """Register new keys; return an account for each, or the winner's record where another was faster.
+
+        An error stands for a key that cannot be registered.
+        """
+        messages = min(FIRST_LEASE, self._policy.max_messages)
+        additions = [Addition(context, record, messages) for context, record in records.items()]
+        return {
+            addition.context.digest: (
+                self._entered(addition.context, addition.record, answer, [])
+                if isinstance(answer, Lease)
+                else answer
+            )
+            for addition, answer in zip(additions, self._registry.add(additions), strict=True)
+        }
+
+    def restore(self, account: Account) -> None:
+        """Write to the registry again what a rollback has undone since."""
+        if account.settled:
+            return
+        undone = account.settle()
+        if undone:
+            self._hold(account, self._registry.restore(account.context, account.record, undone))
+        elif account.settled:
+            self.unsettled.pop(account.commitment, None)
+
+    def secure(self, commitment: bytes, database: str) -> None:
+        """Make sure that a key's record commits no later than the cell about to be written to ``database``.
+
+        For cells that refer to the registry. Raises WrongKey when that cannot be promised.
+        """
+        account = self.unsettled.get(commitment)
+        if account is None or (account.stands() and account.commits_with(database)):
+            return
+        self.restore(account)
+        if account.settled or account.commits_with(database):
+            return
+        lease = self._registry.restore(account.context, account.record, 0)
+        self._hold(account, lease)
+        if not (lease.receipt.committed() or lease.receipt.commits_with(database)):
+            raise WrongKey(
+                "The data key of a cell that refers to the registry was registered inside a transaction "
+                f"which does not commit together with that of database {database!r}: a rollback would "
+                "leave the cell without its key. Write the row outside of the registry database's atomic() "
+                "block, or keep both in one database."
+            )
+
+    def _of(self, digest: str, record: KeyRecord) -> Account | None:
+        account = self._accounts.get(digest)
+        return account if account is not None and account.commitment == record.commitment else None
+
+    def _entered(self, context: KeyContext, record: KeyRecord, lease: Lease, older: list[Lease]) -> Account:
+        self._counters.leases += 1
+        age = (datetime.now(UTC) - record.created_at).total_seconds()
+        retires_at = self._clock() + self._policy.rotate_after.total_seconds() - age
+        account = Account(context, record, retires_at, lease, older)
+        if not account.settled:
+            self.unsettled[account.commitment] = account
+        self._accounts.pop(context.digest, None)
+        while len(self._accounts) >= self._policy.cache_size:
+            self._accounts.pop(next(iter(self._accounts)), None)
+        self._accounts[context.digest] = account
+        return account
+
+    def _hold(self, account: Account, lease: Lease) -> None:
+        account.leases.append(lease)
+        account.settle()
+        if not account.settled:
+            self.unsettled[account.commitment] = account

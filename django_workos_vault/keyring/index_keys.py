@@ -1,0 +1,203 @@
+"""The keys of blind indexes: one root key per vault and version, and a derived key per index.
+
+The proofs of references to Vault objects are made with keys derived from the first version's.
+
+A root key is a data key of its own, wrapped by Vault and kept in the database; it never seals a cell. Unlike
+data keys it is not soft state: without it, stored digests match no search until the rows are re-encrypted.
+"""
+
+import hmac
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from django_workos_vault.backends.base import VaultBackend
+from django_workos_vault.context import DeclaredContexts, KeyContext
+from django_workos_vault.datakey import LoadedKey
+from django_workos_vault.exceptions import (
+    InvalidVaultConfiguration,
+    VaultError,
+    VaultUnavailable,
+    WrongKey,
+)
+from django_workos_vault.keyring.flights import SingleFlight
+
+
+@dataclass(frozen=True, slots=True)
+class RootKeyRecord:
+    """What the database remembers of a root key: everything but the key.
+
+    ``proof`` (32 bytes) can only be made with the key itself and ties it to its vault and version.
+    """
+
+    proof: bytes
+    key_id: str
+    wrapped: bytes
+
+
+class RootKeyStore(Protocol):
+    """Keeps one root key per version, the same for all processes."""
+
+    def get(self, version: int) -> RootKeyRecord | None:
+        """Return the record of ``version``."""
+
+    def add(self, version: int, context: KeyContext, record: RootKeyRecord) -> RootKeyRecord:
+        """Store ``record``; return the winner's when another process was faster."""
+
+    def when_committed(self, then: Callable[[], None]) -> None:
+        """Call ``then`` once the transaction under way has committed; at once when there is none."""
+
+    def awaits_commit(self, then: Callable[[], None]) -> bool:
+        """Whether ``then`` is still to be called by this thread's transaction, not undone so far."""
+
+
+class _Root:
+    __slots__ = ("committed", "derived", "expires_at", "key", "record")
+
+    def __init__(self, key: LoadedKey, record: RootKeyRecord, expires_at: float) -> None:
+        self.key = key
+        self.record = record
+        self.expires_at = expires_at
+        self.derived: dict[bytes, bytes] = {}
+        self.committed = False
+
+    def mark_committed(self) -> None:
+        self.committed = True
+
+
+class IndexKeys:
+    """The index keys of one vault, shared by all threads of the process.
+
+    ``context`` is the vault's own key context. A row's organization plays no part: a search has no row, so
+    rows of all organizations are found with one key.
+    """
+
+    def __init__(
+        self,
+        *,
+        vault: str,
+        backend: VaultBackend,
+        store: RootKeyStore,
+        context: KeyContext | None,
+        ttl: float,
+        declared: DeclaredContexts | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.vault = vault
+        self._backend = backend
+        self._store = store
+        self._context = context
+        self._declared = declared or DeclaredContexts({})
+        self._ttl = ttl
+        self._clock = clock
+        self._roots: dict[int, _Root] = {}
+        # Around a Vault request, never around the database: that may wait for a thread of ours.
+        self._flights: SingleFlight[tuple[int, RootKeyRecord], _Root | VaultError | WrongKey] = SingleFlight()
+
+    def key(self, version: int, info: bytes) -> bytes:
+        """Return the 32-byte index key for ``info``, making the root key of ``version`` if there is none.
+
+        Raises VaultError when Vault cannot be asked, WrongKey when the stored root key is not this vault's,
+        InvalidVaultConfiguration when the vault has no KEY_CONTEXT to wrap it under.
+        """
+        root = self._roots.get(version)
+        if root is None or not root.committed or self._clock() >= root.expires_at:
+            root = self._current(version)
+        key = root.derived.get(info)
+        if key is None:
+            key = root.derived[info] = root.key.derive(info)
+        return key
+
+    def is_ready(self, version: int) -> bool:
+        """Whether :meth:`key` asks neither Vault nor the database."""
+        root = self._roots.get(version)
+        return root is not None and root.committed and self._clock() < root.expires_at
+
+    def exists(self, version: int) -> bool:
+        """Whether there is a root key of ``version``. None is made."""
+        return version in self._roots or self._store.get(version) is not None
+
+    def forget(self) -> None:
+        """Drop every key from memory. The next use asks Vault again."""
+        self._roots.clear()
+
+    def _current(self, version: int) -> _Root:
+        root = self._roots.get(version)
+        if (
+            root is not None
+            and self._clock() < root.expires_at
+            and (
+                root.committed
+                or self._store.awaits_commit(root.mark_committed)
+                or self._still_stored(version, root)
+            )
+        ):
+            return root
+        record = self._store.get(version)
+        return self._loaded(version, record) if record else self._created(version)
+
+    def _still_stored(self, version: int, root: _Root) -> bool:
+        """Make sure of a root key whose transaction may have rolled back since."""
+        record = self._store.get(version) or self._add(version, root)
+        return record == root.record
+
+    def _created(self, version: int) -> _Root:
+        if self._context is None:
+            raise InvalidVaultConfiguration(
+                f"Vault {self.vault!r} has no KEY_CONTEXT, to wrap the key of its blind indexes. Give one."
+            )
+        self._declared.check(self._context)
+        key = LoadedKey.answered(self._backend.create_data_key(self._context.items))
+        root = self._root(key, RootKeyRecord(self._proof(key, version), key.id, key.wrapped))
+        record = self._add(version, root)
+        if record != root.record:
+            return self._loaded(version, record)
+        self._roots[version] = root
+        return root
+
+    def _add(self, version: int, root: _Root) -> RootKeyRecord:
+        assert self._context is not None  # noqa: S101 -- checked before the root was made
+        record = self._store.add(version, self._context, root.record)
+        if record == root.record:
+            self._store.when_committed(root.mark_committed)
+        return record
+
+    def _loaded(self, version: int, record: RootKeyRecord) -> _Root:
+        name = version, record
+        late = VaultUnavailable(
+            f"Another thread has been asking vault {self.vault!r} for the root key of its blind indexes for "
+            f"{self._backend.deadline:g} seconds."
+        )
+        while True:
+            with self._flights.claim([name]) as claim:
+                if claim.mine:
+                    claim.land({name: self._unwrapped(version, record)})
+                outcome = claim.wait(self._backend.deadline, late).get(name)
+            if isinstance(outcome, Exception):
+                raise outcome
+            if outcome is not None:
+                return outcome
+
+    def _unwrapped(self, version: int, record: RootKeyRecord) -> _Root | VaultError | WrongKey:
+        root = self._roots.get(version)
+        if root is not None and root.record == record and self._clock() < root.expires_at:
+            return root
+        try:
+            key = LoadedKey.answered(self._backend.decrypt_data_key(record.wrapped))
+        except VaultError as exc:
+            return exc
+        if not hmac.compare_digest(self._proof(key, version), record.proof):
+            return WrongKey(
+                f"The root key of the blind indexes of vault {self.vault!r} (version {version}) is not "
+                "the one that was stored: its record was changed. Restore the table from a backup."
+            )
+        root = self._roots[version] = self._root(key, record)
+        root.mark_committed()
+        return root
+
+    def _root(self, key: LoadedKey, record: RootKeyRecord) -> _Root:
+        return _Root(key, record, self._clock() + self._ttl)
+
+    def _proof(self, key: LoadedKey, version: int) -> bytes:
+        return key.derive(f"blind-index-root:{version}:{self.vault}".encode())

@@ -1,0 +1,1 @@
+"""What looks at whole tables: finding what is wrong, and sealing anew."""

@@ -1,0 +1,156 @@
+"""Stored cells, row by row: for the tools that go through whole columns."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from django.core.exceptions import FieldDoesNotExist
+from django.db.models import Model, QuerySet
+
+from django_workos_vault import envelope
+from django_workos_vault.exceptions import (
+    REFUSALS,
+    EnvelopeError,
+    InvalidVaultConfiguration,
+    VaultError,
+    WrongKey,
+)
+from django_workos_vault.fields.cell import stored_cell
+from django_workos_vault.fields.field import EncryptedFieldMixin
+from django_workos_vault.fields.rows import FromRow
+from django_workos_vault.frame_locals import forget_locals
+
+#: wrapped keys whose refusal a tool remembers
+REMEMBERED = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class BadCell:
+    """A cell that cannot be opened: where it is, the class of the reason, and what a person can be told."""
+
+    column: str
+    pk: Any
+    reason: str
+    message: str
+
+
+class CannotOpen(Exception):
+    """A cell cannot be opened, for a ``reason`` (a class name) that concerns this cell and its key alone."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+    def of(self, field: EncryptedFieldMixin, instance: Model) -> BadCell:
+        """Return this as a record of the cell of ``instance``."""
+        return BadCell(column_name(field), instance.pk, self.reason, str(self))
+
+
+def encrypted_fields(model: type[Model]) -> list[EncryptedFieldMixin]:
+    """Return the encrypted fields whose columns are in the model's own table."""
+    return [field for field in model._meta.local_concrete_fields if isinstance(field, EncryptedFieldMixin)]
+
+
+def column_name(field: EncryptedFieldMixin) -> str:
+    """Return ``app.Model.field`` as a person types it, whatever label the cells are sealed for."""
+    return f"{field.model._meta.label}.{field.name}"
+
+
+def rows(fields: list[EncryptedFieldMixin], using: str) -> QuerySet[Model]:
+    """Return all rows of the fields' one model, with the relations that their key contexts read.
+
+    Managers are passed over: a default manager may hide rows.
+    """
+    queryset: QuerySet[Model] = QuerySet(fields[0].model, using=using)
+    return queryset.select_related(*sorted(_relations(fields))) if _relations(fields) else queryset
+
+
+def batches(queryset: QuerySet[Model], size: int, start_after: Any = None) -> Iterator[list[Model]]:
+    """Yield the rows in lists of ``size`` by primary key, beginning behind ``start_after``."""
+    last = start_after
+    while True:
+        rest = queryset if last is None else queryset.filter(pk__gt=last)
+        batch = list(rest.order_by("pk")[:size])
+        if not batch:
+            return
+        yield batch
+        last = batch[-1].pk
+
+
+def is_null(field: EncryptedFieldMixin, instance: Model) -> bool:
+    """Whether the column is NULL in a row just loaded from the database."""
+    return instance.__dict__[field.attname] is None
+
+
+class CellReader:
+    """Opens cells one after the other. A key that Vault refused is not asked for again."""
+
+    def __init__(self) -> None:
+        # Bounded below: who writes to the column could make each cell's another.
+        self._refused: dict[tuple[bytes, bytes], CannotOpen] = {}
+
+    def open(self, field: EncryptedFieldMixin, instance: Model) -> Any:
+        """Return the value of a stored cell that is not NULL.
+
+        Raises CannotOpen when this cell, or its key, is the reason; another VaultError in an outage.
+        """
+        cell = parsed(field, instance)
+        key = cell.commitment, cell.key_reference
+        if key in self._refused:
+            raise self._refused[key]
+        try:
+            return getattr(instance, field.attname)
+        except (WrongKey, *REFUSALS) as exc:
+            if len(self._refused) >= REMEMBERED:
+                self._refused.clear()
+            self._refused[key] = _cannot_open(exc)
+            raise self._refused[key] from None
+        except EnvelopeError as exc:
+            raise _cannot_open(exc) from None
+
+
+@contextmanager
+def faults_of_row() -> Iterator[None]:
+    """Raise CannotOpen for what is wrong with another cell or column of a row that the block needs."""
+    try:
+        yield
+    except (EnvelopeError, InvalidVaultConfiguration, *REFUSALS) as exc:
+        raise _cannot_open(exc) from None
+
+
+def parsed(field: EncryptedFieldMixin, instance: Model) -> envelope.Envelope:
+    """Return the envelope of a stored cell that is not NULL. Raises CannotOpen."""
+    try:
+        return envelope.parse(stored_cell(instance, field.attname))
+    except EnvelopeError as exc:
+        forget_locals(exc)
+        raise _cannot_open(exc) from None
+
+
+def _cannot_open(exc: EnvelopeError | VaultError | InvalidVaultConfiguration) -> CannotOpen:
+    return CannotOpen(type(exc).__name__, str(exc))
+
+
+def _relations(fields: list[EncryptedFieldMixin]) -> set[str]:
+    paths = (
+        _relation_path(field.model, item.path)
+        for field in fields
+        for item in (field.key_context or {}).values()
+        if isinstance(item, FromRow)
+    )
+    return {path for path in paths if path}
+
+
+def _relation_path(model: Any, dotted: str) -> str:
+    relations: list[str] = []
+    for name in dotted.split("."):
+        try:
+            field = model._meta.get_field(name)
+        except FieldDoesNotExist:
+            break
+        if not (field.many_to_one or field.one_to_one):
+            break
+        relations.append(name)
+        model = field.related_model
+    return "__".join(relations)

@@ -1,0 +1,59 @@
+"""The steps in their order, and which of them make no sense after another has failed."""
+
+from collections.abc import Iterator
+
+from django_workos_vault import conf
+from django_workos_vault.maintenance.inspection.columns import (
+    ColumnReport,
+    inspect_columns,
+    inspectable_models,
+)
+from django_workos_vault.maintenance.inspection.findings import Finding, Progress
+from django_workos_vault.maintenance.inspection.objects import inspect_objects
+from django_workos_vault.maintenance.inspection.settings import inspect_settings
+from django_workos_vault.maintenance.inspection.tracked_files import inspect_tracked_files
+from django_workos_vault.maintenance.inspection.vault import (
+    inspect_contexts,
+    inspect_registry,
+    inspect_round_trip,
+)
+from django_workos_vault.vault import vaults
+
+
+class Inspection:
+    """One run of the checklist over all vaults and encrypted columns.
+
+    ``sample`` is the number of rows to open in each column, None for all; ``using`` a database alias, None
+    for where each model is read. ``objects`` compares the objects in Vault with the rows that refer to them.
+    """
+
+    def __init__(
+        self, *, sample: int | None, using: str | None, progress: Progress, objects: bool = False
+    ) -> None:
+        self._sample = sample
+        self._using = using
+        self._progress = progress
+        self._objects = objects
+        self.columns: list[ColumnReport] = []
+
+    def findings(self) -> Iterator[Finding]:
+        """Do the work, yielding what each step found. :attr:`columns` is filled along the way."""
+        yield from inspect_settings()
+        yield from inspect_tracked_files(conf.project_directory(), conf.api_key_digests())
+        usable = set()
+        for vault in vaults.usable():
+            failed = False
+            for finding in inspect_round_trip(vault):
+                failed |= finding.status == "problem"
+                yield finding
+            if failed:
+                message = "Keys and columns of this vault were not looked at."
+                yield Finding("registry", vault.alias, "skipped", message)
+                continue
+            usable.add(vault.alias)
+            yield from inspect_registry(vault, self._progress)
+            yield from inspect_contexts(vault)
+        for _, fields in inspectable_models(usable):
+            yield from inspect_columns(fields, self.columns, self._using, self._sample, self._progress)
+        if self._objects:
+            yield from inspect_objects(usable, self._using, self._progress)

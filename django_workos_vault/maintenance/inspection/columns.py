@@ -1,0 +1,151 @@
+"""Encrypted columns: rows are opened, cells counted by data key and by the way they are stored."""
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from django.apps import apps
+from django.db import connections, router
+from django.db.models import Model, QuerySet
+
+from django_workos_vault.exceptions import REFUSALS, EnvelopeError, VaultError
+from django_workos_vault.fields.field import EncryptedFieldMixin
+from django_workos_vault.maintenance import cells
+from django_workos_vault.maintenance.cells import BadCell, CannotOpen, CellReader
+from django_workos_vault.maintenance.inspection.findings import Finding, Progress, advice_for
+from django_workos_vault.maintenance.inspection.proofs import Proofs
+from django_workos_vault.models import DataKeyRecord
+from django_workos_vault.registry import as_told
+
+_ROWS_AT_A_TIME = 500
+
+
+class Kind(NamedTuple):
+    """What cells are counted by. ``data_key`` is Vault's id of it, or the begin of its commitment."""
+
+    data_key: str
+    version: int
+    stored: str
+
+
+@dataclass(slots=True)
+class ColumnReport:
+    """What was found in one column."""
+
+    column: str
+    rows: int = 0
+    null: int = 0
+    opened: int = 0
+    not_found: int = 0
+    bad: list[BadCell] = field(default_factory=list)
+    kinds: Counter[Kind] = field(default_factory=Counter)
+
+
+def inspectable_models(aliases: set[str]) -> Iterator[tuple[type[Model], list[EncryptedFieldMixin]]]:
+    """Yield models with their encrypted fields that use one of the vaults ``aliases``."""
+    for model in apps.get_models():
+        fields = [f for f in cells.encrypted_fields(model) if f.vault_alias in aliases]
+        if fields:
+            yield model, fields
+
+
+def inspect_columns(
+    fields: list[EncryptedFieldMixin],
+    reports: list[ColumnReport],
+    using: str | None,
+    sample: int | None,
+    progress: Progress,
+) -> Iterator[Finding]:
+    """Open the cells of one model's ``fields`` in ``sample`` rows (half oldest, half newest) or all (None).
+
+    Appends to ``reports`` and yields a finding for each column, or one for an outage.
+    """
+    model = fields[0].model
+    using = using or router.db_for_read(model)
+    if model._meta.db_table not in connections[using].introspection.table_names(include_views=True):
+        yield Finding(
+            "columns",
+            model._meta.label,
+            "problem",
+            f"Database {using!r} has no table {model._meta.db_table}.",
+            "Run migrate.",
+        )
+        return
+    filed = DataKeyRecord.objects.values_list("commitment", "key_id")
+    known = {str(commitment): as_told(key_id) for commitment, key_id in filed}
+    mine = [ColumnReport(cells.column_name(f)) for f in fields]
+    reports += mine
+    reader, proofs = CellReader(), Proofs()
+    rows = cells.rows(fields, using)
+    total = rows.count()
+    with progress(total if sample is None else min(total, sample), "rows") as bar:
+        batches = cells.batches(rows, _ROWS_AT_A_TIME) if sample is None else _sample(rows, total, sample)
+        for batch in batches:
+            try:
+                proofs.gather(fields, batch)
+                for instance in batch:
+                    for column, report in zip(fields, mine, strict=True):
+                        _inspect_cell(column, instance, report, reader, proofs, known)
+            except VaultError as exc:
+                yield Finding("columns", model._meta.label, "problem", f"Stopped: {exc}", advice_for(exc))
+                return
+            bar.update(len(batch))
+    for report in mine:
+        yield _finding(report, total)
+
+
+def _sample(rows: QuerySet[Model], total: int, sample: int) -> Iterator[list[Model]]:
+    newest = sample // 2 if total > sample else 0
+    yield list(rows.order_by("pk")[: sample - newest])
+    if newest:
+        yield list(rows.order_by("-pk")[:newest])
+
+
+def _inspect_cell(
+    column: EncryptedFieldMixin,
+    instance: Model,
+    report: ColumnReport,
+    reader: CellReader,
+    proofs: Proofs,
+    known: dict[str, str],
+) -> None:
+    report.rows += 1
+    if cells.is_null(column, instance):
+        report.null += 1
+        return
+    try:
+        parsed = cells.parsed(column, instance)
+        commitment = parsed.commitment.hex()
+        stored = "inline" if parsed.key_reference else "reference"
+        report.kinds[Kind(known.get(commitment, commitment[:16]), parsed.version, stored)] += 1
+        proofs.check(column, parsed)
+        value = reader.open(column, instance)
+        report.opened += 1
+    except CannotOpen as exc:
+        report.bad.append(exc.of(column, instance))
+        return
+    with suppress(EnvelopeError, *REFUSALS):  # of another cell, with which a compound index goes: told there
+        report.not_found += not column.is_found(parsed.digests, value, instance)
+
+
+def _finding(report: ColumnReport, total: int) -> Finding:
+    looked_at = f"{report.rows} of {total} rows"
+    if report.not_found and not report.bad:
+        return Finding(
+            "columns",
+            report.column,
+            "problem",
+            f"{looked_at}: every value opens, but lookups do not find {report.not_found} of them.",
+            f"Their cells lack a digest of the blind indexes declared: run vault_reencrypt {report.column}.",
+        )
+    if not report.bad:
+        return Finding("columns", report.column, "ok", f"{looked_at}: every value opens.")
+    return Finding(
+        "columns",
+        report.column,
+        "problem",
+        f"{looked_at}: {len(report.bad)} cells cannot be opened.",
+        "docs/commands.md says what each reason means and what to do.",
+    )

@@ -1,0 +1,170 @@
+"""One vault: it answers, data keys make the round trip, and every key in the registry is what it claims."""
+
+import hmac
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
+
+from django_workos_vault.context import KeyContext
+from django_workos_vault.datakey import DataKey
+from django_workos_vault.exceptions import (
+    EnvelopeError,
+    InvalidVaultConfiguration,
+    VaultError,
+    VaultRequestError,
+    WrongKey,
+)
+from django_workos_vault.keyring.records import KeyRecord
+from django_workos_vault.maintenance.inspection.findings import Finding, Progress, advice_for
+from django_workos_vault.models import DataKeyRecord, IndexKeyRecord
+from django_workos_vault.registry import as_told, key_record, readable_rows
+from django_workos_vault.vault import Vault
+
+#: For vaults without a KEY_CONTEXT of their own. The first run makes Vault create this KEK.
+_FALLBACK_CONTEXT = {"app": "django-workos-vault-check"}
+_KEYS_AT_A_TIME = 100
+
+
+def inspect_round_trip(vault: Vault) -> Iterator[Finding]:
+    """Yield findings of four requests: create and unwrap a data key, rekey and unwrap it."""
+    context = (vault.key_context or KeyContext(_FALLBACK_CONTEXT)).items
+    backend = vault.backend
+    backend.forget_outage()
+    with ExitStack() as wiping:
+
+        def asked(call: Callable[[], DataKey]) -> DataKey:
+            key = call()
+            wiping.callback(key.wipe)
+            key.check()
+            return key
+
+        try:
+            made = asked(lambda: backend.create_data_key(context))
+        except (VaultError, InvalidVaultConfiguration) as exc:
+            yield Finding("request", vault.alias, "problem", str(exc), advice_for(exc))
+            return
+        yield Finding("request", vault.alias, "ok", f"{backend!r} answers and takes the credentials.")
+        try:
+            unwrapped = asked(lambda: backend.decrypt_data_key(made.wrapped))
+            yield _same(vault, "created and unwrapped", made, unwrapped)
+            rekeyed = asked(lambda: backend.rekey_data_key(made.wrapped, context))
+            unwrapped = asked(lambda: backend.decrypt_data_key(rekeyed.wrapped))
+            yield _same(vault, "rekeyed and unwrapped", made, unwrapped)
+        except VaultError as exc:
+            yield Finding("data key", vault.alias, "problem", str(exc), advice_for(exc))
+
+
+def _same(vault: Vault, done: str, one: DataKey, other: DataKey) -> Finding:
+    if hmac.compare_digest(one.plaintext, other.plaintext):
+        return Finding("data key", vault.alias, "ok", f"A data key was {done}: the same key came back.")
+    return Finding(
+        "data key",
+        vault.alias,
+        "problem",
+        f"A data key was {done}, and another key came back.",
+        "Write nothing with this vault: what is sealed now could not be opened. Is base_url really Vault's?",
+    )
+
+
+def inspect_registry(vault: Vault, progress: Progress) -> Iterator[Finding]:
+    """Yield a finding for each record of the vault's registry that is not what it claims, or one for all."""
+    rows = DataKeyRecord.objects.filter(vault=vault.alias).order_by("pk")
+    total, wrong = rows.count(), 0
+    with progress(total, "keys") as bar:
+        last = 0
+        while pks := list(rows.filter(pk__gt=last).values_list("pk", flat=True)[:_KEYS_AT_A_TIME]):
+            batch = readable_rows(rows.filter(pk__in=pks))
+            for finding in _faults(vault, batch):
+                wrong += 1
+                yield finding
+            bar.update(len(batch))
+            last = pks[-1]
+    for finding in _index_root_faults(vault):
+        wrong += 1
+        yield finding
+    if not wrong:
+        yield Finding("registry", vault.alias, "ok", f"All {total} data keys unwrap and are filed rightly.")
+
+
+def inspect_contexts(vault: Vault) -> Iterator[Finding]:
+    """Yield a finding for each key context of the registry that is not declared, or one for all of them."""
+    if not vault.declared:
+        if not vault.backend.for_development:
+            yield Finding("key contexts", vault.alias, "skipped", _NOT_DECLARED, "See DECLARED_CONTEXTS.")
+        return
+    contexts, wrong = set(), 0
+    for row in DataKeyRecord.objects.filter(vault=vault.alias).order_by("pk").iterator():
+        with suppress(InvalidVaultConfiguration):  # told with the registry
+            context = KeyContext(row.key_context)
+            if context not in contexts and (fault := vault.declared.fault(context)):
+                wrong += 1
+                subject = f"{vault.alias}: data key {row.key_id}"
+                yield Finding("key contexts", subject, "problem", _UNDECLARED, advice_for(fault))
+            contexts.add(context)
+    if not wrong:
+        message = f"All {len(contexts)} key contexts with a data key are declared."
+        yield Finding("key contexts", vault.alias, "ok", message)
+
+
+def _faults(vault: Vault, rows: list[DataKeyRecord]) -> Iterator[Finding]:
+    readable: list[tuple[KeyContext, KeyRecord]] = []
+    for row in rows:
+        record = key_record(row)
+        try:
+            context = KeyContext(row.key_context)
+        except InvalidVaultConfiguration:
+            context = None
+        if context is None or not record.is_sound:
+            yield _fault(vault, record.key_id, "The record cannot be read: it was changed.", _REPAIR)
+            continue
+        if not hmac.compare_digest(context.digest.encode(), row.context_digest.encode()):
+            yield _fault(vault, record.key_id, "The record is filed under another key context.", _REPAIR)
+            continue
+        readable.append((context, record))
+    for (_, record), fault in zip(readable, vault.keyring.verify(readable), strict=True):
+        if fault is not None:
+            advice = _REPAIR if isinstance(fault, EnvelopeError) else _advice_for_wrapped(fault)
+            yield _fault(vault, record.key_id, str(fault), advice)
+
+
+def _index_root_faults(vault: Vault) -> Iterator[Finding]:
+    vault.index_keys.forget()
+    for row in IndexKeyRecord.objects.filter(vault=vault.alias).order_by("version"):
+        try:
+            vault.index_keys.key(row.version, b"vault_check")
+        except VaultError as exc:
+            yield _fault(
+                vault, as_told(row.key_id), f"Index root key {row.version}: {exc}", _advice_for_wrapped(exc)
+            )
+        except WrongKey:
+            message = f"The record of index root key {row.version} was changed: searches would find nothing."
+            yield _fault(
+                vault, as_told(row.key_id), message, "Restore the record from a backup; nothing replaces it."
+            )
+
+
+def _fault(vault: Vault, key_id: str, message: str, advice: str) -> Finding:
+    return Finding("registry", f"{vault.alias}: data key {key_id}", "problem", message, advice)
+
+
+def _advice_for_wrapped(error: VaultError) -> str:
+    """Return what to do when Vault, asked to unwrap a key on record, raised ``error``."""
+    return _REFUSED if isinstance(error, VaultRequestError) else advice_for(error)
+
+
+_NOT_DECLARED = (
+    "Not compared with anything: Vault does not say whether a context has the customer's own key, or fell "
+    "back to one of WorkOS's because the value is misspelt."
+)
+_UNDECLARED = (
+    "It seals under a key context that DECLARED_CONTEXTS does not hold: if the value is misspelt, the "
+    "customer's own key does not protect what was sealed."
+)
+_REFUSED = (
+    "Is this the vault that made the key? Another base_url, API environment or key file, and an emulator "
+    "restarted without --state, know none of its keys: go back to the one that does. Otherwise the key was "
+    "withdrawn (ask its owner), or the record changed (restore it from a backup)."
+)
+_REPAIR = (
+    "Find out who writes to the registry table. Restore the record from a backup; with inline envelopes it "
+    "may be deleted instead: cells carry their own wrapped key, and a new key is made for writing."
+)
