@@ -3,6 +3,7 @@
 import asyncio
 import traceback
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from io import StringIO
 from typing import Any
 
@@ -112,6 +113,12 @@ def unlocked(model: Any, field: str) -> None:
         EncryptedQuerySet(model).unlock()
 
 
+def iterate(model: Any, field: str) -> None:
+    # Closed at once: PostgreSQL's cursor would be closed in the transaction of another test.
+    with closing(model.objects.values_list(field).iterator()) as rows:
+        list(rows)
+
+
 def edit(model: Any, field: str) -> None:
     row = model.objects.first()
     form = modelform_factory(model, fields=[field])(instance=row, data={field: ""})
@@ -124,7 +131,7 @@ WAYS: dict[str, Callable[[Any, str], Any]] = {
     "attribute among many": lambda model, field: [getattr(row, field) for row in model.objects.all()],
     "values": lambda model, field: list(model.objects.values(field)),
     "values_list": lambda model, field: list(model.objects.values_list(field, flat=True)),
-    "iterator": lambda model, field: list(model.objects.values_list(field).iterator()),
+    "iterator": iterate,
     "annotation": lambda model, field: list(model.objects.annotate(other=F(field))),
     "Coalesce": lambda model, field: list(model.objects.annotate(other=Coalesce(field, Value(None)))),
     "deferred": lambda model, field: getattr(model.objects.defer(field).first(), field),

@@ -40,7 +40,7 @@ def server():
 
 @pytest.fixture
 def vault(server):
-    vault = WorkOSVault(api_key=API_KEY, base_url=server.url, timeout=2, deadline=5)
+    vault = WorkOSVault(api_key=API_KEY, base_url=server.url, timeout=20, deadline=30)
     yield vault
     vault.close()
 
@@ -364,9 +364,9 @@ class TestBatch:
 
         def answer(handler):
             under_way.append(handler)
-            eight.wait(2)  # nobody is answered before eight have asked
+            eight.wait(20)  # nobody is answered before eight have asked
             most.append(len(under_way))
-            eight.wait(2)
+            eight.wait(20)
             under_way.remove(handler)
             body = json.dumps(DECRYPTED).encode()
             handler.send_response(200)
