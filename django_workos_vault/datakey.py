@@ -151,14 +151,14 @@ class LoadedKey(_NeverPickled):
             head.key = None
         self.heads.clear()
 
-    def derive(self, info: bytes) -> bytes:
-        """Return 32 bytes that only a holder of this data key can compute, for the purpose ``info``."""
-        return derive(self._derivation_key, info)
+    def derive(self, info: bytes, *, salt: bytes | None = None, length: int = 32) -> bytes:
+        """Return bytes that only a holder of this data key can compute, for the purpose ``info``."""
+        return derive(self._derivation_key, info, salt=salt, length=length)
 
 
-def derive(key: bytes | bytearray, info: bytes) -> bytes:
-    """Return 32 bytes derived from ``key`` for the purpose ``info`` (HKDF-SHA256, RFC 5869, no salt)."""
-    return HKDF(algorithm=SHA256(), length=32, salt=None, info=info).derive(key)
+def derive(key: bytes | bytearray, info: bytes, *, salt: bytes | None = None, length: int = 32) -> bytes:
+    """Return ``length`` bytes derived from ``key`` for the purpose ``info`` (HKDF-SHA256, RFC 5869)."""
+    return HKDF(algorithm=SHA256(), length=length, salt=salt, info=info).derive(key)
 
 
 def _aead_copies_its_key() -> bool:

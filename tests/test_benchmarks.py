@@ -45,3 +45,12 @@ def test_benchmarks_run(module: str, options: list[str], line: str) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert f"| {line} |" in done.stdout
+
+
+def test_the_benchmark_of_files_runs() -> None:
+    """It prints its table, and the memory that a long file took."""
+    command = [sys.executable, "-m", "tests.benchmarks.files", "--megabytes", "4", "--repeats", "1"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "| seal, 1 MiB chunks |" in done.stdout
+    assert "MiB above" in done.stdout
