@@ -15,7 +15,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.html import format_html
 
 from django_workos_vault.admin_lookups import encrypted_field, takes_any_text
-from django_workos_vault.exceptions import OUTAGES, DecryptionForbidden, EnvelopeError, VaultError
+from django_workos_vault.exceptions import DecryptionForbidden, EnvelopeError, VaultError, is_outage
 from django_workos_vault.fields.masking import CANNOT_BE_OPENED, masked_or_marked, masked_value
 from django_workos_vault.fields.vaulted import VaultFieldMixin
 from django_workos_vault.masked_forms import FAILURES, MaskedModelForm, explain_failure
@@ -222,10 +222,8 @@ class MaskedColumn:
             if self._no_use:
                 return _marker()
             return masked_value(self._field, held)
-        except OUTAGES:
-            self._no_use = True  # or a page of rows would wait for Vault once a row
-            return _marker()
-        except (DecryptionForbidden, EnvelopeError, VaultError):
+        except (DecryptionForbidden, EnvelopeError, VaultError) as exc:
+            self._no_use = is_outage(exc)  # or a page of rows would wait for Vault once a row
             return _marker()
 
 

@@ -36,7 +36,13 @@ class VaultError(Exception):
 
 
 class VaultUnavailable(VaultError):
-    """Vault cannot be reached, timed out, answered 5xx, or answered something that is not Vault's."""
+    """Vault cannot be reached, timed out, answered 5xx, or answered something that is not Vault's.
+
+    ``others_answered`` tells that other requests were answered meanwhile: it is about one key or object then,
+    as where a customer's own key service is down, and no outage.
+    """
+
+    others_answered = False
 
 
 class VaultRateLimited(VaultError):
@@ -128,3 +134,8 @@ class WouldBlockEventLoop(SynchronousOnlyOperation):
 
 #: What says nothing of the value or the key that was asked for: Vault answers nobody, or not this API key.
 OUTAGES = (VaultUnavailable, VaultRateLimited, VaultAuthenticationError)
+
+
+def is_outage(error: object) -> bool:
+    """Whether ``error`` is of :data:`OUTAGES`, and concerns every key rather than the one asked for."""
+    return isinstance(error, OUTAGES) and not getattr(error, "others_answered", False)

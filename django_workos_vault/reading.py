@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 from django.db.models import Model
 
-from django_workos_vault.exceptions import OUTAGES, EnvelopeError, VaultError
+from django_workos_vault.exceptions import EnvelopeError, VaultError, is_outage
 
 _Value = TypeVar("_Value")
 _Other = TypeVar("_Other")
@@ -25,9 +25,7 @@ def read_or(read: Callable[[], _Value], default: _Other, *, outage: bool = False
     """Return what ``read`` returns, or ``default`` where :func:`value_or` would."""
     try:
         return read()
-    except OUTAGES:
-        if not outage:
+    except (EnvelopeError, VaultError) as exc:
+        if is_outage(exc) and not outage:
             raise
-    except (EnvelopeError, VaultError):
-        pass
     return default

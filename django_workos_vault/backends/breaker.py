@@ -8,7 +8,7 @@ from types import TracebackType
 
 from django_workos_vault.backends.refusals import DOUBT
 from django_workos_vault.backends.retries import AttemptFailed
-from django_workos_vault.exceptions import VaultError, VaultRateLimited
+from django_workos_vault.exceptions import VaultError, VaultRateLimited, VaultUnavailable
 
 #: Seconds for which nothing is sent; longer, up to the second, where Vault itself asks for it.
 PAUSE = 5.0
@@ -38,6 +38,7 @@ class Breaker:
         self._outage: _Outage | None = None
         self._probe: Passage | None = None
         self._probe_lost_at = 0.0
+        self._answers = 0
 
     def enter(self, purpose: str) -> "Passage":
         """Return the passage of a call that may be sent, for ``with``.
@@ -73,6 +74,7 @@ class Breaker:
             self._outage = self._probe = None
 
     def _answered(self) -> None:
+        self._answers += 1  # two at once may count for one: whether there were any is all that matters
         if self._outage is not None:
             self.forget()
 
@@ -97,6 +99,7 @@ class Passage:
 
     def __init__(self, breaker: Breaker, *, is_probe: bool = False) -> None:
         self._breaker = breaker
+        self._answers_before = breaker._answers
         self.is_probe = is_probe
 
     def __enter__(self) -> "Passage":
@@ -113,8 +116,14 @@ class Passage:
         self._breaker._answered()
 
     def failed(self, failed: AttemptFailed) -> None:
-        """Say how the last attempt of the call failed. What is about the request alone is an answer too."""
+        """Say how the last attempt of the call failed. What is about the request alone is an answer too.
+
+        Where others were answered while this call was tried, Vault is there, and fails with this one alone.
+        """
         if failed.about == "vault":
-            self._breaker._failed(failed)
+            if isinstance(failed.error, VaultUnavailable) and self._breaker._answers != self._answers_before:
+                failed.error.others_answered = True
+            else:
+                self._breaker._failed(failed)
         elif failed.about == "request":
             self.answered()

@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from django_workos_vault.backends import batch
 from django_workos_vault.backends.base import VaultBackend
 from django_workos_vault.datakey import DataKey, LoadedKey
 from django_workos_vault.envelope import Envelope
@@ -94,7 +95,7 @@ class KeyLoader:
                         await self._backend.adecrypt_data_keys(blobs) if down is None else [down] * len(some)
                     )
                     claim.land(self._judged(some, answers))
-                    down = _down(answers)
+                    down = batch.down(answers)
                 outcomes |= await claim.await_(self._backend.deadline, self._late())
         return _answered(missing, found, outcomes)
 
@@ -167,7 +168,7 @@ class KeyLoader:
             blobs = [blob for _, blob in some]
             answers = self._backend.decrypt_data_keys(blobs) if down is None else [down] * len(some)
             yield some, answers
-            down = _down(answers)
+            down = batch.down(answers)
 
     def _late(self) -> VaultUnavailable:
         return VaultUnavailable(
@@ -182,7 +183,9 @@ class KeyLoader:
             question: self._judge(*question, answer) for question, answer in zip(asked, answers, strict=True)
         }
         for question, outcome in judged.items():
-            if isinstance(outcome, WrongKey | VaultPermissionDenied | VaultNotFound):
+            if isinstance(outcome, WrongKey | VaultPermissionDenied | VaultNotFound) or (
+                isinstance(outcome, VaultUnavailable) and outcome.others_answered
+            ):
                 self._refusals.add(question, outcome)
         return judged
 
@@ -256,11 +259,6 @@ def _answered(
                 "The registry has no record of the data key that this cell refers to."
             )
     return answers
-
-
-def _down(answers: Iterable[DataKey | VaultError]) -> VaultError | None:
-    """Return why Vault cannot be asked any more, if one of ``answers`` tells."""
-    return next((answer for answer in answers if isinstance(answer, _NO_ANSWER)), None)
 
 
 def _portions(questions: list[Question]) -> Iterator[list[Question]]:
