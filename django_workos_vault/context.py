@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from hashlib import sha256
 
-from django_workos_vault.backends.base import validate_key_context
+from django_workos_vault.backends.key_context import validate_key_context
 from django_workos_vault.exceptions import UndeclaredKeyContext
 
 

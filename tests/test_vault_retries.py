@@ -110,6 +110,7 @@ class TestBackoff:
         vault = WorkOSVault(api_key="sk_test_x", base_url=server.url)
         assert (await vault.adecrypt_data_key(WRAPPED)).id == "key_1"
         assert 0 <= waits[0] <= JITTER
+        vault.close()
 
     def test_total_deadline(self, server):
         """Attempts and waits together stay inside the deadline."""

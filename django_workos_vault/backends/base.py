@@ -1,17 +1,17 @@
 """The interface that every vault backend offers: data keys, objects, and both in many at once.
 
-Limits and shapes are those of the Vault API description (``CreateDataKeyRequest``, ``DecryptRequest``,
-``RekeyRequest``, ``CreateObjectRequest``, ``UpdateObjectRequest``).
+Each of the eleven operations (:mod:`.operations`) stands here once, with its types. A backend carries them
+out in :meth:`VaultBackend.call`.
 """
 
-import asyncio
-import re
-from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Literal
+from functools import cached_property
+from typing import TypeVar
 
-from django_workos_vault.backends import batch
+from django_workos_vault.backends import batch, operations
+from django_workos_vault.backends.arguments import Order
+from django_workos_vault.backends.carried import Arguments
 from django_workos_vault.backends.objects import (
     DeletedObject,
     ObjectMetadata,
@@ -21,32 +21,21 @@ from django_workos_vault.backends.objects import (
     Page,
     VaultObject,
 )
+from django_workos_vault.backends.operations import Operation
+from django_workos_vault.backends.threads import Threads
 from django_workos_vault.datakey import DataKey
-from django_workos_vault.exceptions import (
-    InvalidVaultConfiguration,
-    VaultError,
-    VaultRequestError,
-    VaultUnavailable,
-)
+from django_workos_vault.exceptions import VaultError, VaultRequestError, VaultUnavailable
 
-MAX_CONTEXT_ITEMS = 10
-MAX_CONTEXT_VALUE_LENGTH = 500
-MAX_NAME_LENGTH = 200
-#: a wrapped key is 206 bytes for one context item; the bound leaves room for ten long ones
-MAX_WRAPPED_BYTES = 8192
-
-Order = Literal["asc", "desc"]
-
-#: what no database stores as text
-_NO_TEXT = re.compile("[\\x00\\ud800-\\udfff]")
+Result = TypeVar("Result")
 
 
-class VaultBackend(ABC):
-    """Makes, unwraps and rekeys data keys; a backend that also keeps objects overrides the object calls.
+class VaultBackend:
+    """Makes, unwraps and rekeys data keys, and may keep objects.
 
-    Every method raises a :class:`~django_workos_vault.exceptions.VaultError` when the vault cannot, or
-    will not, do it. Backends are shared by all threads and event loops of a process. The async twin of an
-    object call runs the sync one in a thread unless a backend has something better.
+    A backend overrides :meth:`call`, or the methods of the operations that it has. Every method raises a
+    :class:`~django_workos_vault.exceptions.VaultError` when the vault cannot, or will not, do it. Backends
+    are shared by all threads and event loops of a process. The async twin of a method runs it in one of a
+    few threads (:attr:`async_threads`) of the backend's own.
     """
 
     #: requests sent since the process started, for people and tests that count them
@@ -58,32 +47,39 @@ class VaultBackend(ABC):
 
     #: seconds after which every call has ended, one way or the other
     deadline: float = 15.0
-    #: whether calls return without waiting for a network, so that they may be made in an event loop
+    #: whether key calls return without waiting for a network, so that they may be made in an event loop
     answers_at_once: bool = False
+    #: calls of async code that run at a time; the others wait
+    async_threads: int = 10
 
-    @abstractmethod
+    def call(self, operation: Operation[Result], arguments: Arguments) -> Result:
+        """Carry out ``operation``. Raises VaultRequestError for arguments that Vault would not take."""
+        lacking = "" if operation.is_about_keys else "makes data keys but keeps no objects: it "
+        raise VaultRequestError(f"{type(self).__name__} {lacking}cannot {operation.purpose}.")
+
     def create_data_key(self, context: Mapping[str, str]) -> DataKey:
         """Make a data key, wrapped by the KEK of each item of ``context``."""
+        return self.call(operations.CREATE_DATA_KEY, Arguments(context=context))
 
-    @abstractmethod
     def decrypt_data_key(self, wrapped: bytes) -> DataKey:
         """Unwrap ``wrapped`` (raw bytes, as stored in an envelope)."""
+        return self.call(operations.DECRYPT_DATA_KEY, Arguments(wrapped=wrapped))
 
-    @abstractmethod
     def rekey_data_key(self, wrapped: bytes, context: Mapping[str, str]) -> DataKey:
         """Wrap the same data key again, under ``context``."""
+        return self.call(operations.REKEY_DATA_KEY, Arguments(wrapped=wrapped, context=context))
 
-    @abstractmethod
     async def acreate_data_key(self, context: Mapping[str, str]) -> DataKey:
         """:meth:`create_data_key` for async code."""
+        return await self._about_keys(self.create_data_key, Arguments(context=context))
 
-    @abstractmethod
     async def adecrypt_data_key(self, wrapped: bytes) -> DataKey:
         """:meth:`decrypt_data_key` for async code."""
+        return await self._about_keys(self.decrypt_data_key, Arguments(wrapped=wrapped))
 
-    @abstractmethod
     async def arekey_data_key(self, wrapped: bytes, context: Mapping[str, str]) -> DataKey:
         """:meth:`rekey_data_key` for async code."""
+        return await self._about_keys(self.rekey_data_key, Arguments(wrapped=wrapped, context=context))
 
     def create_data_keys(self, contexts: Sequence[Mapping[str, str]]) -> list[DataKey | VaultError]:
         """:meth:`create_data_key` for each of ``contexts``, concurrently; see :mod:`.batch` for failures."""
@@ -103,15 +99,17 @@ class VaultBackend(ABC):
 
     def create_object(self, name: str, value: str, key_context: Mapping[str, str]) -> ObjectMetadata:
         """Store ``value`` under ``name`` (1 to 200 characters). VaultConflict when the name is taken."""
-        raise self._keeps_no_objects()
+        arguments = Arguments(name=name, value=value, key_context=key_context)
+        del value  # a traceback shows the locals of this frame
+        return self.call(operations.CREATE_OBJECT, arguments)
 
     def read_object(self, object_id: str) -> VaultObject:
         """Return the object with its value. VaultNotFound when there is none."""
-        raise self._keeps_no_objects()
+        return self.call(operations.READ_OBJECT, Arguments(object_id=object_id))
 
     def read_object_by_name(self, name: str) -> VaultObject:
         """Return the object called ``name`` with its value. VaultNotFound when there is none."""
-        raise self._keeps_no_objects()
+        return self.call(operations.READ_OBJECT_BY_NAME, Arguments(name=name))
 
     def update_object(
         self, object_id: str, value: str, version_check: str | None = None
@@ -120,19 +118,23 @@ class VaultBackend(ABC):
 
         VaultConflict when ``version_check`` is given and is not the id of the current version.
         """
-        raise self._keeps_no_objects()
+        arguments = Arguments(object_id=object_id, value=value, version_check=version_check)
+        del value  # a traceback shows the locals of this frame
+        return self.call(operations.UPDATE_OBJECT, arguments)
 
     def delete_object(self, object_id: str, version_check: str | None = None) -> DeletedObject:
         """Delete the object. VaultNotFound when there is none; VaultConflict as for :meth:`update_object`."""
-        raise self._keeps_no_objects()
+        return self.call(
+            operations.DELETE_OBJECT, Arguments(object_id=object_id, version_check=version_check)
+        )
 
     def describe_object(self, object_id: str) -> ObjectWithoutValue:
         """Return the object without its value, which is not decrypted. VaultNotFound when there is none."""
-        raise self._keeps_no_objects()
+        return self.call(operations.DESCRIBE_OBJECT, Arguments(object_id=object_id))
 
     def list_object_versions(self, object_id: str) -> tuple[ObjectVersion, ...]:
         """Return the object's versions in the vault's order. VaultNotFound when there is no such object."""
-        raise self._keeps_no_objects()
+        return self.call(operations.LIST_OBJECT_VERSIONS, Arguments(object_id=object_id))
 
     def list_objects(
         self,
@@ -148,7 +150,15 @@ class VaultBackend(ABC):
 
         ``search`` filters by name; ``updated_after`` is an aware datetime.
         """
-        raise self._keeps_no_objects()
+        arguments = Arguments(
+            limit=limit,
+            before=before,
+            after=after,
+            order=order,
+            search=search,
+            updated_after=updated_after,
+        )
+        return self.call(operations.LIST_OBJECTS, arguments)
 
     def iter_objects(
         self,
@@ -172,33 +182,39 @@ class VaultBackend(ABC):
 
     async def acreate_object(self, name: str, value: str, key_context: Mapping[str, str]) -> ObjectMetadata:
         """:meth:`create_object` for async code."""
-        return await asyncio.to_thread(self.create_object, name, value, key_context)
+        arguments = Arguments(name=name, value=value, key_context=key_context)
+        del value  # a traceback shows the locals of this frame
+        return await self._threads.run(self.create_object, arguments)
 
     async def aread_object(self, object_id: str) -> VaultObject:
         """:meth:`read_object` for async code."""
-        return await asyncio.to_thread(self.read_object, object_id)
+        return await self._threads.run(self.read_object, Arguments(object_id=object_id))
 
     async def aread_object_by_name(self, name: str) -> VaultObject:
         """:meth:`read_object_by_name` for async code."""
-        return await asyncio.to_thread(self.read_object_by_name, name)
+        return await self._threads.run(self.read_object_by_name, Arguments(name=name))
 
     async def aupdate_object(
         self, object_id: str, value: str, version_check: str | None = None
     ) -> ObjectWithoutValue:
         """:meth:`update_object` for async code."""
-        return await asyncio.to_thread(self.update_object, object_id, value, version_check)
+        arguments = Arguments(object_id=object_id, value=value, version_check=version_check)
+        del value  # a traceback shows the locals of this frame
+        return await self._threads.run(self.update_object, arguments)
 
     async def adelete_object(self, object_id: str, version_check: str | None = None) -> DeletedObject:
         """:meth:`delete_object` for async code."""
-        return await asyncio.to_thread(self.delete_object, object_id, version_check)
+        return await self._threads.run(
+            self.delete_object, Arguments(object_id=object_id, version_check=version_check)
+        )
 
     async def adescribe_object(self, object_id: str) -> ObjectWithoutValue:
         """:meth:`describe_object` for async code."""
-        return await asyncio.to_thread(self.describe_object, object_id)
+        return await self._threads.run(self.describe_object, Arguments(object_id=object_id))
 
     async def alist_object_versions(self, object_id: str) -> tuple[ObjectVersion, ...]:
         """:meth:`list_object_versions` for async code."""
-        return await asyncio.to_thread(self.list_object_versions, object_id)
+        return await self._threads.run(self.list_object_versions, Arguments(object_id=object_id))
 
     async def alist_objects(
         self,
@@ -211,8 +227,7 @@ class VaultBackend(ABC):
         updated_after: datetime | None = None,
     ) -> Page[ObjectSummary]:
         """:meth:`list_objects` for async code."""
-        return await asyncio.to_thread(
-            self.list_objects,
+        arguments = Arguments(
             limit=limit,
             before=before,
             after=after,
@@ -220,6 +235,7 @@ class VaultBackend(ABC):
             search=search,
             updated_after=updated_after,
         )
+        return await self._threads.run(self.list_objects, arguments)
 
     async def aiter_objects(
         self,
@@ -246,14 +262,22 @@ class VaultBackend(ABC):
         """Return the seconds for which calls fail at once, as Vault failed a moment ago; 0 if they do not."""
         return 0.0
 
-    def forget_outage(self) -> None:  # noqa: B027 - a backend may remember none
+    def forget_outage(self) -> None:
         """Ask Vault at the next call, whatever it failed with before."""
 
-    def close(self) -> None:  # noqa: B027 - a backend may have nothing to release
+    def close(self) -> None:
         """Release pooled connections. The backend can be used again afterwards."""
+        self._threads.close()
 
-    def _keeps_no_objects(self) -> VaultRequestError:
-        return VaultRequestError(f"{type(self).__name__} makes data keys but keeps no objects.")
+    @cached_property
+    def _threads(self) -> Threads:
+        return Threads(self.async_threads)
+
+    async def _about_keys(self, verb: Callable[..., Result], arguments: Arguments) -> Result:
+        if self.answers_at_once:
+            result: Result = arguments.pass_to(verb)
+            return result
+        return await self._threads.run(verb, arguments)
 
 
 def _next_cursor(page: Page[ObjectSummary], seen: set[str]) -> str | None:
@@ -262,42 +286,3 @@ def _next_cursor(page: Page[ObjectSummary], seen: set[str]) -> str | None:
     if page.after is not None:
         seen.add(page.after)
     return page.after
-
-
-def validate_key_context(context: object) -> dict[str, str]:
-    """Return ``context`` as a dict if Vault would take it: 1 to 10 items, strings of at most 500 characters.
-
-    Raises InvalidVaultConfiguration, naming the key at fault but never a value, which may be personal.
-    Source: the API description, ``CreateDataKeyRequest.context``. An empty context names no KEK.
-    """
-    if not isinstance(context, Mapping):
-        raise InvalidVaultConfiguration(
-            f"A key context is a mapping of strings, not {type(context).__name__}."
-        )
-    if not context:
-        raise InvalidVaultConfiguration("A key context needs at least one item: each item names a key.")
-    if len(context) > MAX_CONTEXT_ITEMS:
-        raise InvalidVaultConfiguration(
-            f"A key context has at most {MAX_CONTEXT_ITEMS} items, this one has {len(context)}."
-        )
-    for name, value in context.items():
-        if not isinstance(name, str):
-            raise InvalidVaultConfiguration(f"A key context's names are strings, not {type(name).__name__}.")
-        if not isinstance(value, str):
-            raise InvalidVaultConfiguration(
-                f"Key context item {name!r} must be a string, not {type(value).__name__}."
-            )
-        if not value:
-            raise InvalidVaultConfiguration(
-                f"Key context item {name!r} is empty: it would name a shared key."
-            )
-        if _NO_TEXT.search(name + value):
-            raise InvalidVaultConfiguration(
-                f"Key context item {name!r} holds a zero byte or half a character: it names no key."
-            )
-        if len(value) > MAX_CONTEXT_VALUE_LENGTH:
-            raise InvalidVaultConfiguration(
-                f"Key context item {name!r} has {len(value)} characters; Vault takes at most "
-                f"{MAX_CONTEXT_VALUE_LENGTH}."
-            )
-    return dict(context)

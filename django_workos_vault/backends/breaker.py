@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
 
-from django_workos_vault.backends.refusals import DOUBT
+from django_workos_vault.backends.errors import DOUBT
 from django_workos_vault.backends.retries import AttemptFailed
 from django_workos_vault.exceptions import VaultError, VaultRateLimited, VaultUnavailable
 
@@ -25,7 +25,7 @@ class _Outage:
 
 
 class Breaker:
-    """Shared by the threads and tasks of one process. No lock is held while a request is out.
+    """Shared by the threads of one process. No lock is held while a request is out.
 
     ``deadline`` is that of each call, in seconds. A call that tries Vault again and has said nothing when it
     is over, as its thread died, is taken for lost, and another one may try.

@@ -1,6 +1,5 @@
 """One rate limit for a whole fleet, counted in a Redis that all its processes share."""
 
-import asyncio
 import logging
 import re
 import threading
@@ -11,8 +10,8 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
-from django_workos_vault.backends.calls import Carried
-from django_workos_vault.backends.limiter import WINDOW, RateLimiter, over_share
+from django_workos_vault.backends.carried import Carried
+from django_workos_vault.backends.rate_limit import WINDOW, RateLimiter, over_share
 from django_workos_vault.backends.retries import Deadline
 from django_workos_vault.backends.waiting import within
 from django_workos_vault.exceptions import InvalidVaultConfiguration
@@ -79,20 +78,6 @@ class FleetLimiter:
         finally:
             self._line.leave(turn)
 
-    async def aacquire(self, deadline: Deadline) -> None:
-        """:meth:`acquire` for async code; the store is asked in a thread."""
-        turn = self._line.join()
-        try:
-            await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(turn)), deadline.remaining())
-            while wait := await asyncio.wait_for(
-                asyncio.to_thread(self._ask, deadline), deadline.remaining()
-            ):
-                await asyncio.sleep(wait)
-        except TimeoutError:
-            raise over_share(self._own.limit) from None
-        finally:
-            self._line.leave(turn)
-
     def _ask(self, deadline: Deadline) -> float:
         """Return 0 when a request may begin now, else the seconds after which it is worth asking again."""
         free_at = None if time.monotonic() < self._asked_again_at else self._free_at()
@@ -122,7 +107,7 @@ class FleetLimiter:
 
 
 class _Line:
-    """A line of waiting callers, threads and tasks alike. The future of whoever is at its head is done."""
+    """A line of waiting callers. The future of whoever is at its head is done."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

@@ -8,30 +8,23 @@ it, which is why ``check --deploy`` refuses this backend.
 import os
 import threading
 from base64 import b64decode
-from collections.abc import Callable, Mapping
-from datetime import datetime
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
-from django_workos_vault.backends import calls
-from django_workos_vault.backends.base import Order, VaultBackend, validate_key_context
+from django_workos_vault.backends.base import VaultBackend
+from django_workos_vault.backends.carried import Arguments
 from django_workos_vault.backends.keyfile import load_or_create_key
 from django_workos_vault.backends.localkeys import LocalKeys
 from django_workos_vault.backends.localstate import MEMORY, LocalState
-from django_workos_vault.backends.objects import (
-    Actor,
-    DeletedObject,
-    ObjectMetadata,
-    ObjectSummary,
-    ObjectVersion,
-    ObjectWithoutValue,
-    Page,
-    VaultObject,
-)
+from django_workos_vault.backends.objects import Actor
 from django_workos_vault.backends.objectstore import ObjectStore
+from django_workos_vault.backends.operations import CREATE_OBJECT, UPDATE_OBJECT, Operation
 from django_workos_vault.backends.wrapping import MASTER_KEY_BYTES
-from django_workos_vault.datakey import DataKey
 from django_workos_vault.exceptions import InvalidVaultConfiguration, VaultRequestError
+
+Result = TypeVar("Result")
 
 _ACTOR = Actor(id="key_local", name="LocalVault")
 
@@ -64,82 +57,19 @@ class LocalVault(VaultBackend):
     def __repr__(self) -> str:
         return "<LocalVault>"
 
-    def create_data_key(self, context: Mapping[str, str]) -> DataKey:
-        context = validate_key_context(context)
+    def call(self, operation: Operation[Result], arguments: Arguments) -> Result:
+        operation.check(arguments)
+        return self.carry_out(operation, arguments, _ACTOR)
+
+    def carry_out(self, operation: Operation[Result], arguments: Arguments, actor: Actor) -> Result:
+        """Do what ``actor`` asks for, within no limits but the vault's own."""
+        at_work = self.keys if operation.is_about_keys else self.objects
+        if at_work is None:
+            raise VaultRequestError("This LocalVault keeps no objects: give it the option objects_file.")
         self._count_request()
-        return self.keys.create(context)
-
-    def decrypt_data_key(self, wrapped: bytes) -> DataKey:
-        self._count_request()
-        return self.keys.unwrap(wrapped)
-
-    def rekey_data_key(self, wrapped: bytes, context: Mapping[str, str]) -> DataKey:
-        context = validate_key_context(context)
-        self._count_request()
-        return self.keys.rekey(wrapped, context)
-
-    # These take microseconds, so the async twins answer at once. Those of the object calls use threads.
-
-    async def acreate_data_key(self, context: Mapping[str, str]) -> DataKey:
-        return self.create_data_key(context)
-
-    async def adecrypt_data_key(self, wrapped: bytes) -> DataKey:
-        return self.decrypt_data_key(wrapped)
-
-    async def arekey_data_key(self, wrapped: bytes, context: Mapping[str, str]) -> DataKey:
-        return self.rekey_data_key(wrapped, context)
-
-    # Making the request that would be sent to Vault checks its limits.
-
-    def create_object(self, name: str, value: str, key_context: Mapping[str, str]) -> ObjectMetadata:
-        calls.create_object(name, calls.Carried(value), key_context)
-        return self._counted_objects().create(name, value, key_context, _ACTOR)
-
-    def read_object(self, object_id: str) -> VaultObject:
-        calls.read_object(object_id)
-        return self._counted_objects().read(object_id)
-
-    def read_object_by_name(self, name: str) -> VaultObject:
-        calls.read_object_by_name(name)
-        return self._counted_objects().read_by_name(name)
-
-    def update_object(
-        self, object_id: str, value: str, version_check: str | None = None
-    ) -> ObjectWithoutValue:
-        calls.update_object(object_id, calls.Carried(value), version_check)
-        return self._counted_objects().update(object_id, value, version_check, _ACTOR)
-
-    def delete_object(self, object_id: str, version_check: str | None = None) -> DeletedObject:
-        calls.delete_object(object_id, version_check)
-        return self._counted_objects().delete(object_id, version_check)
-
-    def describe_object(self, object_id: str) -> ObjectWithoutValue:
-        calls.describe_object(object_id)
-        return self._counted_objects().describe(object_id)
-
-    def list_object_versions(self, object_id: str) -> tuple[ObjectVersion, ...]:
-        calls.list_object_versions(object_id)
-        return self._counted_objects().versions(object_id)
-
-    def list_objects(
-        self,
-        *,
-        limit: int | None = None,
-        before: str | None = None,
-        after: str | None = None,
-        order: Order | None = None,
-        search: str | None = None,
-        updated_after: datetime | None = None,
-    ) -> Page[ObjectSummary]:
-        calls.list_objects(limit, before, after, order, search, updated_after)
-        return self._counted_objects().list(
-            limit=limit,
-            before=before,
-            after=after,
-            ascending=order == "asc",
-            search=search,
-            updated_after=updated_after,
-        )
+        signed = {"actor": actor} if operation in (CREATE_OBJECT, UPDATE_OBJECT) else {}
+        result: Result = arguments.pass_to(getattr(at_work, operation.name), **signed)
+        return result
 
     def revoke(self, name: str, value: str) -> str:
         """Withdraw the key of one context item, as an organization does that takes back its own key.
@@ -150,13 +80,8 @@ class LocalVault(VaultBackend):
         return self.keys.revoke(name, value)
 
     def close(self) -> None:
+        super().close()
         self._state.close()
-
-    def _counted_objects(self) -> ObjectStore:
-        if self.objects is None:
-            raise VaultRequestError("This LocalVault keeps no objects: give it the option objects_file.")
-        self._count_request()
-        return self.objects
 
     def _count_request(self) -> None:
         with self._lock:

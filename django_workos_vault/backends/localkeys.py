@@ -12,7 +12,10 @@ from django_workos_vault.exceptions import VaultPermissionDenied
 
 
 class LocalKeys:
-    """Data keys under a master key. ``load_master_key`` is asked for it once, on first use."""
+    """Data keys under a master key. ``load_master_key`` is asked for it once, on first use.
+
+    The operations have the names and arguments that they have everywhere.
+    """
 
     def __init__(self, load_master_key: Callable[[], bytes], state: LocalState) -> None:
         self._load_master_key = load_master_key
@@ -22,16 +25,16 @@ class LocalKeys:
     def _wrapper(self) -> KeyWrapper:
         return KeyWrapper(self._load_master_key())
 
-    def create(self, context: Mapping[str, str]) -> DataKey:
+    def create_data_key(self, context: Mapping[str, str]) -> DataKey:
         """Return a new data key. Raises VaultPermissionDenied when a key of ``context`` was revoked."""
         return self._wrap(str(uuid4()), bytearray(os.urandom(DATA_KEY_BYTES)), context)
 
-    def unwrap(self, wrapped: bytes) -> DataKey:
+    def decrypt_data_key(self, wrapped: bytes) -> DataKey:
         """Return the data key in ``wrapped``. Raises as :meth:`KeyWrapper.unwrap`."""
         data_key_id, plaintext = self._wrapper.unwrap(wrapped, self._revoked())
         return DataKey(id=data_key_id, plaintext=plaintext, wrapped=wrapped)
 
-    def rekey(self, wrapped: bytes, context: Mapping[str, str]) -> DataKey:
+    def rekey_data_key(self, wrapped: bytes, context: Mapping[str, str]) -> DataKey:
         """Return the data key in ``wrapped``, wrapped under ``context``. Raises as the two others."""
         data_key_id, plaintext = self._wrapper.unwrap(wrapped, self._revoked())
         return self._wrap(data_key_id, plaintext, context)

@@ -2,7 +2,7 @@
 
 httpcore gives each read the same time again, and a server that drips bytes, sends provisional answers
 without end, or takes a step in the handshake now and then, never lets one run out. Here each step of a
-connection is cut to what is left. (Tasks are cancelled at their deadline and need nothing of this.)
+connection is cut to what is left.
 """
 
 import socket

@@ -2,6 +2,7 @@
 
 Semantics are those of the API description: names are unique, an update makes a new version, ``version_check``
 guards against lost updates. Lists are in the order of creation, newest first; a cursor is an object's id.
+The methods have the names and arguments of the operations.
 """
 
 import json
@@ -12,6 +13,7 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from uuid import uuid4
 
+from django_workos_vault.backends.arguments import Order
 from django_workos_vault.backends.localkeys import LocalKeys
 from django_workos_vault.backends.localstate import LocalState
 from django_workos_vault.backends.objects import (
@@ -44,31 +46,33 @@ class ObjectStore:
         self._state = state
         self._keys = keys
 
-    def create(self, name: str, value: str, context: Mapping[str, str], actor: Actor) -> ObjectMetadata:
+    def create_object(
+        self, name: str, value: str, key_context: Mapping[str, str], actor: Actor
+    ) -> ObjectMetadata:
         """Store ``value``. Raises VaultConflict when ``name`` is taken."""
         object_id = str(uuid4())
         with self._state.transaction(write=True) as database:
             try:
                 database.execute(
                     "INSERT INTO objects (id, name, context) VALUES (?, ?, ?)",
-                    (object_id, name, json.dumps(dict(context))),
+                    (object_id, name, json.dumps(dict(key_context))),
                 )
             except sqlite3.IntegrityError:
                 raise VaultConflict("An object of this name exists already.") from None
-            self._write(database, object_id, value, context, actor)
+            self._write(database, object_id, value, key_context, actor)
             return _metadata(_row(database, object_id))
 
-    def read(self, object_id: str) -> VaultObject:
+    def read_object(self, object_id: str) -> VaultObject:
         """Return the object with its value. Raises VaultNotFound."""
         with self._state.transaction() as database:
             return self._open(_row(database, object_id))
 
-    def read_by_name(self, name: str) -> VaultObject:
+    def read_object_by_name(self, name: str) -> VaultObject:
         """Return the object with its value. Raises VaultNotFound."""
         with self._state.transaction() as database:
             return self._open(_found(database.execute("SELECT * FROM objects WHERE name = ?", (name,))))
 
-    def update(
+    def update_object(
         self, object_id: str, value: str, version_check: str | None, actor: Actor
     ) -> ObjectWithoutValue:
         """Store a new version. Raises VaultNotFound, VaultConflict."""
@@ -77,7 +81,7 @@ class ObjectStore:
             self._write(database, object_id, value, json.loads(row["context"]), actor)
             return _without_value(_row(database, object_id))
 
-    def delete(self, object_id: str, version_check: str | None) -> DeletedObject:
+    def delete_object(self, object_id: str, version_check: str | None) -> DeletedObject:
         """Delete the object and all its versions. Raises VaultNotFound, VaultConflict."""
         with self._state.transaction(write=True) as database:
             row = _checked(database, object_id, version_check)
@@ -89,12 +93,12 @@ class ObjectStore:
             )
             return DeletedObject(row["name"])
 
-    def describe(self, object_id: str) -> ObjectWithoutValue:
+    def describe_object(self, object_id: str) -> ObjectWithoutValue:
         """Return the object without its value. Raises VaultNotFound."""
         with self._state.transaction() as database:
             return _without_value(_row(database, object_id))
 
-    def versions(self, object_id: str) -> tuple[ObjectVersion, ...]:
+    def list_object_versions(self, object_id: str) -> tuple[ObjectVersion, ...]:
         """Return the object's versions, newest first. Raises VaultNotFound."""
         with self._state.transaction() as database:
             current = _row(database, object_id)["version_id"]
@@ -112,13 +116,13 @@ class ObjectStore:
                 for row in rows
             )
 
-    def list(
+    def list_objects(
         self,
         *,
         limit: int | None = None,
         before: str | None = None,
         after: str | None = None,
-        ascending: bool = False,
+        order: Order | None = None,
         search: str | None = None,
         updated_after: datetime | None = None,
     ) -> Page[ObjectSummary]:
@@ -138,9 +142,10 @@ class ObjectStore:
             matching += " AND updated_at > ?"
             values.append(_timestamp(updated_after))
         # "Up" is towards newer objects. A page in front of a cursor is read backwards, from the cursor on.
+        ascending = order == "asc"
         up = ascending != (before is not None)
 
-        def rows(upwards: bool, start: int | None, count: int) -> "list[sqlite3.Row]":
+        def rows(upwards: bool, start: int | None, count: int) -> list[sqlite3.Row]:
             bound = "" if start is None else f" AND number {'>' if upwards else '<'} ?"
             order = "ASC" if upwards else "DESC"
             return database.execute(
@@ -169,7 +174,7 @@ class ObjectStore:
         context: Mapping[str, str],
         actor: Actor,
     ) -> None:
-        key = LoadedKey(self._keys.create(context))
+        key = LoadedKey(self._keys.create_data_key(context))
         version_id, nonce, plaintext = str(uuid4()), os.urandom(_NONCE_BYTES), value.encode()
         sealed = nonce + key.aead.encrypt(nonce, plaintext, version_id.encode())
         now = _timestamp(datetime.now(UTC))
@@ -184,7 +189,7 @@ class ObjectStore:
         )
 
     def _open(self, row: sqlite3.Row) -> VaultObject:
-        key = LoadedKey(self._keys.unwrap(row["wrapped"]))
+        key = LoadedKey(self._keys.decrypt_data_key(row["wrapped"]))
         nonce, sealed = row["sealed"][:_NONCE_BYTES], row["sealed"][_NONCE_BYTES:]
         value = key.aead.decrypt(nonce, sealed, row["version_id"].encode())
         return VaultObject(id=row["id"], name=row["name"], value=value.decode(), metadata=_metadata(row))

@@ -8,7 +8,7 @@ import ipaddress
 import re
 from urllib.parse import urlsplit
 
-from django_workos_vault.backends.calls import Carried
+from django_workos_vault.backends.carried import Carried
 from django_workos_vault.exceptions import InvalidVaultConfiguration
 
 

@@ -45,10 +45,10 @@ class AttemptFailed(Exception):
 
 
 class Deadline:
-    """The seconds one call has left, for attempts and waits together."""
+    """The seconds one call has left, for attempts and waits together; it began ``begun`` seconds ago."""
 
-    def __init__(self, seconds: float) -> None:
-        self._ends_at = time.monotonic() + seconds
+    def __init__(self, seconds: float, begun: float = 0.0) -> None:
+        self._ends_at = time.monotonic() + seconds - begun
 
     def remaining(self) -> float:
         return max(0.0, self._ends_at - time.monotonic())

@@ -22,7 +22,7 @@ from uuid import UUID
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from django_workos_vault.backends.base import MAX_CONTEXT_ITEMS
+from django_workos_vault.backends.key_context import MAX_CONTEXT_ITEMS
 from django_workos_vault.datakey import DATA_KEY_BYTES, derive
 from django_workos_vault.exceptions import VaultPermissionDenied, VaultRequestError
 

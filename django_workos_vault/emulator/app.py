@@ -1,19 +1,21 @@
 """The WSGI application: authentication, faults, routing, and errors as the API describes them."""
 
-import json
 import re
 from collections.abc import Callable, Collection, Iterable
+from functools import partial
 from hashlib import sha256
 from hmac import compare_digest
 from typing import TYPE_CHECKING
 
+from django_workos_vault.backends import operations
 from django_workos_vault.backends.local import LocalVault
 from django_workos_vault.backends.objects import Actor
-from django_workos_vault.emulator import control, keys, objects
+from django_workos_vault.emulator import control
 from django_workos_vault.emulator.call import Call
 from django_workos_vault.emulator.events import EventLog
 from django_workos_vault.emulator.faults import Faults
-from django_workos_vault.emulator.messages import Answer, Refused, Request
+from django_workos_vault.emulator.messages import Answer, Refused, Request, json_body
+from django_workos_vault.emulator.serving import serve
 from django_workos_vault.exceptions import (
     InvalidVaultConfiguration,
     VaultConflict,
@@ -25,27 +27,24 @@ from django_workos_vault.exceptions import (
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment
 
-Operation = Callable[..., Answer]
+_CONTROLS: dict[str, dict[str, Callable[[Call], Answer]]] = {
+    "/_emulator/events": {"GET": control.list_events},
+    "/_emulator/faults": {"GET": control.show_faults, "POST": control.change_faults},
+    "/_emulator/revoke": {"POST": control.revoke},
+}
 
-_ROUTES: tuple[tuple[re.Pattern[str], dict[str, Operation]], ...] = tuple(
-    (re.compile(path, re.DOTALL), operations)
-    for path, operations in (
-        ("/vault/v1/keys/data-key", {"POST": keys.create_data_key}),
-        ("/vault/v1/keys/decrypt", {"POST": keys.decrypt}),
-        ("/vault/v1/keys/rekey", {"POST": keys.rekey}),
-        ("/vault/v1/kv", {"GET": objects.list_objects, "POST": objects.create}),
-        ("/vault/v1/kv/name/(?P<name>.+)", {"GET": objects.read_by_name}),
-        ("/vault/v1/kv/(?P<object_id>[^/]+)/metadata", {"GET": objects.describe}),
-        ("/vault/v1/kv/(?P<object_id>[^/]+)/versions", {"GET": objects.list_versions}),
-        (
-            "/vault/v1/kv/(?P<object_id>[^/]+)",
-            {"GET": objects.read, "PUT": objects.update, "DELETE": objects.delete},
-        ),
-        ("/_emulator/events", {"GET": control.list_events}),
-        ("/_emulator/faults", {"GET": control.show_faults, "POST": control.change_faults}),
-        ("/_emulator/revoke", {"POST": control.revoke}),
-    )
-)
+
+def _routes() -> dict[re.Pattern[str], dict[str, Callable[..., Answer]]]:
+    """Return what answers to each path and method. A name may hold slashes, an id does not."""
+    routes = {re.compile(path): handlers for path, handlers in _CONTROLS.items()}
+    for operation in operations.ALL:
+        path = operation.path.replace("{name}", "(?P<name>.+)").replace("{id}", "(?P<id>[^/]+)")
+        handlers = routes.setdefault(re.compile(path, re.DOTALL), {})
+        handlers[operation.method] = partial(serve, operation)
+    return routes
+
+
+_ROUTES = _routes()
 
 # A withdrawn key is a 400, too: of 403 the API description knows nothing.
 _STATUSES = {InvalidVaultConfiguration: 422, VaultConflict: 409, VaultNotFound: 404, VaultUnavailable: 500}
@@ -60,7 +59,7 @@ class Emulator:
     def __init__(self, vault: LocalVault, api_keys: Collection[str], faults: Faults | None = None) -> None:
         if vault.objects is None:
             raise ValueError('the emulator keeps objects: give its LocalVault an objects_file, or ":memory:"')
-        self._keys, self._objects = vault.keys, vault.objects
+        self._vault = vault
         self.events = EventLog()
         self.faults = faults or Faults()
         self._actors = {key.encode(): actor_of(key) for key in api_keys}
@@ -73,27 +72,27 @@ class Emulator:
             answer = Answer(refusal.status, {"error": str(refusal)}, refusal.headers)
         except (VaultError, InvalidVaultConfiguration) as error:
             answer = Answer(_STATUSES.get(type(error), 400), {"error": str(error)})
-        body = json.dumps(answer.body).encode()
+        body = json_body(answer)
         headers = {"Content-Type": "application/json", "Content-Length": str(len(body)), **answer.headers}
         start_response(answer.status_line, list(headers.items()))
         return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
 
     def revoke(self, name: str, value: str) -> None:
         """Withdraw the key of one context item, as an organization does that takes back its own key."""
-        self._keys.revoke(name, value)
+        self._vault.revoke(name, value)
 
     def _answer(self, request: Request) -> Answer:
         actor = self._authenticate(request)
         if not request.path.startswith("/_emulator/"):
             self.faults.apply(actor.id)
-        for pattern, operations in _ROUTES:
+        for pattern, handlers in _ROUTES.items():
             if match := pattern.fullmatch(request.path):
-                operation = operations.get(request.method)
-                if operation is None:
-                    allowed = ", ".join(operations)
+                handler = handlers.get(request.method)
+                if handler is None:
+                    allowed = ", ".join(handlers)
                     raise Refused(405, f"This path takes {allowed}.", {"Allow": allowed})
-                call = Call(request, actor, self._keys, self._objects, self.events, self.faults)
-                return operation(call, **match.groupdict())
+                call = Call(request, match.groupdict(), actor, self._vault, self.events, self.faults)
+                return handler(call)
         raise Refused(404, "There is no such path.")
 
     def _authenticate(self, request: Request) -> Actor:

@@ -1,11 +1,11 @@
 """One authenticated call on its way through the emulator."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from django_workos_vault.backends.localkeys import LocalKeys
+from django_workos_vault.backends.local import LocalVault
 from django_workos_vault.backends.objects import Actor
-from django_workos_vault.backends.objectstore import ObjectStore
 from django_workos_vault.emulator.events import EventLog
 from django_workos_vault.emulator.faults import Faults
 from django_workos_vault.emulator.messages import Request
@@ -13,12 +13,12 @@ from django_workos_vault.emulator.messages import Request
 
 @dataclass(frozen=True)
 class Call:
-    """What an operation needs: the request, who makes it, and what it acts on."""
+    """The request, the members of its path, who makes it, and what it acts on."""
 
     request: Request
+    path: Mapping[str, str]
     actor: Actor
-    keys: LocalKeys
-    objects: ObjectStore
+    vault: LocalVault
     events: EventLog
     faults: Faults
 

@@ -15,7 +15,7 @@ def revoke(call: Call) -> Answer:
     if not isinstance(context, dict) or not all(isinstance(value, str) for value in context.values()):
         raise Refused(422, "context must be given, as an object of strings.")
     for name, value in context.items():
-        key_id = call.keys.revoke(name, value)
+        key_id = call.vault.revoke(name, value)
         call.record("vault.kek.deleted", key_name=name, key_id=key_id)
     return Answer(200, {"revoked": list(context)})
 

@@ -8,7 +8,7 @@ from django.core.checks import CheckMessage, Error
 from django.core.checks import Warning as CheckWarning
 from django.db.models import NOT_PROVIDED
 
-from django_workos_vault.backends.base import MAX_NAME_LENGTH
+from django_workos_vault.backends.arguments import MAX_NAME_LENGTH
 from django_workos_vault.exceptions import InvalidVaultConfiguration
 from django_workos_vault.fields import checks
 from django_workos_vault.fields.object_history import gives_history

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
-from django_workos_vault.backends.base import MAX_WRAPPED_BYTES
+from django_workos_vault.backends.arguments import MAX_WRAPPED_BYTES
 from django_workos_vault.context import KeyContext
 from django_workos_vault.datakey import COMMITMENT_BYTES
 from django_workos_vault.exceptions import VaultError, WrongKey

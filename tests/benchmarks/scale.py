@@ -7,7 +7,7 @@ Prints the table of docs/scale.md, then has the model checked against the emulat
 from dataclasses import dataclass
 from datetime import timedelta
 
-from django_workos_vault.backends.limiter import REQUESTS, WINDOW
+from django_workos_vault.backends.rate_limit import REQUESTS, WINDOW
 
 CELL_BYTES, BLOB_BYTES, REFERENCE_BYTES = 73, 206, 72
 SEAL_SECONDS = 2.6e-6

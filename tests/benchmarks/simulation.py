@@ -27,8 +27,8 @@ from django.core.management import call_command
 
 from django_workos_vault.backends.base import VaultBackend
 from django_workos_vault.backends.batch import CONCURRENCY
-from django_workos_vault.backends.limiter import REQUESTS, WINDOW
 from django_workos_vault.backends.local import LocalVault
+from django_workos_vault.backends.rate_limit import REQUESTS, WINDOW
 from django_workos_vault.backends.workos import WorkOSVault
 from django_workos_vault.cipher import Cipher
 from django_workos_vault.context import KeyContext

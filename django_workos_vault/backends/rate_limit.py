@@ -1,6 +1,5 @@
 """Keeps this process under its share of Vault's rate limit: 6,000 requests in 60 seconds per API key."""
 
-import asyncio
 import threading
 import time
 from collections import deque
@@ -17,7 +16,7 @@ class RateLimiter:
     """Lets at most ``limit`` requests begin in any window of 60 seconds, first come, first served.
 
     A caller reserves the next free moment and then waits for it on its own, so nobody is overtaken, no
-    lock is held while waiting, and threads and event loops stand in one queue.
+    lock is held while waiting, and all threads stand in one queue.
     """
 
     def __init__(self, limit: int, clock: Callable[[], float] = time.monotonic) -> None:
@@ -31,12 +30,6 @@ class RateLimiter:
         wait = self.reserve(deadline.remaining())
         if wait:
             time.sleep(wait)
-
-    async def aacquire(self, deadline: Deadline) -> None:
-        """:meth:`acquire` for async code."""
-        wait = self.reserve(deadline.remaining())
-        if wait:
-            await asyncio.sleep(wait)
 
     def reserve(self, patience: float) -> float:
         """Take the next turn and return the seconds until it begins; raise if that is over ``patience``."""

@@ -3,11 +3,12 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from django_workos_vault.backends.answers import ContextMismatch, Fields, Mismatch
-from django_workos_vault.backends.calls import Call
+from django_workos_vault.backends.answers import ContextMismatch, Mismatch, error_text
+from django_workos_vault.backends.carried import Arguments
+from django_workos_vault.backends.operations import Operation
 from django_workos_vault.backends.retries import About, AttemptFailed, Deadline, retry_after_seconds
 from django_workos_vault.exceptions import (
     VaultAuthenticationError,
@@ -69,33 +70,33 @@ class Body:
             raise TimeoutError
 
 
-def result(call: Call[Result], answer: Answer) -> Result:
-    """Return what ``call`` reads from ``answer``. Raises AttemptFailed with the error it means instead."""
+def result(operation: Operation[Result], arguments: Arguments, answer: Answer) -> Result:
+    """Return what ``answer`` says. Raises AttemptFailed with the error it means instead."""
     if not 200 <= answer.status < 300:
-        raise _refusal(call, answer)
+        raise _refusal(operation, answer)
     try:
-        return call.read(Fields.parse(answer.body))
+        return operation.answer.read(answer.body, arguments)
     except Mismatch as mismatch:
         problem = mismatch.with_traceback(None)
     # Raised outside the handler, from no frames: the reader's hold the answer, which may be a key.
-    raise AttemptFailed(_unusable(call, answer, problem), carried_out=None, about="request")
+    raise AttemptFailed(_unusable(operation, answer, problem), carried_out=None, about="request")
 
 
-def _unusable(call: Call[Result], answer: Answer, problem: Mismatch) -> VaultError:
+def _unusable(operation: Operation[Any], answer: Answer, problem: Mismatch) -> VaultError:
     if isinstance(problem, ContextMismatch):
         what = f"Vault answers for another key context than it was asked to use ({problem})"
-        return VaultContextMismatch(sentence(call, what))
+        return VaultContextMismatch(sentence(operation, what))
     content_type = printable(answer.headers.get("content-type", "none"))
     what = (
         f"{problem} (status {answer.status}, content type {content_type}); "
         "is that Vault, or a proxy in between?"
     )
-    return VaultUnavailable(sentence(call, what, doubtful=True))
+    return VaultUnavailable(sentence(operation, what, doubtful=True))
 
 
-def sentence(call: Call[Result], what: str, *, doubtful: bool = False) -> str:
-    """Say that ``call`` failed and why; ``doubtful`` when Vault may have carried it out all the same."""
-    return f"Could not {call.purpose}: {what}.{DOUBT if doubtful and not call.repeatable else ''}"
+def sentence(operation: Operation[Any], what: str, *, doubtful: bool = False) -> str:
+    """Say that ``operation`` failed and why; ``doubtful`` when Vault may have carried it out all the same."""
+    return f"Could not {operation.purpose}: {what}.{DOUBT if doubtful and not operation.repeatable else ''}"
 
 
 def printable(text: str) -> str:
@@ -105,21 +106,21 @@ def printable(text: str) -> str:
     return text if len(text) <= LONGEST_QUOTE else f"{text[:LONGEST_QUOTE]}..."
 
 
-def _refusal(call: Call[Result], answer: Answer) -> AttemptFailed:
+def _refusal(operation: Operation[Any], answer: Answer) -> AttemptFailed:
     status = answer.status
     retry_after = retry_after_seconds(answer.headers.get("retry-after"), answer.headers.get("date"))
     if status < 400:
         return AttemptFailed(
-            VaultUnavailable(sentence(call, _redirect(answer), doubtful=True)), carried_out=None
+            VaultUnavailable(sentence(operation, _redirect(answer), doubtful=True)), carried_out=None
         )
     kind, what = _ERRORS.get(status, (VaultRequestError, "Vault calls the request invalid"))
     if status >= 500:
         kind, what = VaultUnavailable, "Vault, or a proxy in front of it, failed"
-    told = _error_text(answer) if call.quotable else None
-    what = f"{what} (status {status})" + (f". It says: {told}" if told else "")
-    error = kind(sentence(call, what, doubtful=status >= 500))
+    told = error_text(answer.body) if operation.quotable else None
+    what = f"{what} (status {status})" + (f". It says: {printable(told).rstrip('.')}" if told else "")
+    error = kind(sentence(operation, what, doubtful=status >= 500))
     about: About = "vault" if status >= 500 or status in (401, 408, 429) else "request"
-    if status >= 500 and not call.repeatable:
+    if status >= 500 and not operation.repeatable:
         about = "nothing"
     if isinstance(error, VaultRateLimited):
         error.retry_after = retry_after
@@ -137,10 +138,3 @@ def _redirect(answer: Answer) -> str:
         f"the answer is a redirect{to} (status {answer.status}). Redirects are not followed, as the API key "
         "must not go anywhere else; correct base_url"
     )
-
-
-def _error_text(answer: Answer) -> str | None:
-    try:
-        return printable(Fields.parse(answer.body).text("error")).rstrip(".")
-    except Mismatch:
-        return None
