@@ -28,7 +28,7 @@ from django_workos_vault.fields.index_checks import check_blind_indexes
 from django_workos_vault.fields.lookups import lookup_class, refusal
 from django_workos_vault.fields.plaintext import PlaintextMixin
 from django_workos_vault.fields.rename_detection import looks_for_renames
-from django_workos_vault.fields.rows import NOT_LOADED, bindings, row_values
+from django_workos_vault.fields.rows import bindings, row_values
 from django_workos_vault.fields.unique import refuse_duplicate_in_serializer
 from django_workos_vault.fields.vaulted import VaultFieldMixin
 from django_workos_vault.fields.writing import WritingMixin
@@ -309,11 +309,6 @@ class EncryptedFieldMixin(WritingMixin, EncodingMixin, PlaintextMixin, VaultFiel
             with suppress(WrongBinding):
                 return self.cipher.open(cell, binding=bound_to, neighbours=neighbours)
         return self.cipher.open(cell, binding=current, neighbours=neighbours)
-
-    def complete_row(self, sealed: Sealed, instance: Model) -> None:
-        """Fetch what was deferred of the row that ``sealed`` depends on."""
-        if sealed.row is not None and NOT_LOADED in sealed.row:
-            sealed.row = self._whole_row(instance)
 
     def _whole_row(self, instance: Model) -> tuple[Any, ...]:
         return tuple(getattr(instance, name) for name in self.row_columns)

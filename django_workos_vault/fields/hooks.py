@@ -13,7 +13,7 @@ from django.db.models import Model
 from django_workos_vault.fields import object_writes
 from django_workos_vault.fields.cell import names_set_to_null
 from django_workos_vault.fields.digests import DigestsMixin
-from django_workos_vault.fields.rows import refuse_partial_rebinding, remember_row
+from django_workos_vault.fields.rows import bring_cells_along, refuse_partial_rebinding, remember_row
 
 _MARK = "asks_vault_fields"
 
@@ -63,11 +63,14 @@ def _watched_save(save_table: Any) -> Any:
                 field.load_serialized(self)
         else:
             if update_fields is not None:
+                update_fields = bring_cells_along(self, update_fields)
                 refuse_partial_rebinding(self, update_fields)
             for field in fields:
                 if isinstance(field, DigestsMixin):
                     field.renew_compounds(self, update_fields)
         saved = save_table(self, raw, cls, force_insert, force_update, using, update_fields)
+        if cls is self._meta.concrete_model:
+            self._state.__dict__.pop("workos_vault_brought", None)
         names_set_to_null(self).difference_update(field.attname for field in fields)
         if objects:
             object_writes.after_save(self, objects, using)

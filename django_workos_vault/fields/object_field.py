@@ -23,7 +23,7 @@ from django_workos_vault.fields.object_checks import object_field_messages
 from django_workos_vault.fields.object_proof import check_answer
 from django_workos_vault.fields.object_reference import ObjectReference
 from django_workos_vault.fields.object_value import Assigned, ObjectAttribute, StoredObject, encode
-from django_workos_vault.fields.rows import NOT_LOADED, row_columns, row_values
+from django_workos_vault.fields.rows import row_columns, row_values
 from django_workos_vault.fields.vaulted import VaultFieldMixin
 from django_workos_vault.frame_locals import leaves_no_locals
 
@@ -195,14 +195,9 @@ class VaultObjectField(VaultFieldMixin, Field):
 
     def row_changed(self, held: Withheld, instance: Model) -> bool:
         """Whether the program moved the row to another key context. A copy of a row gets its own object."""
+        row = self.row_then_and_now(held, instance)
         chosen_by = set(row_columns(self))
-        return any(
-            old != new
-            for name, old, new in zip(
-                self.row_columns, held.row or (), row_values(self, instance), strict=held.row is not None
-            )
-            if name in chosen_by and NOT_LOADED not in (old, new)
-        )
+        return any(old != new for name, (old, new) in row.items() if name in chosen_by)
 
     def raw_value(self, instance: Model) -> Any:
         """Return what ``instance`` holds: None, StoredObject or Assigned. What was deferred is loaded."""

@@ -101,8 +101,10 @@ class StoredObject(Withheld):
         InvalidVaultConfiguration where the row does not tell it.
         """
         if self._context is None:
-            row = None if instance is None else row_as_loaded(self.field, self.row, instance)
-            self._context = self.field.context_for(row)
+            if instance is not None:
+                self.field.complete_row(self, instance)
+                instance = row_as_loaded(self.field, self.row, instance)
+            self._context = self.field.context_for(instance)
         return self._context
 
     def prove(self, instance: Model | None = None) -> KeyContext:

@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from django_workos_vault.fields.vaulted import VaultFieldMixin
 
     class _Field(VaultFieldMixin):
-        def complete_row(self, sealed: Sealed, instance: Model) -> None: ...
-
         def sealed(self, value: Any, instance: Model | None = None) -> Sealed | None: ...
 
         decoder: Any

@@ -127,6 +127,15 @@ def row_values(field: "VaultFieldMixin", instance: "Model") -> tuple[Any, ...]:
     return tuple(instance.__dict__.get(name, NOT_LOADED) for name in field.row_columns)
 
 
+def stored_row(instance: "Model", *names: str) -> Any:
+    """Return another instance of the row of ``instance``, as it is stored, with the columns ``names``.
+
+    Raises DoesNotExist when there is none.
+    """
+    manager = type(instance)._base_manager.db_manager(instance._state.db, hints={"instance": instance})
+    return manager.only(*names).get(pk=instance.pk)
+
+
 def bindings(field: "EncryptedFieldMixin", row: tuple[Any, ...]) -> list[bytes]:
     """Return what stands in a cell for the row's identity: as ``bind_to`` has it, then as it was before.
 
@@ -173,6 +182,29 @@ def refuse_partial_rebinding(instance: "Model", written: frozenset[str]) -> None
             raise FieldError(
                 f"{field} is bound to {', '.join(moved)}: write it too, so that it is sealed anew."
             )
+
+
+def bring_cells_along(instance: "Model", written: frozenset[str]) -> frozenset[str]:
+    """Return ``written`` with the deferred fields that a save of those columns would leave behind.
+
+    A save of an instance with deferred columns writes the others alone: it would move the row from under
+    cells that it does not know. They are loaded as they are stored, to be sealed anew. To be asked before
+    each table of the row is written: a parent's column may move a child's cell.
+    """
+    brought: set[str] = instance._state.__dict__.setdefault("workos_vault_brought", set())
+    fields: list[Any] = [f for f in instance._meta.concrete_fields if getattr(f, "remembers_row", False)]
+    for field in fields:
+        columns = map(field.model._meta.get_field, field.row_columns)
+        if not any({column.name, column.attname} & written for column in columns):
+            continue
+        held = instance.__dict__.get(field.attname)
+        if field.attname not in instance.__dict__:
+            held = stored_row(instance, field.attname, *field.row_columns).__dict__[field.attname]
+        moved = hasattr(held, "row") and field.row_changed(held, instance)  # also completes what it holds
+        if moved and field.attname not in instance.__dict__:
+            instance.__dict__[field.attname] = held
+            brought.add(field.name)
+    return written | brought
 
 
 def refuse_foreign_upsert(field: "EncryptedFieldMixin") -> None:

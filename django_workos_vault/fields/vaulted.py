@@ -11,7 +11,14 @@ from django_workos_vault.exceptions import InvalidVaultConfiguration
 from django_workos_vault.fields.cell import Withheld
 from django_workos_vault.fields.hooks import watch_rows
 from django_workos_vault.fields.rename_detection import looks_for_renames
-from django_workos_vault.fields.rows import NOT_LOADED, FromRow, resolve_key_context, row_columns, row_values
+from django_workos_vault.fields.rows import (
+    NOT_LOADED,
+    FromRow,
+    resolve_key_context,
+    row_columns,
+    row_values,
+    stored_row,
+)
 from django_workos_vault.vault import Vault, vaults
 
 if TYPE_CHECKING:
@@ -136,9 +143,33 @@ class VaultFieldMixin(_Field):
         """In a raw save, after all :meth:`take_serialized`: seal, or store, the value that a fixture has."""
         raise NotImplementedError
 
+    def complete_row(self, held: Any, instance: Model) -> None:
+        """Fetch what was deferred of the row that ``held`` depends on.
+
+        The instance's own value may be one that the program has assigned since: the stored one counts.
+        """
+        if held.row is None or NOT_LOADED not in held.row:
+            return
+        row = dict(zip(self.row_columns, held.row, strict=True))
+        missing = [name for name, value in row.items() if value is NOT_LOADED]
+        is_assigned = not instance.__dict__.keys().isdisjoint(missing)
+        source = stored_row(instance, *missing) if is_assigned else instance
+        held.row = tuple((row | {name: getattr(source, name) for name in missing}).values())
+
     def row_changed(self, held: Withheld, instance: Model) -> bool:
         """Whether the program moved the row since ``held`` was sealed, so that it must be sealed anew."""
         if held.row is None:
             return False
-        now = row_values(self, instance)
-        return any(old != new for old, new in zip(held.row, now, strict=True) if NOT_LOADED not in (old, new))
+        return any(old != new for old, new in self.row_then_and_now(held, instance).values())
+
+    def row_then_and_now(self, held: Withheld, instance: Model) -> dict[str, tuple[Any, Any]]:
+        """Return what the row's columns hold, by name: as ``held`` has them, and as ``instance`` does.
+
+        Those that were not loaded, and not assigned, are left out.
+        """
+        now = dict(zip(self.row_columns, row_values(self, instance), strict=True))
+        then = dict(zip(self.row_columns, held.row or (), strict=held.row is not None))
+        if any(then[name] is NOT_LOADED is not now[name] for name in then):
+            self.complete_row(held, instance)
+            then = dict(zip(self.row_columns, held.row or (), strict=True))
+        return {name: (then[name], now[name]) for name in then if NOT_LOADED not in (then[name], now[name])}
