@@ -1,6 +1,5 @@
 """Secrets on their way through the client: what frames hold instead of them, as no repr shows them."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,10 +22,8 @@ class Arguments:
     def __repr__(self) -> str:
         return f"<Arguments {', '.join(self._given)}>"
 
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._given)
-
     def __getitem__(self, name: str) -> Any:
+        """Return the argument, None where it was not given."""
         return self._given.get(name)
 
     def pass_to(self, function: Any, **more: Any) -> Any:

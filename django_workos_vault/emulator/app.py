@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Iterable
 from functools import partial
 from hashlib import sha256
 from hmac import compare_digest
-from typing import TYPE_CHECKING
+from wsgiref.types import StartResponse, WSGIEnvironment
 
 from django_workos_vault.backends import operations
 from django_workos_vault.backends.local import LocalVault
@@ -23,9 +23,6 @@ from django_workos_vault.exceptions import (
     VaultNotFound,
     VaultUnavailable,
 )
-
-if TYPE_CHECKING:
-    from wsgiref.types import StartResponse, WSGIEnvironment
 
 _CONTROLS: dict[str, dict[str, Callable[[Call], Answer]]] = {
     "/_emulator/events": {"GET": control.list_events},
@@ -64,7 +61,7 @@ class Emulator:
         self.faults = faults or Faults()
         self._actors = {key.encode(): actor_of(key) for key in api_keys}
 
-    def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request (PEP 3333)."""
         try:
             answer = self._answer(Request(environ))
