@@ -138,7 +138,7 @@ class Vault:
         ``sdk`` would give, which has no label but may have ``associated_data``. Raises VaultError when no
         key can be had, TypeError and ValueError for what cannot be sealed.
         """
-        context = self._context(key_context)
+        context = self.context_of(key_context)
         if _is_sdk(format, label, associated_data):
             return values.seal_for_sdk(self.keyring, data, context, associated_data, sdk)
         return values.seal_value(self.file_cipher(label), data, context)
@@ -216,7 +216,7 @@ class Vault:
         ``name`` is sealed with it; ``padding`` (``"padme"``, or a block size in bytes) hides its length.
         The key is fetched at once, and raises as :meth:`encrypt` does; ``data`` is read as it is needed.
         """
-        context = self._context(key_context)
+        context = self.context_of(key_context)
         return self.file_cipher(label).seal(values.chunks_of(data), context, name=name, padding=padding)
 
     def decrypt_stream(self, file: BinaryIO, *, label: str = VALUES) -> SealedFile:
@@ -226,7 +226,8 @@ class Vault:
         """
         return self.file_cipher(label).open(FileSource(file))
 
-    def _context(self, given: Mapping[str, str] | None) -> KeyContext:
+    def context_of(self, given: Mapping[str, str] | None) -> KeyContext:
+        """Return ``given`` as a key context, else the vault's own. Raises InvalidVaultConfiguration."""
         context = self.key_context if given is None else KeyContext(given)
         if context is None:
             raise InvalidVaultConfiguration(f"Vault {self.alias!r} has no KEY_CONTEXT: give a key_context.")

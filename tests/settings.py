@@ -89,6 +89,7 @@ INSTALLED_APPS = [
     "simple_history",
     "tests.app",
     "tests.companions",
+    "tests.files",
     "tests.renamed",
 ]
 MIDDLEWARE = [

@@ -37,12 +37,12 @@ def chunks_of(data: Data) -> Iterator[bytes]:
     Raises TypeError for anything else.
     """
     if isinstance(data, bytes | bytearray | memoryview | str):
-        return iter([_as_bytes(data)])
+        return iter([as_bytes(data)])
     if isinstance(data, int):  # bytes(5) are five zeros
         raise TypeError("Bytes, text, a file or an iterable of bytes can be sealed, not a number.")
     if isinstance(data, Readable):
         return _read(data)
-    return map(_as_bytes, data)
+    return map(as_bytes, data)
 
 
 async def gathered(data: Data | AsyncIterable[bytes]) -> Data:
@@ -106,10 +106,11 @@ async def load_key(keyring: KeyRing, blob: bytes) -> None:
 
 def _read(file: Readable) -> Iterator[bytes]:
     while chunk := file.read(AT_ONCE):
-        yield _as_bytes(chunk)
+        yield as_bytes(chunk)
 
 
-def _as_bytes(chunk: Any) -> bytes:
+def as_bytes(chunk: Any) -> bytes:
+    """Return one piece of what is to be sealed as bytes. Raises TypeError for a piece that is none."""
     if isinstance(chunk, str):
         return chunk.encode()
     if isinstance(chunk, memoryview):

@@ -1,0 +1,52 @@
+"""System checks of encrypted file fields."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from django.core import checks
+from django.core.exceptions import FieldDoesNotExist
+
+from django_workos_vault.context import KeyContext
+from django_workos_vault.exceptions import InvalidVaultConfiguration
+from django_workos_vault.fields.rows import FromRow, bound_columns, unbindable
+from django_workos_vault.files.storage import SealedStorage
+from django_workos_vault.vault import vaults
+
+if TYPE_CHECKING:
+    from django_workos_vault.files.fields import EncryptedFileField
+
+
+def check_field(field: "EncryptedFileField") -> Iterator[checks.CheckMessage]:
+    """Yield what is wrong with the field's binding, key context and storage."""
+    try:
+        reasons = {column.name: unbindable(column) for column in bound_columns(field)}  # type: ignore[arg-type]
+    except FieldDoesNotExist as exc:
+        reasons = {"bind_to": str(exc)}
+    for name, reason in reasons.items():
+        if reason:
+            yield checks.Error(
+                f"Cannot bind files to {name}: {reason}.",
+                hint="Give the model row_id = models.UUIDField(default=uuid.uuid4, editable=False), and this "
+                'field bind_to=("row_id",).',
+                obj=field,
+                id="django_workos_vault.E130",
+            )
+    try:
+        if field.key_context is None:
+            vaults[field.vault_alias].context_of(None)
+        else:
+            KeyContext({n: "row" if isinstance(v, FromRow) else v for n, v in field.key_context.items()})
+    except InvalidVaultConfiguration as exc:
+        yield checks.Error(
+            str(exc),
+            hint='Give the field a key_context such as {"app": "clinic"}, or the vault a KEY_CONTEXT.',
+            obj=field,
+            id="django_workos_vault.E131",
+        )
+    if isinstance(field.storage, SealedStorage):
+        yield checks.Warning(
+            "The field encrypts its files, and so does its storage: they are sealed twice.",
+            hint="Give the field a storage that does not encrypt, or use Django's own field over this one.",
+            obj=field,
+            id="django_workos_vault.W130",
+        )

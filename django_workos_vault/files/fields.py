@@ -1,0 +1,179 @@
+"""Model fields whose files are sealed: drop-in for Django's, over any storage."""
+
+import posixpath
+from functools import cached_property
+from typing import Any
+
+from django.core import checks
+from django.core.files.storage import Storage
+from django.db.models import FileField, ImageField, Model
+from django.db.models.fields.files import FieldFile, ImageFieldFile
+from django.urls import reverse
+
+from django_workos_vault.context import KeyContext
+from django_workos_vault.exceptions import MissingKeyContext
+from django_workos_vault.fields.rows import (
+    bindings,
+    bound_columns,
+    resolve_key_context,
+    row_columns,
+)
+from django_workos_vault.files.checks import check_field
+from django_workos_vault.files.storage import SealedStorage
+from django_workos_vault.streams.cipher import FileCipher
+from django_workos_vault.streams.padding import Padding, check_padding
+from django_workos_vault.vault import vaults
+
+
+class EncryptedFieldFile(FieldFile):
+    """A row's file: Django's, with the plaintext's size, and sealed for its row."""
+
+    @property
+    def storage(self) -> SealedStorage:
+        """The field's storage, which seals and opens for this row."""
+        field: Any = self.field
+        return SealedStorage(field.storage, _RowSealing(field, self.instance))
+
+    @storage.setter
+    def storage(self, storage: Storage) -> None:
+        """Django gives the field's, which is asked for itself."""
+
+    @property
+    def original_name(self) -> str:
+        """The name that was sealed with the file, without folders."""
+        if not self._committed:
+            return posixpath.basename(str(self.name))
+        if not self:
+            raise ValueError(f"The {self.field.name!r} attribute has no file associated with it.")
+        with self.storage.opened(str(self.name)) as file:
+            return file.original_name
+
+    def save(self, name: str, content: Any, save: bool = True) -> None:
+        """Store ``content``, sealed for the row, with the last part of ``name`` in its header."""
+        original = posixpath.basename(str(name).replace("\\", "/"))
+        generated = self.field.generate_filename(self.instance, name)
+        self.name = self.storage.save(
+            generated, content, max_length=self.field.max_length, original_name=original
+        )
+        self._set_instance_attribute(self.name, content)  # type: ignore[attr-defined]
+        self._committed = True
+        if save:
+            self.instance.save()
+
+    save.alters_data = True  # type: ignore[attr-defined]
+
+
+class EncryptedImageFieldFile(EncryptedFieldFile, ImageFieldFile):
+    """The same for images."""
+
+
+class EncryptedFileField(FileField):
+    """Django's FileField over any storage; what the storage gets is sealed.
+
+    ``vault``, ``key_context`` (with ``FromRow``), ``label``, ``previous_labels`` and ``bind_to`` are as for
+    encrypted columns. ``padding`` is ``"padme"``, a block size in bytes, or None. With ``conceal_names``
+    files get random names on the storage. ``url_name`` is a URL pattern that takes the row's primary key,
+    and serves its file.
+    """
+
+    attr_class = EncryptedFieldFile
+    previous_bind_to: tuple[tuple[str, ...], ...] = ()
+
+    def __init__(
+        self,
+        verbose_name: Any = None,
+        name: str | None = None,
+        *args: Any,
+        vault: str = "default",
+        key_context: dict[str, Any] | None = None,
+        label: str | None = None,
+        previous_labels: tuple[str, ...] = (),
+        bind_to: tuple[str, ...] = (),
+        padding: Padding | None = None,
+        conceal_names: bool = False,
+        url_name: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        check_padding(padding)
+        self.vault_alias = vault
+        self.key_context = key_context
+        self.explicit_label = label
+        self.previous_labels = tuple(previous_labels)
+        self.bind_to = tuple(bind_to)
+        self.padding = padding
+        self.conceal_names = conceal_names
+        self.url_name = url_name
+        super().__init__(verbose_name, name, *args, **kwargs)
+
+    def deconstruct(self) -> Any:
+        name, path, args, kwargs = super().deconstruct()
+        if path.startswith(f"{__package__}."):
+            path = f"{__package__}.{type(self).__qualname__}"  # migrations do not depend on our files
+        for option, value, default in (
+            ("vault", self.vault_alias, "default"),
+            ("key_context", self.key_context, None),
+            ("label", self.explicit_label, None),
+            ("previous_labels", self.previous_labels, ()),
+            ("bind_to", self.bind_to, ()),
+            ("padding", self.padding, None),
+            ("conceal_names", self.conceal_names, False),
+            ("url_name", self.url_name, None),
+        ):
+            if value != default:
+                kwargs[option] = value
+        return name, path, args, kwargs
+
+    def check(self, **kwargs: Any) -> list[checks.CheckMessage]:
+        return [*super().check(**kwargs), *check_field(self)]
+
+    @cached_property
+    def label(self) -> str:
+        """The name that this field's files are sealed for."""
+        return self.explicit_label or f"{self.model._meta.label}.{self.name}"
+
+    @cached_property
+    def row_columns(self) -> tuple[str, ...]:
+        """Attribute names of the local columns that this field's files depend on."""
+        return row_columns(self)  # type: ignore[arg-type]
+
+
+class EncryptedImageField(EncryptedFileField, ImageField):
+    """Django's ImageField in the same way. Width and height, where a model keeps them, are in clear."""
+
+    attr_class = EncryptedImageFieldFile
+
+
+class _RowSealing:
+    """A field's way of sealing, for one row."""
+
+    def __init__(self, field: EncryptedFileField, instance: Model) -> None:
+        self._field = field
+        self._instance = instance
+        self.padding = field.padding
+        self.conceal_names = field.conceal_names
+
+    def cipher(self) -> FileCipher:
+        field = self._field
+        return vaults[field.vault_alias].file_cipher(field.label, field.previous_labels)
+
+    def context(self) -> KeyContext:
+        field = self._field
+        if field.key_context is not None:
+            return resolve_key_context(field.key_context, self._instance)
+        return vaults[field.vault_alias].context_of(None)
+
+    def binding(self) -> bytes:
+        field = self._field
+        if not field.bind_to:
+            return b""
+        row = tuple(getattr(self._instance, name) for name in field.row_columns)
+        for column in bound_columns(field):  # type: ignore[arg-type]
+            if getattr(self._instance, column.attname) is None and not column.null:
+                raise MissingKeyContext(
+                    f"This {self._instance._meta.label} has no {column.name} yet, which its file is bound "
+                    "to. Set it before the file is stored."
+                )
+        return bindings(field, row)[0]  # type: ignore[arg-type]
+
+    def url(self, name: str) -> str | None:
+        return reverse(self._field.url_name, args=[self._instance.pk]) if self._field.url_name else None
