@@ -5,6 +5,7 @@ libraries and of the project hold the values that were to be written or looked f
 leave them out.
 """
 
+import re
 import sysconfig
 from collections.abc import Iterator, Mapping
 from datetime import date, time, timedelta
@@ -31,6 +32,7 @@ _NEVER_VALUES = (type(None), type, FunctionType, ModuleType, Field, Manager)
 #: Shown in the project's own frames, unless their name is that of an encrypted field.
 _PLAIN = (str, bytes, int, float, Decimal, date, time, timedelta, UUID, PurePath, *_NEVER_VALUES)
 _DEPTH = 5
+_BETWEEN_NAMES = re.compile(r"__|[^\w]+")
 
 
 @cache
@@ -57,11 +59,19 @@ def _names_in(models: tuple[type[Model], ...]) -> frozenset[str]:
 
 
 def names_a_secret(key: object) -> bool:
-    """Whether ``key`` is the name of such a field, a lookup of one, or its name in a form or formset."""
+    """Whether ``key`` is the name of such a field, a lookup of one, or a name that a form makes of it.
+
+    Formsets, nested serializers and widgets of several inputs do: ``visits-0-seen_1``, ``person.ssn``.
+    """
     if not isinstance(key, str):
         return False
-    parts = {key, *key.split("__"), *key.split("-")}
-    return not parts.isdisjoint(encrypted_names())
+    names = encrypted_names()
+    if key in names:
+        return True
+    parts = _BETWEEN_NAMES.split(key.lower())
+    return any(
+        part == name or part.startswith(f"{name}_") for part in parts for name in map(str.lower, names)
+    )
 
 
 def concealed(value: Any, depth: int = _DEPTH) -> Any:

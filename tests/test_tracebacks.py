@@ -231,7 +231,28 @@ def test_an_error_report_runs_no_query_and_opens_nothing(django_assert_num_queri
 def test_names() -> None:
     """A field goes by its name in lookups, in forms and in formsets."""
     assert all(map(names_a_secret, ["ssn", "ssn__exact", "person__ssn", "form-0-ssn"]))
-    assert not any(map(names_a_secret, ["page", "", "ssnx", 7, None]))
+    assert not any(map(names_a_secret, ["page", "", "ssnx", "name", 7, None]))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "seen_0",
+        "initial-seen_1",
+        "born_year",
+        "form-0-seen_0",
+        "ssn[]",
+        "person.ssn",
+        "[0]ssn",
+        "d[ssn]",
+        "SSN",
+    ],
+)
+def test_names_that_forms_make(name: str) -> None:
+    """Widgets of several inputs, nested serializers and scripts give parts of a value names of their own."""
+    html = report(exc_info_of("type"), request_of({name: SECRET, "page": "4711"})).get_traceback_html()
+    assert SECRET not in html
+    assert "4711" in html
 
 
 @override_settings(DEBUG=True)
