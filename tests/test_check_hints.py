@@ -31,7 +31,6 @@ ELSEWHERE = {
     "W001": "test_vault_check.py::test_keys_in_the_wrong_place",
     "W002": "test_vault_check.py::test_keys_in_the_wrong_place",
     "E130": "files/test_fields.py::test_checks_and_their_hints",
-    "E131": "files/test_fields.py::test_checks_and_their_hints",
     "W130": "files/test_fields.py::test_checks_and_their_hints",
     "W031": "test_index_checks.py::test_databases_without_expression_indexes_are_named",
     "E061": "test_search_box.py::test_a_check_says_where_the_admin_would_fail",

@@ -6,11 +6,9 @@ from typing import TYPE_CHECKING
 from django.core import checks
 from django.core.exceptions import FieldDoesNotExist
 
-from django_workos_vault.context import KeyContext
-from django_workos_vault.exceptions import InvalidVaultConfiguration
-from django_workos_vault.fields.rows import FromRow, bound_columns, unbindable
+from django_workos_vault.fields.checks import key_context
+from django_workos_vault.fields.rows import bound_columns, unbindable
 from django_workos_vault.files.storage import SealedStorage
-from django_workos_vault.vault import vaults
 
 if TYPE_CHECKING:
     from django_workos_vault.files.fields import EncryptedFileField
@@ -31,18 +29,7 @@ def check_field(field: "EncryptedFileField") -> Iterator[checks.CheckMessage]:
                 obj=field,
                 id="django_workos_vault.E130",
             )
-    try:
-        if field.key_context is None:
-            vaults[field.vault_alias].context_of(None)
-        else:
-            KeyContext({n: "row" if isinstance(v, FromRow) else v for n, v in field.key_context.items()})
-    except InvalidVaultConfiguration as exc:
-        yield checks.Error(
-            str(exc),
-            hint='Give the field a key_context such as {"app": "clinic"}, or the vault a KEY_CONTEXT.',
-            obj=field,
-            id="django_workos_vault.E131",
-        )
+    yield from key_context(field)  # type: ignore[arg-type]
     if isinstance(field.storage, SealedStorage):
         yield checks.Warning(
             "The field encrypts its files, and so does its storage: they are sealed twice.",

@@ -131,6 +131,10 @@ class EncryptedFileField(FileField):
         """The name that this field's files are sealed for."""
         return self.explicit_label or f"{self.model._meta.label}.{self.name}"
 
+    def static_context(self) -> KeyContext:
+        """Return the field's own key context, else its vault's. Raises InvalidVaultConfiguration."""
+        return vaults[self.vault_alias].context_of(self.key_context)
+
     @cached_property
     def row_columns(self) -> tuple[str, ...]:
         """Attribute names of the local columns that this field's files depend on."""
@@ -160,7 +164,7 @@ class _RowSealing:
         field = self._field
         if field.key_context is not None:
             return resolve_key_context(field.key_context, self._instance)
-        return vaults[field.vault_alias].context_of(None)
+        return field.static_context()
 
     def binding(self) -> bytes:
         field = self._field
