@@ -9,7 +9,7 @@ from django.contrib import admin
 from django_workos_vault.admin import MaskedAdminMixin
 from django_workos_vault.checks.admin import check_admin, check_options
 from tests.app.admin import PersonAdmin
-from tests.app.models import Account, Organization, Patient, Person
+from tests.app.models import Account, Organization, Patient, Person, Session
 
 
 def ids(model: Any, base: type = MaskedAdminMixin, **options: Any) -> list[str]:
@@ -17,6 +17,14 @@ def ids(model: Any, base: type = MaskedAdminMixin, **options: Any) -> list[str]:
     bases = (admin.ModelAdmin,) if base is object else (base, admin.ModelAdmin)
     checked = type("CheckedAdmin", bases, options)(model, admin.site)
     return [str(message.id).removeprefix("django_workos_vault.") for message in check_options(checked)]
+
+
+@pytest.mark.parametrize(("base", "found"), [(object, ["W020"]), (MaskedAdminMixin, [])])
+def test_a_column_over_a_relation_needs_masks_too(base: type, found: list[str]) -> None:
+    """A list may show another model's encrypted field, though its own model has none."""
+    for columns in (("pk", "account__ssn"), ("account__organization__patient__ssn",), ("account__login",)):
+        assert ids(Session, base, list_display=columns) == found
+    assert ids(Session, base, list_display=("__str__", "account", "account__closed")) == []
 
 
 def test_every_registered_admin_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -42,8 +42,9 @@ def check_options(model_admin: Any) -> Iterator[checks.CheckMessage]:
 
 def _check_masking(model: type[Model], model_admin: Any) -> Iterator[checks.CheckMessage]:
     inlines = [inline for inline in model_admin.inlines if _has_encrypted_fields(inline.model)]
-    shown = [type(model_admin)] if inlines or _has_encrypted_fields(model) else []
-    for admin_class in (*shown, *inlines):
+    shows = bool(inlines) or _has_encrypted_fields(model)
+    shows = shows or any(encrypted_field(model, item) for item in model_admin.list_display)  # over relations
+    for admin_class in (*([type(model_admin)] if shows else []), *inlines):
         if not issubclass(admin_class, MaskedAdminMixin):
             yield checks.Warning(
                 f"{admin_class.__name__} shows encrypted fields in plaintext.",
