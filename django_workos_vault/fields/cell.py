@@ -73,6 +73,9 @@ MOVES_VALUES = {
 }
 
 
+_REFRESHES = Model.refresh_from_db.__code__
+
+
 class ForeignCell(bytes):
     """Text or a number in the place of a cell: SQLite keeps what type it was given.
 
@@ -219,7 +222,10 @@ class SealedAttribute(DeferredAttribute):
         if attname in held and type(held[attname]) is Sealed and held[attname].holds(value):
             return  # row.x = row.x leaves the cell alone
         if value is None and self._may_be_another(instance):
-            names_set_to_null(instance).add(attname)
+            if sys._getframe(1).f_code is _REFRESHES:
+                names_set_to_null(instance).discard(attname)
+            else:
+                names_set_to_null(instance).add(attname)
         held[attname] = value
 
     def _may_be_another(self, instance: Model) -> bool:

@@ -27,7 +27,7 @@ class EncryptedQuerySet(models.QuerySet[_Model]):
         Runs in one transaction and locks the rows where the database can. Raises FieldError for an expression
         next to a field that depends on its row.
         """
-        resealed = {field.name for field in self._encrypted_fields() if depends_on(field, values)}
+        resealed = {field.name for field in self._encrypted_fields() if depends_on(field, self.model, values)}
         if not resealed:
             return super().update(**values)
         if any(hasattr(value, "resolve_expression") for value in values.values()):

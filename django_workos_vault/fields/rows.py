@@ -162,12 +162,12 @@ def _canonical(column: "models.Field[Any, Any]", value: Any) -> str | None:
     return None if value is None else str(target.to_python(value))
 
 
-def depends_on(field: "EncryptedFieldMixin", names: Iterable[str]) -> bool:
-    """Whether writing the columns ``names`` of a row means sealing ``field``'s cell for that row."""
+def depends_on(field: "EncryptedFieldMixin", model: "type[Model]", names: Iterable[str]) -> bool:
+    """Whether writing the columns ``names`` of ``model`` means sealing ``field``'s cell anew."""
     own = {field.name, field.attname} if field.is_row_aware or field.compounds else set()
     needed = (*field.row_columns, *field.compound_members)
     columns = {field.model._meta.get_field(name).attname for name in needed}  # type: ignore[union-attr]
-    written = {getattr(field.model._meta.get_field(name), "attname", name) for name in names if name != "pk"}
+    written = {getattr(model._meta.get_field(name), "attname", name) for name in names if name != "pk"}
     return bool((own | columns) & written)
 
 

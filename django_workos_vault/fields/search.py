@@ -161,7 +161,8 @@ class _DigestLookup(_Lookup):
         # What is NULL in a plain column must not be false here: XOR and NOT tell them apart.
         really = f"{digest_sql} IS NULL"
         if rows:
-            rows_sql, rows_params = self._among(compiler, pk.get_col(self.lhs.alias), rows, pk)
+            among = pk.get_lookup("in")(pk.get_col(self.lhs.alias), rows)
+            rows_sql, rows_params = compiler.compile(among)
             really, digest_params = f"({rows_sql} OR {really})", [*rows_params, *digest_params]
         return f"({sql} AND {really})", [*params, *digest_params]
 

@@ -56,8 +56,9 @@ def refuse_duplicate(field: "EncryptedFieldMixin", value: Any, instance: Model |
         taken = field.model._default_manager.using(using).filter(
             Exact(index, Value(digest.raw, BinaryField()))
         )
-        if instance is not None and not instance._state.adding and instance.pk is not None:
-            taken = taken.exclude(pk=instance.pk)
+        key = None if instance is None else instance._get_pk_val(field.model._meta)  # not that of a child
+        if instance is not None and not instance._state.adding and key is not None:
+            taken = taken.exclude(pk=key)
         if taken.exists():
             raise _taken(field, constraint)
 

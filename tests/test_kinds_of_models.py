@@ -1,0 +1,136 @@
+"""Children of two parents, composite keys, and what a child's queryset writes into its parent."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from django.core.exceptions import ValidationError
+from django.db import connection, models
+from django.test.utils import isolate_apps
+
+from django_workos_vault.fields import EncryptedCharField, EncryptedEmailField, stored_cell
+from django_workos_vault.indexes import BlindIndex, Exact
+from django_workos_vault.querysets import EncryptedManager
+from tests.app.models import Voter
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@contextmanager
+def tables(*made: Any) -> Iterator[None]:
+    with connection.schema_editor() as editor:
+        for model in made:
+            editor.create_model(model)
+    yield
+    with connection.schema_editor() as editor:
+        for model in reversed(made):
+            editor.delete_model(model)
+
+
+@isolate_apps("tests.app")
+def test_a_child_of_two_parents_is_no_duplicate_of_itself() -> None:
+    """The row of the parent that has the field counts, and its key is not the child's."""
+
+    class Numbered(models.Model):
+        number = models.AutoField(primary_key=True)
+
+        class Meta:
+            app_label = "app"
+
+    class Addressed(models.Model):
+        address = models.AutoField(primary_key=True)
+        email = EncryptedEmailField(blind_indexes=[Exact()])
+
+        class Meta:
+            app_label = "app"
+            constraints = [models.UniqueConstraint(BlindIndex("email"), name="addressed_email")]
+
+    class Both(Numbered, Addressed):
+        class Meta:
+            app_label = "app"
+
+    with tables(Numbered, Addressed, Both):
+        Numbered.objects.create()
+        row = Both.objects.create(email="ada@example.com")
+        other = Addressed.objects.create(email="eve@example.com")
+        assert other.pk == row.pk != row.address
+        row.email = "ada@EXAMPLE.com".lower()
+        row.full_clean()
+        row.email = "".join(("eve", "@example.com"))
+        with pytest.raises(ValidationError, match="already exists"):
+            row.full_clean()
+
+
+@isolate_apps("tests.app")
+def test_composite_keys_with_an_index_of_few_bits() -> None:
+    """Candidates are named by all parts of their keys."""
+
+    class Place(models.Model):
+        pk = models.CompositePrimaryKey("country", "number")
+        country = models.IntegerField()
+        number = models.IntegerField()
+        town = EncryptedCharField(max_length=20, null=True, blind_indexes=[Exact(bits=1)])
+
+        class Meta:
+            app_label = "app"
+
+    with tables(Place):
+        for number in range(6):
+            Place.objects.create(country=number % 2, number=number, town=[None, "Rome", "Oslo"][number % 3])
+        assert sorted(p.number for p in Place.objects.filter(town="Rome")) == [1, 4]
+        assert sorted(p.number for p in Place.objects.exclude(town="Rome")) == [0, 2, 3, 5]
+        assert Place.objects.filter(town__in=["Rome", "Oslo"], country=0).count() == 2
+        assert Place.objects.filter(town="Rome").update(town="Bern") == 2
+        assert Place.objects.filter(town="Bern", number=4).delete()[0] == 1
+        assert Place.objects.get(town="Bern").pk == (1, 1)
+
+
+@isolate_apps("tests.app")
+def test_a_childs_queryset_updates_cells_that_depend_on_their_row() -> None:
+    """``update()`` on children may name columns of the child, of the parent, and of both."""
+
+    class Base(models.Model):
+        code = models.CharField(max_length=10)
+        secret = EncryptedCharField(max_length=20, bind_to=("code",))
+
+        objects = EncryptedManager()
+
+        class Meta:
+            app_label = "app"
+
+    class Child(Base):
+        note = EncryptedCharField(max_length=20, null=True)
+        plain = models.IntegerField(default=0)
+
+        class Meta:
+            app_label = "app"
+
+    class Proxy(Child):
+        class Meta:
+            app_label = "app"
+            proxy = True
+
+    with tables(Base, Child):
+        Child.objects.create(code="a", secret="s", note="n")
+        for values in ({"plain": 1}, {"note": "m"}, {"code": "b", "note": "o"}, {"secret": "t", "plain": 2}):
+            Proxy.objects.update(**values)
+            row = Child.objects.get()
+            assert {name: getattr(row, name) for name in values} == values
+            assert row.secret == ("t" if "secret" in values else "s")
+
+
+@pytest.mark.parametrize("how", ["refreshed", "deferred"])
+def test_a_null_that_was_loaded_is_no_assignment(how: str) -> None:
+    """NULL that comes from the database later than the row leaves the other cells of an index alone."""
+    made = Voter.objects.create(surname="Byron", town="London")
+    voter = Voter.objects.get()
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE app_voter SET town = NULL")
+    if how == "refreshed":
+        voter.refresh_from_db()
+    else:
+        voter = Voter.objects.defer("town").get()
+    assert voter.town is None
+    voter.save()
+    assert stored_cell(Voter.objects.get(), "surname") == stored_cell(made, "surname")
