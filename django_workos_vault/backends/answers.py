@@ -81,7 +81,7 @@ class _Error:
     error: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Shape(Generic[Result]):
     """The form of one kind of answer.
 

@@ -44,7 +44,7 @@ MAX_KEY_ANSWER = 64 * 1024
 MAX_OBJECT_ANSWER = 16 * 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Operation(Generic[Result]):
     """One operation. ``name`` is that of the method of :class:`VaultBackend`; ``purpose`` completes "to ...".
 

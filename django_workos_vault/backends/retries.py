@@ -2,6 +2,7 @@
 
 import re
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from random import uniform
@@ -58,7 +59,8 @@ class RetryRule:
     """The backoff hook given to stamina for one call: whether to try again, and after how long.
 
     The caller keeps ``next_wait`` at stamina's next backoff, so that a wait which would outlast the
-    deadline is not begun. ``once`` is for a call that only finds out whether Vault is back.
+    deadline is not begun. ``once`` is for a call that only finds out whether Vault is back; ``is_awaited``
+    says whether anybody would still be told.
     """
 
     BACKOFF: ClassVar[dict[str, Any]] = {
@@ -69,14 +71,24 @@ class RetryRule:
         "wait_jitter": JITTER,
     }
 
-    def __init__(self, deadline: Deadline, *, repeatable: bool, once: bool = False) -> None:
+    def __init__(
+        self,
+        deadline: Deadline,
+        *,
+        repeatable: bool,
+        once: bool = False,
+        is_awaited: Callable[[], bool] = lambda: True,
+    ) -> None:
         self._deadline = deadline
         self._once = once
+        self._is_awaited = is_awaited
         self._repeatable = repeatable
         self.next_wait = FIRST_WAIT
 
     def __call__(self, error: Exception) -> bool | float:
         if self._once or not isinstance(error, AttemptFailed) or error.carried_out is None:
+            return False
+        if not self._is_awaited():
             return False
         if error.carried_out and not self._repeatable:
             return False

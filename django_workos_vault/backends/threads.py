@@ -13,13 +13,28 @@ from django_workos_vault.backends.carried import Arguments
 
 Result = TypeVar("Result")
 
-_asked_at: ContextVar[float | None] = ContextVar("django_workos_vault_asked_at", default=None)
+
+class _Caller:
+    """Who awaits a call."""
+
+    def __init__(self) -> None:
+        self.since = time.monotonic()
+        self.has_left = False
+
+
+_caller: ContextVar[_Caller | None] = ContextVar("django_workos_vault_caller", default=None)
 
 
 def waited() -> float:
     """Return the seconds for which this thread's call has waited for the thread."""
-    asked_at = _asked_at.get()
-    return 0.0 if asked_at is None else time.monotonic() - asked_at
+    caller = _caller.get()
+    return 0.0 if caller is None else time.monotonic() - caller.since
+
+
+def is_awaited() -> bool:
+    """Whether there is still somebody to whom this thread's call could return."""
+    caller = _caller.get()
+    return caller is None or not caller.has_left
 
 
 class Threads:
@@ -39,13 +54,16 @@ class Threads:
 
         A call that has not begun when it is cancelled never does; one that has goes on, and nobody waits.
         """
-        context = copy_context()
-        context.run(_asked_at.set, time.monotonic())
+        context, caller = copy_context(), _Caller()
+        context.run(_caller.set, caller)
         with self._lock:
             if self._pool is None:
                 self._pool = ThreadPoolExecutor(self._most, "vault-async")
             future = get_running_loop().run_in_executor(self._pool, context.run, arguments.pass_to, verb)
-        result: Result = await future
+        try:
+            result: Result = await future
+        finally:
+            caller.has_left = True
         return result
 
     def close(self) -> None:

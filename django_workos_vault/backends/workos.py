@@ -26,7 +26,7 @@ from django_workos_vault.backends.network import StepTimeout, keep_deadlines
 from django_workos_vault.backends.operations import Operation
 from django_workos_vault.backends.rate_limit import REQUESTS, RateLimiter
 from django_workos_vault.backends.retries import About, AttemptFailed, Deadline, RetryRule
-from django_workos_vault.backends.threads import waited
+from django_workos_vault.backends.threads import is_awaited, waited
 from django_workos_vault.exceptions import VaultUnavailable
 
 Result = TypeVar("Result")
@@ -117,7 +117,9 @@ class WorkOSVault(VaultBackend):
         operation.check(arguments)
         deadline = Deadline(self._deadline, begun=waited())
         with self._breaker.enter(operation.purpose) as passage:
-            rule = RetryRule(deadline, repeatable=operation.repeatable, once=passage.is_probe)
+            rule = RetryRule(
+                deadline, repeatable=operation.repeatable, once=passage.is_probe, is_awaited=is_awaited
+            )
             try:
                 for attempt in stamina.retry_context(rule, **RetryRule.BACKOFF):
                     rule.next_wait = attempt.next_wait
@@ -127,7 +129,9 @@ class WorkOSVault(VaultBackend):
                         passage.answered()
                         return result
             except AttemptFailed as failed:
-                passage.failed(failed)
+                # One that nobody awaits has not been tried again, and may have met a hiccup.
+                if is_awaited() or not deadline.remaining():
+                    passage.failed(failed)
                 raise failed.error from failed.__cause__
         raise AssertionError("unreachable")
 

@@ -1,14 +1,16 @@
 """Async calls: they run in a few threads of the vault's own, whatever loop they come from."""
 
 import asyncio
+import os
+import signal
 import threading
-import time
 from contextvars import ContextVar, copy_context
 
 import pytest
 from asgiref.sync import async_to_sync
 
 from django_workos_vault.backends import threads
+from django_workos_vault.backends.local import LocalVault
 from django_workos_vault.backends.workos import WorkOSVault
 from django_workos_vault.exceptions import VaultUnavailable
 from tests.backends.replies import API_KEY, DECRYPTED, connections, say
@@ -92,7 +94,9 @@ class TestThreads:
         server.answer(Reply(DECRYPTED))
 
         def late():
-            threads._asked_at.set(time.monotonic() - 60)
+            caller = threads._Caller()
+            caller.since -= 60
+            threads._caller.set(caller)
             vault.decrypt_data_key(b"x")
 
         with pytest.raises(VaultUnavailable, match=r"no connection .* was free in time"):
@@ -118,6 +122,21 @@ class TestThreads:
         server.released.set()
         vault.close()
 
+    async def test_cancelled_while_it_fails(self, server, vault):
+        """A call that fails when nobody awaits it any more is not tried again, and counts as no outage."""
+        server.answer(server.silent(), Reply(DECRYPTED))
+        task = asyncio.create_task(vault.adecrypt_data_key(b"x"))
+        while not server.asked:
+            await asyncio.sleep(0.001)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        server.released.set()  # which hangs up
+        pool = vault._threads._pool
+        await asyncio.to_thread(pool.shutdown)
+        assert len(server.asked) == vault.requests_made == 1
+        assert vault.asks_again_in() == 0
+
     async def test_cancelled(self, server, vault):
         """A call that is cancelled gives its connection back."""
         server.answer(server.silent(), Reply(DECRYPTED))
@@ -128,3 +147,39 @@ class TestThreads:
         with pytest.raises(asyncio.CancelledError):
             await task
         assert (await vault.adecrypt_data_key(b"x")).id == "key_1"
+
+    @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+    @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+    def test_fork(self, server, vault):
+        """A forked process has threads of its own."""
+        asyncio.run(vault.adecrypt_data_key(b"x"))
+        child = os.fork()
+        if not child:
+            signal.alarm(5)
+            try:
+                asyncio.run(vault.adecrypt_data_key(b"x"))
+                os._exit(0 if vault.requests_made == 1 else 2)
+            finally:
+                os._exit(1)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        asyncio.run(vault.adecrypt_data_key(b"x"))
+        first, in_child, last = (asked.connection for asked in server.asked)
+        assert first == last != in_child
+
+    def test_local_vault(self):
+        """A vault that answers at once is asked for keys in the event loop, and for objects in a thread."""
+        seen = []
+
+        class Noting(LocalVault):
+            def call(self, operation, arguments):
+                seen.append((operation.name, threading.current_thread() is threading.main_thread()))
+                return super().call(operation, arguments)
+
+        async def both():
+            await vault.acreate_data_key({"app": "x"})
+            await vault.acreate_object("n", "v", {"app": "x"})
+
+        vault = Noting(master_key=bytes(range(32)), objects_file=":memory:")
+        asyncio.run(both())
+        vault.close()
+        assert seen == [("create_data_key", True), ("create_object", False)]
