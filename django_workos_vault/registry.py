@@ -13,8 +13,9 @@ receipt tells whether it still stands.
 import functools
 import os
 import weakref
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from threading import Lock, get_ident
@@ -28,7 +29,13 @@ from django.utils import timezone
 from django_workos_vault import conf
 from django_workos_vault.context import KeyContext
 from django_workos_vault.datakey import MAX_KEY_ID_LENGTH
-from django_workos_vault.exceptions import VaultError, VaultRequestError, VaultUnavailable, WrongKey
+from django_workos_vault.exceptions import (
+    InvalidVaultConfiguration,
+    VaultError,
+    VaultRequestError,
+    VaultUnavailable,
+    WrongKey,
+)
 from django_workos_vault.keyring.index_keys import RootKeyRecord
 from django_workos_vault.keyring.records import Addition, KeyRecord, Lease, Receipt
 from django_workos_vault.models import DataKeyRecord, IndexKeyRecord
@@ -42,12 +49,30 @@ _AT_ONCE = 500
 _NOT_STORABLE = (DataError, ValueError, OverflowError, TypeError)
 
 
+@contextmanager
+def _telling_of_missing_tables() -> Iterator[None]:
+    """Say what to do where migrate has not made the tables yet: a migration may write cells before that."""
+    try:
+        yield
+    except DatabaseError as exc:
+        # SQLite; PostgreSQL and its psycopg; MySQL and MariaDB
+        missing = str(exc).startswith("no such table") or exc.args[:1] == (1146,)
+        if not missing and getattr(exc.__cause__, "sqlstate", "") != "42P01":
+            raise
+        raise InvalidVaultConfiguration(
+            "The tables of django_workos_vault are not there. Run migrate. If this is migrate: the migration "
+            'that writes cells, or gives rows a default, needs ("django_workos_vault", "0001_initial") among '
+            "its dependencies."
+        ) from exc
+
+
 class DatabaseRegistry:
     """:class:`~django_workos_vault.keyring.records.Registry` in the table of :class:`DataKeyRecord`."""
 
     def __init__(self, vault: str) -> None:
         self._vault = vault
 
+    @_telling_of_missing_tables()
     def current(self, contexts: Iterable[KeyContext]) -> dict[str, KeyRecord]:
         newest = self._rows().filter(context_digest=OuterRef("context_digest")).order_by("-generation")
         rows = self._rows().filter(generation=Subquery(newest.values("generation")[:1]))
@@ -347,6 +372,7 @@ class DatabaseRootKeys:
     def __init__(self, vault: str) -> None:
         self._vault = vault
 
+    @_telling_of_missing_tables()
     def get(self, version: int) -> RootKeyRecord | None:
         row = IndexKeyRecord.objects.using(self._alias).filter(vault=self._vault, version=version).first()
         return RootKeyRecord(_unhex(row.proof), as_told(row.key_id), _blob(row.wrapped)) if row else None
