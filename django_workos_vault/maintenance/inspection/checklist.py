@@ -8,6 +8,7 @@ from django_workos_vault.maintenance.inspection.columns import (
     inspect_columns,
     inspectable_models,
 )
+from django_workos_vault.maintenance.inspection.files import inspect_files
 from django_workos_vault.maintenance.inspection.findings import Finding, Progress
 from django_workos_vault.maintenance.inspection.objects import inspect_objects
 from django_workos_vault.maintenance.inspection.settings import inspect_settings
@@ -24,16 +25,24 @@ class Inspection:
     """One run of the checklist over all vaults and encrypted columns.
 
     ``sample`` is the number of rows to open in each column, None for all; ``using`` a database alias, None
-    for where each model is read. ``objects`` compares the objects in Vault with the rows that refer to them.
+    for where each model is read. ``objects`` compares the objects in Vault with the rows that refer to them,
+    ``files`` the files on the storages.
     """
 
     def __init__(
-        self, *, sample: int | None, using: str | None, progress: Progress, objects: bool = False
+        self,
+        *,
+        sample: int | None,
+        using: str | None,
+        progress: Progress,
+        objects: bool = False,
+        files: bool = False,
     ) -> None:
         self._sample = sample
         self._using = using
         self._progress = progress
         self._objects = objects
+        self._files = files
         self.columns: list[ColumnReport] = []
 
     def findings(self) -> Iterator[Finding]:
@@ -55,5 +64,6 @@ class Inspection:
             yield from inspect_contexts(vault)
         for _, fields in inspectable_models(usable):
             yield from inspect_columns(fields, self.columns, self._using, self._sample, self._progress)
+        yield from inspect_files(usable, self._using, self._sample, self._progress, orphans=self._files)
         if self._objects:
             yield from inspect_objects(usable, self._using, self._progress)

@@ -35,6 +35,9 @@ class Command(BaseCommand):
             action="store_true",
             help="look for objects without row and rows without object",
         )
+        parser.add_argument(
+            "--files", action="store_true", help="look for encrypted files that no row refers to"
+        )
         parser.add_argument("--database", choices=list(connections), help="alias (where each model is read)")
         parser.add_argument("--format", choices=["text", "json"], default="text")
 
@@ -45,6 +48,7 @@ class Command(BaseCommand):
             sample=None if options["all"] else options["sample"],
             using=options["database"],
             objects=options["objects"],
+            files=options["files"],
             progress=partial(progress_bar, verbosity=options["verbosity"]),
         )
         style = style_for(self.stdout, self.style, options["force_color"])

@@ -1,0 +1,1 @@
+"""What goes through the files of whole columns: sealing those that are there in clear."""
