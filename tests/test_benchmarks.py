@@ -54,3 +54,18 @@ def test_the_benchmark_of_files_runs() -> None:
     assert done.returncode == 0, done.stderr
     assert "| seal, 1 MiB chunks |" in done.stdout
     assert "MiB above" in done.stdout
+
+
+def test_concurrency_runs() -> None:
+    """So does the measurement of async calls, for either way of making them."""
+    command = [sys.executable, "-m", "tests.benchmarks.concurrency", "--repeats", "1", "--deadline", "0.2"]
+    done = subprocess.run(
+        [*command, "--tasks", "2", "--keys", "2", "--latency", "0.001"],
+        env={**os.environ, "VAULT_TEST_DATABASE": "sqlite"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "| threads | " in done.stdout
+    assert "| loop | " in done.stdout

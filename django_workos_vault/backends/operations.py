@@ -69,6 +69,10 @@ class Operation(Generic[Result]):
     def is_about_keys(self) -> bool:
         return self.path.startswith("/vault/v1/keys/")
 
+    @property
+    def has_body(self) -> bool:
+        return any(argument.place == "body" for argument in self.arguments)
+
     def check(self, arguments: Arguments) -> None:
         """Raise VaultRequestError, or InvalidVaultConfiguration, for what the API description rules out."""
         try:
@@ -86,7 +90,7 @@ class Operation(Generic[Result]):
 
     def content(self, arguments: Arguments) -> bytes | None:
         """Return the body of the request, None where it has none."""
-        if self.method not in ("POST", "PUT"):
+        if not self.has_body:
             return None
         return json.dumps(dict(self._sent(arguments, "body"))).encode()
 

@@ -141,12 +141,14 @@ class WorkOSVault(VaultBackend):
         self._limiter.acquire(deadline)
         self._count_request()
         try:
-            return self._exchange(operation, self._request(operation, arguments, deadline), deadline)
+            return self._exchange(operation, arguments, deadline)
         except (httpx.HTTPError, TimeoutError, TooLong) as exc:
             raise self._failed(operation, exc) from without_frames(exc)
 
-    def _exchange(self, operation: Operation[Result], request: httpx.Request, deadline: Deadline) -> Answer:
-        response = self._connections.transport().handle_request(request)
+    def _exchange(self, operation: Operation[Result], arguments: Arguments, deadline: Deadline) -> Answer:
+        # No frame of ours holds the request: its repr shows the URL, and with it the name of an object.
+        transport = self._connections.transport()
+        response = transport.handle_request(self._request(operation, arguments, deadline))
         try:
             body = Body(operation.longest_answer, deadline)
             # Not iter_raw(), which refuses when a transport in a test has read the answer already.
@@ -160,14 +162,13 @@ class WorkOSVault(VaultBackend):
         self, operation: Operation[Result], arguments: Arguments, deadline: Deadline
     ) -> httpx.Request:
         headers = httpx.Headers(self._headers)
-        content = operation.content(arguments)
-        if content is not None:
+        if operation.has_body:
             headers["Content-Type"] = "application/json"
         return httpx.Request(
             operation.method,
             f"{self.base_url}{operation.target(arguments)}",
             headers=headers,
-            content=content,
+            content=operation.content(arguments),
             extensions={"timeout": _StepTimeouts(self._timeout, deadline)},
         )
 

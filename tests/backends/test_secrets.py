@@ -2,10 +2,13 @@
 
 import asyncio
 import logging
+import traceback
 
+import httpx
 import pytest
 import stamina
 
+from django_workos_vault.backends.workos import WorkOSVault
 from django_workos_vault.exceptions import InvalidVaultConfiguration, VaultError, VaultUnavailable
 from tests.backends.replies import API_KEY, DATA_KEY, DECRYPTED, shown_by
 from tests.scripted import Reply, cut_short, hang_up
@@ -75,3 +78,37 @@ class TestSecrets:
         assert caplog.records
         for secret in (API_KEY, DATA_KEY, self.VALUE, "jane"):
             assert secret not in caplog.text
+
+    @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError, MemoryError])
+    @pytest.mark.parametrize(
+        "call",
+        [
+            lambda vault: vault.create_object("jane doe", TestSecrets.VALUE, {"app": "x"}),
+            lambda vault: vault.update_object("jane doe", TestSecrets.VALUE),
+            lambda vault: vault.read_object_by_name("jane doe"),
+            lambda vault: asyncio.run(vault.acreate_object("jane doe", TestSecrets.VALUE, {"app": "x"})),
+        ],
+        ids=["create", "update", "read", "async"],
+    )
+    def test_interrupted(self, call, error):
+        """Neither does whatever interrupts a call, or breaks it for reasons that nobody foresaw."""
+
+        def fail(request):
+            raise error
+
+        vault = WorkOSVault(
+            api_key=API_KEY, base_url="https://vault.example", transport=httpx.MockTransport(fail)
+        )
+        with pytest.raises(error) as caught:
+            call(vault)
+        frames = [frame for frame, _ in traceback.walk_tb(caught.tb)]
+        client = [frame for frame in frames if frame.f_code.co_filename.endswith("/backends/workos.py")]
+        assert client
+        for held, secrets in ((frames_of_ours(frames), (API_KEY, self.VALUE)), (client, ("jane",))):
+            shown = "\n".join(repr(value) for frame in held for value in frame.f_locals.values())
+            for secret in secrets:
+                assert secret not in shown
+
+
+def frames_of_ours(frames):
+    return [frame for frame in frames if "/django_workos_vault/" in frame.f_code.co_filename]

@@ -64,10 +64,11 @@ def main() -> None:
     parser.add_argument("--keys", type=int, default=10, help="cold keys of each task")
     parser.add_argument("--latency", type=float, default=0.02)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--deadline", type=float, default=1.0, help="of a call while Vault is silent")
     parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
-        print(json.dumps(measured(*options.one, options.tasks, options.keys)))
+        print(json.dumps(measured(*options.one, options.tasks, options.keys, options.deadline)))
         return
     print(f"{options.tasks} tasks, {options.keys} cold keys each, {options.latency * 1000:g} ms an answer\n")
     print("| | loaded in | longest gap of the loop | threads | memory | cancelled in | silent Vault |")
@@ -75,7 +76,14 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, emulator(Path(folder) / "vault", options.latency) as url:
         for kind in [*KINDS] * options.repeats:
             command = [sys.executable, "-m", "tests.benchmarks.concurrency", "--one", kind, f"{folder} {url}"]
-            sizes = ["--tasks", str(options.tasks), "--keys", str(options.keys)]
+            sizes = [
+                "--tasks",
+                str(options.tasks),
+                "--keys",
+                str(options.keys),
+                "--deadline",
+                str(options.deadline),
+            ]
             found = json.loads(subprocess.run([*command, *sizes], check=True, stdout=subprocess.PIPE).stdout)
             print(
                 f"| {kind} | {found['seconds']:.2f} s | {found['gap'] * 1000:.0f} ms | {found['threads']} | "
@@ -106,7 +114,7 @@ def emulator(state: Path, latency: float) -> Iterator[str]:
             process.terminate()
 
 
-def measured(kind: str, where: str, tasks: int, keys: int) -> dict[str, float]:
+def measured(kind: str, where: str, tasks: int, keys: int, deadline: float) -> dict[str, float]:
     """Return what loading, cancelling and a silent Vault cost."""
     call_command("migrate", verbosity=0)
     folder, url = where.split()
@@ -114,10 +122,10 @@ def measured(kind: str, where: str, tasks: int, keys: int) -> dict[str, float]:
     cells = sealed(cipher_over(vault, tasks * keys), tasks * keys, tasks * keys)
     shares = [cells[start::tasks] for start in range(tasks)]
     client = KINDS[kind](api_key=API_KEY, base_url=url, rate_limit_share=1.0, deadline=60.0)
-    return asyncio.run(loads(client, shares))
+    return asyncio.run(loads(client, shares, deadline))
 
 
-async def loads(client: WorkOSVault, shares: list[list[bytes]]) -> dict[str, float]:
+async def loads(client: WorkOSVault, shares: list[list[bytes]], deadline: float) -> dict[str, float]:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     seconds, gap, threads = await watched(client, shares)
     memory = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
@@ -137,7 +145,7 @@ async def loads(client: WorkOSVault, shares: list[list[bytes]]) -> dict[str, flo
     with httpx.Client(base_url=client.base_url, **settings) as http:
         latency = http.get("/_emulator/faults").json()["latency"]
         http.post("/_emulator/faults", json={"latency": 30}).raise_for_status()
-        hasty = type(client)(api_key=API_KEY, base_url=client.base_url, deadline=1.0, rate_limit_share=1.0)
+        hasty = type(client)(api_key=API_KEY, base_url=client.base_url, deadline=deadline)
         began = time.perf_counter()
         with suppress(VaultUnavailable):
             await asyncio.gather(*(cipher_over(hasty, 10_000).aload_keys(share) for share in shares))
