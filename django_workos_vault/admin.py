@@ -17,7 +17,7 @@ from django.utils.html import format_html
 from django_workos_vault.admin_lookups import encrypted_field, takes_any_text
 from django_workos_vault.exceptions import DecryptionForbidden, EnvelopeError, VaultError, is_outage
 from django_workos_vault.fields.masking import CANNOT_BE_OPENED, masked_or_marked, masked_value
-from django_workos_vault.fields.vaulted import VaultFieldMixin
+from django_workos_vault.fields.vault_field import VaultField
 from django_workos_vault.masked_forms import FAILURES, MaskedModelForm, explain_failure
 from django_workos_vault.paths import encrypted_path
 
@@ -203,7 +203,7 @@ class MaskedColumn:
 
     admin_order_field = None
 
-    def __init__(self, field: VaultFieldMixin, path: str, empty: Any) -> None:
+    def __init__(self, field: VaultField, path: str, empty: Any) -> None:
         self.__name__ = path
         self.short_description = field.verbose_name
         self._field = field

@@ -6,15 +6,16 @@ from django.contrib.admin.utils import NotRelationField, get_fields_from_path
 from django.core.exceptions import FieldDoesNotExist
 from django.db.models import Model
 
-from django_workos_vault.fields.vaulted import VaultFieldMixin
+from django_workos_vault.fields.vault_field import VaultField
 
 
 def takes_any_text(field: Any) -> bool:
     """Whether ``field`` is encrypted, not text, and answers ``iexact``, for which junk equals nothing."""
-    return hasattr(field, "slots_for") and not field.holds_text and bool(field.slots_for("iexact"))
+    digests = getattr(field, "digests", None)
+    return digests is not None and not digests.holds_text and bool(digests.slots_for("iexact"))
 
 
-def encrypted_field(model: type[Model], path: Any) -> VaultFieldMixin | None:
+def encrypted_field(model: type[Model], path: Any) -> VaultField | None:
     """Return the encrypted field named by ``path`` (a name, ``relation__field``, or a callable), or None."""
     if callable(path):
         return None
@@ -22,7 +23,7 @@ def encrypted_field(model: type[Model], path: Any) -> VaultFieldMixin | None:
         field: Any = get_fields_from_path(model, path)[-1]
     except (FieldDoesNotExist, NotRelationField):
         return None
-    return field if isinstance(field, VaultFieldMixin) else None
+    return field if isinstance(field, VaultField) else None
 
 
 def reaches_encrypted_field(model: Any) -> bool:
@@ -33,7 +34,7 @@ def reaches_encrypted_field(model: Any) -> bool:
         here = unseen.pop()
         seen.add(here)
         for field in here._meta.get_fields():  # hidden relations cannot be looked up
-            if isinstance(field, VaultFieldMixin):
+            if isinstance(field, VaultField):
                 return True
             there = getattr(field, "related_model", None)
             if isinstance(there, type) and there not in seen:

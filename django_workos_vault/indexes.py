@@ -107,8 +107,8 @@ class BlindIndex(DigestAt):
     def digest_of(self, field: Any, value: Any, instance: Any) -> Digest | None:
         """Return the digest that ``value`` would have in this index, in the row ``instance``."""
         kind = self.entry(field)[1]
-        others = {} if instance is None else field.held_with(kind, instance)
-        return field.digest_of(kind, value, others)  # type: ignore[no-any-return]
+        others = {} if instance is None else field.digests.held_with(kind, instance)
+        return field.digests.digest_of(kind, value, others)  # type: ignore[no-any-return]
 
     @leaves_no_locals
     def replace_expressions(self, replacements: Any) -> Any:
@@ -123,7 +123,7 @@ class BlindIndex(DigestAt):
             for name in getattr(self.entry(field)[1], "with_fields", ())
             if F(name) in replacements
         }
-        digest = field.digest_of(self.entry(field)[1], value.value, others)
+        digest = field.digests.digest_of(self.entry(field)[1], value.value, others)
         return Value(digest and digest.raw, BinaryField())
 
     def entry(self, field: Any) -> tuple[int, Kind]:

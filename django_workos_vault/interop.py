@@ -15,12 +15,11 @@ from django.db.models import Model
 
 from django_workos_vault import envelope, sdk_format
 from django_workos_vault.backends.base import VaultBackend
-from django_workos_vault.client import Client
 from django_workos_vault.context import KeyContext
 from django_workos_vault.datakey import COMMITMENT_BYTES
 from django_workos_vault.exceptions import MalformedEnvelope, WrongBinding, WrongKey
 from django_workos_vault.fields.cell import stored_cell
-from django_workos_vault.fields.field import EncryptedFieldMixin
+from django_workos_vault.fields.field import EncryptedField
 from django_workos_vault.frame_locals import leaves_no_locals
 from django_workos_vault.sdk_format import SDK, Payload
 from django_workos_vault.vault import vaults
@@ -131,15 +130,11 @@ def _parts_of(associated_data: str) -> tuple[int, bytes, bytes, bytes, str]:
 
 @leaves_no_locals
 def open_from_sdk(
-    backend: Client | VaultBackend,
-    encrypted_data: str,
-    associated_data: str | None = None,
-    *,
-    sdk: SDK = "python",
+    backend: VaultBackend, encrypted_data: str, associated_data: str | None = None, *, sdk: SDK = "python"
 ) -> bytes:
     """Return the plaintext of what an SDK's ``vault.encrypt()`` made.
 
-    ``backend`` unwraps the data key (``vaults["default"]``). Raises MalformedEnvelope when the text
+    ``backend`` unwraps the data key (``vaults["default"].backend``). Raises MalformedEnvelope when the text
     is not of that format, TamperedEnvelope when it fails authentication, VaultError when the key cannot be
     unwrapped.
     """
@@ -149,7 +144,7 @@ def open_from_sdk(
 
 @leaves_no_locals
 def seal_for_sdk(
-    backend: Client | VaultBackend,
+    backend: VaultBackend,
     plaintext: bytes,
     key_context: Mapping[str, str],
     associated_data: str | None = None,
@@ -173,18 +168,18 @@ def plain_bytes(instance: Model, field_name: str) -> bytes:
     """
     field, cell = _stored(instance, field_name)
     held = instance.__dict__[field.attname]
-    field.complete_row(held, instance)
+    held.complete(instance)
     return field.open_bytes(cell, row=held.row)
 
 
-def _stored(instance: Model, field_name: str) -> tuple[EncryptedFieldMixin, bytes]:
+def _stored(instance: Model, field_name: str) -> tuple[EncryptedField, bytes]:
     field = _field(instance, field_name)
     return field, stored_cell(instance, field.attname)
 
 
-def _field(instance: Model, field_name: str) -> EncryptedFieldMixin:
+def _field(instance: Model, field_name: str) -> EncryptedField:
     field = instance._meta.get_field(field_name)
-    if not isinstance(field, EncryptedFieldMixin):
+    if not isinstance(field, EncryptedField):
         raise TypeError(f"{field} is no encrypted field.")
     return field
 

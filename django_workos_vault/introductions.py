@@ -6,9 +6,9 @@ from typing import Any
 
 from django.apps import apps
 
-from django_workos_vault.fields.cell import moves_values
-from django_workos_vault.fields.field import EncryptedFieldMixin
-from django_workos_vault.fields.vaulted import VaultFieldMixin
+from django_workos_vault.fields.django_internals.frames import let_move_values
+from django_workos_vault.fields.field import EncryptedField
+from django_workos_vault.fields.vault_field import VaultField
 
 
 def introduce() -> None:
@@ -19,14 +19,14 @@ def introduce() -> None:
         introduce_to_tables(import_module("django_tables2.columns.base").library)
     if apps.is_installed("simple_history"):
         # It copies a row's values into a row of the history: cells, unless that has labels of its own.
-        moves_values(import_module("simple_history.models").HistoricalRecords.create_historical_record)
+        let_move_values(import_module("simple_history.models").HistoricalRecords.create_historical_record)
 
 
 def introduce_to_ninja(fields: Any) -> None:
     """Make django-ninja's schemas type an encrypted field as the plain one."""
     plain_types = {name: made for name, made in fields.TYPES.items() if not name.endswith("Encrypted")}
     for plain_type, python_type in plain_types.items():
-        fields.TYPES.setdefault(EncryptedFieldMixin.internal_type_of(plain_type), python_type)
+        fields.TYPES.setdefault(EncryptedField.internal_type_of(plain_type), python_type)
 
 
 def introduce_to_tables(library: Any) -> None:
@@ -39,7 +39,7 @@ def introduce_to_tables(library: Any) -> None:
 
         @classmethod
         def from_field(cls, field: Any, **kwargs: Any) -> Any:
-            if not isinstance(field, VaultFieldMixin):
+            if not isinstance(field, VaultField):
                 return None
             others = (column for column in reversed(library.columns) if column is not cls)
             made = (column.from_field(field, **kwargs) for column in others)

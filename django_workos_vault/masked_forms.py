@@ -23,7 +23,7 @@ from django_workos_vault.exceptions import (
     WrongKey,
 )
 from django_workos_vault.fields.cell import Sealed
-from django_workos_vault.fields.field import EncryptedFieldMixin
+from django_workos_vault.fields.field import EncryptedField
 from django_workos_vault.fields.forms import cells_stay_sealed, keep_cells, withheld
 from django_workos_vault.fields.masking import quote_no_value
 
@@ -108,7 +108,7 @@ class MaskedModelForm(_ModelForm):
         """Seal what saving will seal: a key that cannot be had is then known before anything is written."""
         for field in self.instance._meta.concrete_fields:
             held = self.instance.__dict__.get(field.attname)
-            if not isinstance(field, EncryptedFieldMixin) or held is None:
+            if not isinstance(field, EncryptedField) or held is None:
                 continue
             if type(held) is Sealed:
                 if not held.has_changed() and not field.row_changed(held, self.instance):

@@ -6,7 +6,7 @@ from django.core.exceptions import FieldDoesNotExist, FieldError
 from django.db.models import Model, QuerySet
 from django.db.models.constants import LOOKUP_SEP
 
-from django_workos_vault.fields.vaulted import VaultFieldMixin
+from django_workos_vault.fields.vault_field import VaultField
 
 
 def encrypted_path(rows: QuerySet[Any], lookup: str) -> str | None:
@@ -19,7 +19,7 @@ def encrypted_path(rows: QuerySet[Any], lookup: str) -> str | None:
     first, *others = lookup.split(LOOKUP_SEP)
     annotation = rows.query.annotations.get(first)
     if annotation is not None:
-        return first if isinstance(_output_field(annotation), VaultFieldMixin) else None
+        return first if isinstance(_output_field(annotation), VaultField) else None
     relation = getattr(rows.query, "_filtered_relations", {}).get(first)
     names = first.split(LOOKUP_SEP) if relation is None else relation.relation_name.split(LOOKUP_SEP)
     path: list[str] = []
@@ -31,7 +31,7 @@ def encrypted_path(rows: QuerySet[Any], lookup: str) -> str | None:
         except FieldDoesNotExist:
             return None
         path.append(field.name)
-        if isinstance(field, VaultFieldMixin):
+        if isinstance(field, VaultField):
             return LOOKUP_SEP.join(path)
         steps = getattr(field, "path_infos", None)
         if not steps:

@@ -21,6 +21,7 @@ from datetime import UTC, datetime
 from threading import Lock, get_ident
 from typing import Any, TypeVar
 
+from asgiref.sync import sync_to_async
 from django.db import DatabaseError, DataError, IntegrityError, connections, models, router, transaction
 from django.db.models import F, OuterRef, Subquery
 from django.utils import timezone
@@ -82,14 +83,12 @@ class DatabaseRegistry:
         }
 
     def add(self, additions: Sequence[Addition]) -> list[Lease | KeyRecord | VaultError | WrongKey]:
-        return _apart(self._alias, lambda: [self._add(addition) for addition in additions])
+        return self._apart(lambda: [self._add(addition) for addition in additions])
 
     def lease(self, wanted: Sequence[tuple[KeyRecord, int]], limit: int) -> list[Lease | None]:
         if not wanted:
             return []
-        return _apart(
-            self._alias, lambda: [self._lease(record, messages, limit) for record, messages in wanted]
-        )
+        return self._apart(lambda: [self._lease(record, messages, limit) for record, messages in wanted])
 
     def restore(self, context: KeyContext, record: KeyRecord, messages: int) -> Lease:
         if not self._row(record.commitment).update(messages=F("messages") + messages):
@@ -110,6 +109,9 @@ class DatabaseRegistry:
             .values_list("commitment", "wrapped")
             if (blob := _blob(wrapped))
         }
+
+    async def afind(self, commitments: Iterable[bytes]) -> dict[bytes, bytes]:
+        return await sync_to_async(self.find)(commitments)
 
     @property
     def _alias(self) -> str:
@@ -182,34 +184,27 @@ class DatabaseRegistry:
         return _Pending(self._alias) if _in_transaction(connection) else _COMMITTED
 
     def joins_transaction(self) -> bool:
-        return _joins_transaction(self._alias)
+        connection = connections[self._alias]
+        return _in_transaction(connection) and (connection.vendor == "sqlite" or _in_test_case(connection))
 
-
-def _joins_transaction(alias: str) -> bool:
-    """Whether what is written now stands or falls with the caller's transaction."""
-    connection = connections[alias]
-    return _in_transaction(connection) and (connection.vendor == "sqlite" or _in_test_case(connection))
-
-
-def _apart(alias: str, work: Callable[[], Result]) -> Result:
-    """Run ``work`` outside of the caller's transaction, if there is one and the database lets us."""
-    if not _in_transaction(connections[alias]) or _joins_transaction(alias):
-        return work()
-    with ThreadPoolExecutor(1, "vault-registry") as thread:
-        return thread.submit(_on_a_connection_of_its_own, alias, work).result()
-
-
-def _on_a_connection_of_its_own(alias: str, work: Callable[[], Result]) -> Result:
-    # Never one of Django's pool: its callers hold theirs until this one is done. One at a time in each
-    # process: a server's connections are few.
-    with _turn(alias):
-        own = connections[alias].copy(alias)
-        own.settings_dict["OPTIONS"].pop("pool", None)
-        connections[alias] = own
-        try:
+    def _apart(self, work: Callable[[], Result]) -> Result:
+        """Run ``work`` outside of the caller's transaction, if there is one and the database lets us."""
+        if not _in_transaction(connections[self._alias]) or self.joins_transaction():
             return work()
-        finally:
-            own.close()
+        with ThreadPoolExecutor(1, "vault-registry") as thread:
+            return thread.submit(self._on_a_connection_of_its_own, work).result()
+
+    def _on_a_connection_of_its_own(self, work: Callable[[], Result]) -> Result:
+        # Never one of Django's pool: its callers hold theirs until this one is done. One at a time in each
+        # process: a server's connections are few.
+        with _turn(self._alias):
+            own = connections[self._alias].copy(self._alias)
+            own.settings_dict["OPTIONS"].pop("pool", None)
+            connections[self._alias] = own
+            try:
+                return work()
+            finally:
+                own.close()
 
 
 class _Pending:
@@ -383,10 +378,6 @@ class DatabaseRootKeys:
         return RootKeyRecord(_unhex(row.proof), as_told(row.key_id), _blob(row.wrapped)) if row else None
 
     def add(self, version: int, context: KeyContext, record: RootKeyRecord) -> RootKeyRecord:
-        # Or everybody else who needs the first key would wait for the end of the caller's transaction.
-        return _apart(self._alias, lambda: self._add(version, context, record))
-
-    def _add(self, version: int, context: KeyContext, record: RootKeyRecord) -> RootKeyRecord:
         try:
             with transaction.atomic(using=self._alias):  # a lost race must not spoil the caller's transaction
                 IndexKeyRecord.objects.using(self._alias).create(
@@ -407,10 +398,7 @@ class DatabaseRootKeys:
         return record
 
     def when_committed(self, then: Callable[[], None]) -> None:
-        if _joins_transaction(self._alias):
-            transaction.on_commit(then, using=self._alias)
-        else:
-            then()  # it was written apart, or in autocommit mode
+        transaction.on_commit(then, using=self._alias)
 
     def awaits_commit(self, then: Callable[[], None]) -> bool:
         # Django drops a callback when its transaction, or its savepoint, is rolled back.

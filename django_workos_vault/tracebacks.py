@@ -23,7 +23,7 @@ from django.http import HttpRequest
 from django.utils.datastructures import MultiValueDict
 from django.views.debug import SafeExceptionReporterFilter
 
-from django_workos_vault.fields.vaulted import VaultFieldMixin
+from django_workos_vault.fields.vault_field import VaultField
 
 HIDDEN = SafeExceptionReporterFilter.cleansed_substitute
 
@@ -55,7 +55,7 @@ def encrypted_names() -> frozenset[str]:
 @cache
 def _names_in(models: tuple[type[Model], ...]) -> frozenset[str]:
     fields = (field for model in models for field in model._meta.concrete_fields)
-    return frozenset(field.name for field in fields if isinstance(field, VaultFieldMixin))
+    return frozenset(field.name for field in fields if isinstance(field, VaultField))
 
 
 def names_a_secret(key: object) -> bool:

@@ -15,7 +15,7 @@ from django.test.utils import isolate_apps
 
 from django_workos_vault.admin import MaskedAdminMixin
 from django_workos_vault.checks.admin import check_options
-from django_workos_vault.fields.vaulted import VaultFieldMixin
+from django_workos_vault.fields.vault_field import VaultField
 from tests.app.models import Account, Credential, Manager, Organization, Patient, Person, Session
 
 pytestmark = pytest.mark.django_db
@@ -66,7 +66,7 @@ def encrypted_names() -> Iterator[tuple[str, str]]:
     for model, model_admin in admin.site._registry.items():
         if isinstance(model_admin, MaskedAdminMixin):
             for field in model._meta.concrete_fields:
-                if isinstance(field, VaultFieldMixin):
+                if isinstance(field, VaultField):
                     yield f"/admin/{model._meta.app_label}/{model._meta.model_name}/", field.name
 
 

@@ -11,7 +11,7 @@ from django_workos_vault import vaults
 from django_workos_vault.admin import MaskedModelForm
 from django_workos_vault.fields import EncryptedCharField, stored_cell
 from django_workos_vault.fields.cell import Sealed
-from django_workos_vault.fields.field import EncryptedFieldMixin
+from django_workos_vault.fields.field import EncryptedField
 from tests.app.models import Person
 
 pytestmark = pytest.mark.django_db
@@ -120,7 +120,7 @@ def choices_field() -> models.Field:
     return EncryptedCharField(choices=[("flu", "Flu"), ("cold", "Cold")], default="cold")
 
 
-class EncryptedBoolean(EncryptedFieldMixin, models.BooleanField):
+class EncryptedBoolean(EncryptedField, models.BooleanField):
     def encode(self, value: Any) -> bytes:
         return b"1" if value else b"0"
 
@@ -128,7 +128,7 @@ class EncryptedBoolean(EncryptedFieldMixin, models.BooleanField):
         return plaintext == b"1"
 
 
-class EncryptedMoment(EncryptedFieldMixin, models.DateTimeField):
+class EncryptedMoment(EncryptedField, models.DateTimeField):
     def encode(self, value: Any) -> bytes:
         return value.isoformat().encode()
 

@@ -105,7 +105,7 @@ def stored(model: Any, *columns: str) -> dict[str, bytes]:
 def plain_forms(model: Any, value: Any) -> set[bytes]:
     """What a leak would show; nothing so short or so regular that ciphertext may hold it by chance."""
     field = model._meta.get_field("other")
-    forms = {field.encode(field.get_prep_value(value)), str(value).encode(), repr(value).encode()}
+    forms = {field.encoding.encode(field.get_prep_value(value)), str(value).encode(), repr(value).encode()}
     return {form for form in forms if len(form) > 3 and len(set(form)) > 2}
 
 

@@ -21,7 +21,6 @@ from django_workos_vault.fields import (
     object_history,
 )
 from django_workos_vault.fields.object_proof import signer
-from django_workos_vault.fields.rows import row_values
 from tests.app.models import Contract, Credential, Organization
 from tests.test_objects import column, loaded, names, requests_made, vault  # noqa: F401
 
@@ -280,7 +279,7 @@ class TestVaultsAnswer:
     def forge(self, row: Any, object_id: str, version: str) -> None:
         """Sign a reference as somebody would who stole the key of the proofs."""
         field = row._meta.get_field("token")
-        sign = signer(field, row_values(field, row), KeyContext({"app": "tests"}))
+        sign = signer(field, field.scheme.row_of(row), KeyContext({"app": "tests"}))
         put(row, str(sign(object_id, version, False)))
 
     @pytest.mark.parametrize(

@@ -57,7 +57,7 @@ def in_masked_admin(model: Any, typed: str) -> list[Any]:
 
 
 def in_plain_admin(model: Any, typed: str) -> list[Any]:
-    field = "=value" if model._meta.get_field("value").slots_for("iexact") else "value__exact"
+    field = "=value" if model._meta.get_field("value").digests.slots_for("iexact") else "value__exact"
     request = RequestFactory().get("/")
     found, _ = model_admin(model, object, field).get_search_results(request, model.objects.all(), typed)
     return list(found)
@@ -96,7 +96,7 @@ def test_a_check_says_where_the_admin_would_fail(indexed: dict[str, Any], made_b
         messages = check_options(model_admin(model, base, field))
         return {m.id for m in messages} - {"django_workos_vault.W020"}
 
-    fails = django.VERSION < (6, 1) and not model._meta.get_field("value").holds_text
+    fails = django.VERSION < (6, 1) and not model._meta.get_field("value").digests.holds_text
     assert ids(object, "value__exact") == ({"django_workos_vault.E061"} if fails else set())
     assert ids(MaskedAdminMixin, "value__exact") == set()
     if fails:

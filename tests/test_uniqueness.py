@@ -173,7 +173,7 @@ def test_older_cells_are_compared_by_value(ada: Account) -> None:
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="needs writers that really run at once")
 def test_races_lose_with_an_integrity_error() -> None:
     """Of eight writers that register one email at once, one wins."""
-    vaults["default"].digest("warm", Account._meta.get_field("email").slots[0][1], b"")
+    vaults["default"].digest("warm", Account._meta.get_field("email").digests.slots[0][1], b"")
     start = threading.Barrier(8)
     outcomes: list[str] = []
 

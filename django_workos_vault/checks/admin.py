@@ -12,8 +12,8 @@ from django.db.models.constants import LOOKUP_SEP
 from django_workos_vault.admin import MaskedAdminMixin
 from django_workos_vault.admin_lookups import encrypted_field, reaches_encrypted_field, takes_any_text
 from django_workos_vault.fields.column_paths import ordering_names
-from django_workos_vault.fields.field import EncryptedFieldMixin
-from django_workos_vault.fields.vaulted import VaultFieldMixin
+from django_workos_vault.fields.field import EncryptedField
+from django_workos_vault.fields.vault_field import VaultField
 
 _SEARCH_LOOKUPS = {"^": "istartswith", "=": "iexact", "@": "search"}
 
@@ -138,7 +138,8 @@ def _search_hint(model: type[Model], name: str) -> str:
     field: Any = encrypted_field(model, path) or encrypted_field(model, path.rpartition(LOOKUP_SEP)[0])
     if encrypted_field(model, path) is None:
         path = path.rpartition(LOOKUP_SEP)[0]
-    lookups = [lookup for _, kind in getattr(field, "slots", ()) for lookup in (*kind.lookups[:1], kind.name)]
+    slots = field.digests.slots if isinstance(field, EncryptedField) else ()
+    lookups = [lookup for _, kind in slots for lookup in (*kind.lookups[:1], kind.name)]
     if lookups:
         return f"Ciphertext has no parts. Search by {path + LOOKUP_SEP + lookups[0]!r}."
     return (
@@ -157,7 +158,7 @@ def _refused(admin_class: type, number: str, option: str, name: str, why: str) -
 
 
 def _has_encrypted_fields(model: type[Model]) -> bool:
-    return any(isinstance(field, VaultFieldMixin) for field in model._meta.concrete_fields)
+    return any(isinstance(field, VaultField) for field in model._meta.concrete_fields)
 
 
 def _filters(list_filter: Iterable[Any]) -> Iterator[str]:
@@ -176,4 +177,4 @@ def _is_searchable(model: type[Model], name: str) -> bool:
         field = encrypted_field(model, path)
     if field is None:
         return True
-    return isinstance(field, EncryptedFieldMixin) and bool(field.slots_for(lookup or "icontains"))
+    return isinstance(field, EncryptedField) and bool(field.digests.slots_for(lookup or "icontains"))

@@ -16,7 +16,7 @@ from django.db.models import Model
 
 from django_workos_vault import conf
 from django_workos_vault.fields.object_field import VaultObjectField
-from django_workos_vault.fields.vaulted import VaultFieldMixin
+from django_workos_vault.fields.vault_field import VaultField
 
 _RECIPES = "See docs/companions.md. Where it is meant to be, name this check in SILENCED_SYSTEM_CHECKS."
 
@@ -33,7 +33,7 @@ def check_companions(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessag
     ]
 
 
-def _names(model: type[Model], kind: type = VaultFieldMixin) -> list[str]:
+def _names(model: type[Model], kind: type = VaultField) -> list[str]:
     return [field.name for field in model._meta.concrete_fields if isinstance(field, kind)]
 
 

@@ -8,8 +8,8 @@ from django.core import checks
 from django.db.models import Model, QuerySet
 
 from django_workos_vault.fields.column_paths import columns_read, ordering_names
-from django_workos_vault.fields.field import EncryptedFieldMixin
-from django_workos_vault.fields.vaulted import VaultFieldMixin
+from django_workos_vault.fields.field import EncryptedField
+from django_workos_vault.fields.vault_field import VaultField
 from django_workos_vault.paths import encrypted_path
 
 
@@ -63,8 +63,8 @@ def _unique_for_dates(model: type[Model]) -> Iterator[checks.CheckMessage]:
             other = getattr(field, option, None)
             if not other:
                 continue
-            searchable = not isinstance(field, VaultFieldMixin) or (
-                isinstance(field, EncryptedFieldMixin) and field.slots_for("exact")
+            searchable = not isinstance(field, VaultField) or (
+                isinstance(field, EncryptedField) and field.digests.slots_for("exact")
             )
             if searchable and not [*_encrypted_names(model, [other])]:
                 continue

@@ -14,7 +14,7 @@ from django_workos_vault import conf, tracebacks
 from django_workos_vault.exceptions import InvalidVaultConfiguration
 from django_workos_vault.fields.migration_history import Step, migrations_on_disk
 from django_workos_vault.fields.unique import names_of_constraints_over
-from django_workos_vault.fields.vaulted import VaultFieldMixin
+from django_workos_vault.fields.vault_field import VaultField
 from django_workos_vault.maintenance.renames import ColumnLabels, LabelHistory, claims
 from django_workos_vault.vault import vaults
 
@@ -112,7 +112,7 @@ def check_renames(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> lis
             field
             for model in config.get_models()
             for field in model._meta.local_concrete_fields
-            if isinstance(field, VaultFieldMixin)
+            if isinstance(field, VaultField)
         ]
         if not fields:
             continue
@@ -124,7 +124,7 @@ def check_renames(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> lis
     return messages
 
 
-def _check_labels(field: VaultFieldMixin, former: ColumnLabels) -> Iterable[checks.CheckMessage]:
+def _check_labels(field: VaultField, former: ColumnLabels) -> Iterable[checks.CheckMessage]:
     stranded = former.stranded(field.label, field.previous_labels, field.explicit_label is not None)
     constraints = names_of_constraints_over(field)
     if constraints and field.previous_labels:
@@ -145,14 +145,14 @@ def _check_labels(field: VaultFieldMixin, former: ColumnLabels) -> Iterable[chec
         )
 
 
-def _pin_hint(field: VaultFieldMixin, former: ColumnLabels) -> str:
+def _pin_hint(field: VaultField, former: ColumnLabels) -> str:
     oldest = former.first if former.labels else field.previous_labels[0]
     if former.stranded(oldest, (), is_pinned=True):
         return ""
     return f"Keep the old name: label={oldest!r}, no previous_labels."
 
 
-def _one_label_hint(field: VaultFieldMixin, constraints: list[str]) -> str:
+def _one_label_hint(field: VaultField, constraints: list[str]) -> str:
     operation = (
         f"SealForLabel({field.model.__name__!r}, {field.name!r}, {field.label!r}, {field.previous_labels!r})"
     )
@@ -175,7 +175,7 @@ def check_removals(
         (label, field)
         for model in _models(app_configs)
         for field in model._meta.local_concrete_fields
-        if isinstance(field, VaultFieldMixin)
+        if isinstance(field, VaultField)
         for label in claims(field)
     ]
     app_labels = sorted({label.partition(".")[0] for label, _ in claimed} & set(apps.app_configs))

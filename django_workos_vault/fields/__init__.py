@@ -3,11 +3,12 @@
 from django_workos_vault.fields.bulk import aload_keys, load_keys
 from django_workos_vault.fields.cell import stored_cell
 from django_workos_vault.fields.defaults import DefaultOf
+from django_workos_vault.fields.field import EncryptedField
+from django_workos_vault.fields.from_row import FromRow
 from django_workos_vault.fields.object_field import VaultObjectField
 from django_workos_vault.fields.object_history import adopt_object, aobject_history, object_history
 from django_workos_vault.fields.object_reference import ObjectReference
 from django_workos_vault.fields.object_value import aload_objects
-from django_workos_vault.fields.rows import FromRow
 from django_workos_vault.fields.twins import (
     EncryptedBigIntegerField,
     EncryptedBinaryField,
@@ -45,6 +46,7 @@ __all__ = [
     "EncryptedDecimalField",
     "EncryptedDurationField",
     "EncryptedEmailField",
+    "EncryptedField",
     "EncryptedFloatField",
     "EncryptedGenericIPAddressField",
     "EncryptedIntegerField",

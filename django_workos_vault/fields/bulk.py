@@ -1,26 +1,24 @@
-"""The keys of many rows at a time: of those about to be read, and of those that ``bulk_create()`` writes."""
+"""Many rows at a time: keys fetched ahead, and bulk writes of fields that depend on their row."""
 
-import sys
-from collections.abc import Iterable, Iterator
-from itertools import dropwhile, islice
-from types import FrameType
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
+from typing import Any, Self, TypeVar
 
-from django.db.models import Model
-from django.db.models.query import QuerySet
+from django.core.exceptions import FieldError
+from django.db import connections, models, transaction
 
 from django_workos_vault.cipher import Cipher
-from django_workos_vault.context import KeyContext
-from django_workos_vault.exceptions import InvalidVaultConfiguration
-from django_workos_vault.fields.cell import NEIGHBOURS, Sealed
+from django_workos_vault.fields.cell import Sealed
+from django_workos_vault.fields.field import EncryptedField
+from django_workos_vault.fields.partial_writes import depends_on, refuse_partial_rebinding
 from django_workos_vault.frame_locals import leaves_no_locals
 
-if TYPE_CHECKING:
-    from django_workos_vault.fields.field import EncryptedFieldMixin
+_Model = TypeVar("_Model", bound=models.Model)
+
+UPDATE_BATCH = 500
 
 
 @leaves_no_locals
-def load_keys(instances: Iterable[Model]) -> None:
+def load_keys(instances: Iterable[models.Model]) -> None:
     """Unwrap the keys of every stored cell of ``instances`` that are not in memory, all together.
 
     Keys that cannot be had are passed over: reading their values raises the reason.
@@ -30,40 +28,104 @@ def load_keys(instances: Iterable[Model]) -> None:
 
 
 @leaves_no_locals
-async def aload_keys(instances: Iterable[Model]) -> None:
+async def aload_keys(instances: Iterable[models.Model]) -> None:
     """:func:`load_keys` for async code, to be awaited before values are read in an event loop."""
     for cipher, cells in _cells(instances).items():
         await cipher.aload_keys(cells)
 
 
-def contexts_of_batch(field: "EncryptedFieldMixin", instance: Model) -> Iterator[KeyContext]:
-    """Yield the key contexts of ``instance`` and of the rows that follow it in the same ``bulk_create()``.
-
-    Django hands rows to a field one by one. The batch is found on the stack, which is only searched when a
-    key is not in memory.
-    """
-    following = dropwhile(lambda row: row is not instance, _rows_of_bulk_create() or [instance])
-    for row in islice(following, min(NEIGHBOURS, field.vault.policy.cache_size)):
-        try:
-            yield field.context_for(row)
-        except InvalidVaultConfiguration:
-            continue  # sealing that row will raise it
-
-
-def _rows_of_bulk_create() -> list[Model]:
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None:
-        if frame.f_code is QuerySet.bulk_create.__code__:
-            rows: list[Model] = frame.f_locals["objs"]
-            return rows
-        frame = frame.f_back
-    return []
-
-
-def _cells(instances: Iterable[Model]) -> dict[Cipher, list[bytes]]:
+def _cells(instances: Iterable[models.Model]) -> dict[Cipher, list[bytes]]:
     cells: dict[Cipher, list[bytes]] = {}
     for instance in instances:
         for held in instance.__dict__.values():
             if type(held) is Sealed:
-                cells.setdefault(held.field.cipher, []).append(held.cell)
+                cells.setdefault(held.field.scheme.cipher, []).append(held.cell)
     return cells
+
+
+class EncryptedQuerySet(models.QuerySet[_Model]):
+    """A queryset whose ``update()`` and ``bulk_update()`` have the row at hand."""
+
+    @leaves_no_locals
+    def update(self, **values: Any) -> int:
+        """Update as Django does; where cells depend on their row, load the rows and seal each for its own.
+
+        Runs in one transaction and locks the rows where the database can. Raises FieldError for an expression
+        next to a field that depends on its row.
+        """
+        resealed = {field.name for field in self._encrypted_fields() if depends_on(field, self.model, values)}
+        if not resealed:
+            return super().update(**values)
+        if any(hasattr(value, "resolve_expression") for value in values.values()):
+            raise FieldError(
+                f"{self.model._meta.label}.{min(resealed)} depends on its row: update it with values, "
+                "not together with expressions."
+            )
+        if self.query.is_sliced:
+            raise TypeError("Cannot update a query once a slice has been taken.")
+        with transaction.atomic(using=self.db):
+            rows = self.using(self.db)
+            if connections[self.db].features.has_select_for_update:
+                rows = rows.select_for_update()
+            objs = list(rows)
+            for obj in objs:
+                for name, value in values.items():
+                    setattr(obj, name, value)
+            everything: EncryptedQuerySet[_Model] = EncryptedQuerySet(self.model, using=self.db)
+            names = {self.model._meta.get_field(name).name for name in values} | resealed
+            return everything.bulk_update(objs, names, UPDATE_BATCH)
+
+    update.alters_data = True  # type: ignore[attr-defined]
+
+    def bulk_update(self, objs: Iterable[Any], fields: Iterable[str], batch_size: int | None = None) -> int:
+        """Seal each object's values for its own row, then update as Django does.
+
+        Raises FieldError when ``fields`` names a column that cells are bound to, but not those cells.
+        """
+        objs, fields = tuple(objs), tuple(fields)
+        for obj in objs:
+            refuse_partial_rebinding(obj, frozenset(fields))
+            for field in self._encrypted_fields():
+                field.digests.renew_compounds(obj, fields)
+                if field.name in fields:
+                    field.pre_save(obj, add=False)
+        # Django's bulk_update() writes with update(), which must not be the one above.
+        plain: models.QuerySet[_Model] = models.QuerySet(self.model, self.query.chain(), self.db)
+        return plain.bulk_update(objs, fields, batch_size)
+
+    bulk_update.alters_data = True  # type: ignore[attr-defined]
+
+    @leaves_no_locals
+    def unlock(self, *names: str) -> Self:
+        """Run the query and unwrap the data keys of the named fields (all encrypted ones when none is named).
+
+        Each key costs one request, all of them one round of waiting. Afterwards, reading those attributes
+        asks Vault for nothing as long as the keys stay in memory (``cache_ttl``, ``cache_size``).
+        """
+        for cipher, cells in self._cells(names):
+            cipher.load_keys(cells)
+        return self
+
+    @leaves_no_locals
+    async def aunlock(self, *names: str) -> Self:
+        """:meth:`unlock` for async code: neither the query nor Vault blocks the event loop."""
+        async for _ in self:
+            pass
+        for cipher, cells in self._cells(names):
+            await cipher.aload_keys(cells)
+        return self
+
+    def _cells(self, names: tuple[str, ...]) -> list[tuple[Cipher, list[bytes]]]:
+        found = []
+        for field in self._encrypted_fields():
+            if not names or field.name in names:
+                held = (obj.__dict__.get(field.attname) for obj in self)
+                found.append((field.scheme.cipher, [value.cell for value in held if type(value) is Sealed]))
+        return found
+
+    def _encrypted_fields(self) -> list[EncryptedField]:
+        return [f for f in self.model._meta.concrete_fields if isinstance(f, EncryptedField)]
+
+
+#: ``objects = EncryptedManager()`` on a model gives it all of the above.
+EncryptedManager = models.Manager.from_queryset(EncryptedQuerySet, class_name="EncryptedManager")

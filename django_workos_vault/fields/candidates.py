@@ -37,12 +37,12 @@ def rows_really_equal(
     members = (field.model._meta.get_field(name).attname for name in getattr(kind, "with_fields", ()))
     messages = {term.message(kind) for term in sought} - {None}
     found = []
-    for row in rows.only(field.attname, *field.row_columns, *members):
+    for row in rows.only(field.attname, *field.scheme.row_columns, *members):
         try:
             value = getattr(row, field.attname)
         except CANNOT_BE_OPENED:
             continue
-        if field.stored_message(kind, value, row) in messages:
+        if field.digests.stored_message(kind, value, row) in messages:
             found.append(row.pk)
     return found
 
@@ -76,8 +76,10 @@ def _stands_alone(rhs: Any) -> bool:
 
 
 def _opens_nothing(condition: "Lookup[Any]") -> bool:
-    slots_for = getattr(condition.lhs.output_field, "slots_for", None)
-    return slots_for is None or all(kind.bits == FULL_BITS for _, kind in slots_for(condition.lookup_name))
+    digests = getattr(condition.lhs.output_field, "digests", None)
+    return digests is None or all(
+        kind.bits == FULL_BITS for _, kind in digests.slots_for(condition.lookup_name)
+    )
 
 
 def _moved(condition: Any, alias: str) -> Any:

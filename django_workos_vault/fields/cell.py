@@ -2,29 +2,21 @@
 
 import copy
 import datetime
-import sys
-from collections.abc import Iterator
 from decimal import Decimal
-from types import CodeType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID
 
-from django.core.serializers.xml_serializer import Serializer as XMLSerializer
-from django.db.models import Field, Model
-from django.db.models.fields.related_descriptors import ForwardOneToOneDescriptor
-from django.db.models.query import QuerySet
+from django.db.models import Model
 from django.db.models.query_utils import DeferredAttribute
-from django.db.models.sql.compiler import SQLInsertCompiler
 
+from django_workos_vault.fields.django_internals.frames import caller_moves_values, caller_refreshes
+from django_workos_vault.fields.scheme import NOT_LOADED, Row
 from django_workos_vault.frame_locals import forget_locals
-
-if TYPE_CHECKING:
-    from django_workos_vault.fields.field import EncryptedFieldMixin
 
 UNOPENED: Any = object()
 
-# Values of other types may be changed in place, and save() has to notice.
-_IMMUTABLE = frozenset(
+#: Types whose values cannot be changed in place. For others, save() has to notice.
+PLAIN = frozenset(
     (
         type(None),
         str,
@@ -45,37 +37,6 @@ _IMMUTABLE = frozenset(
 NEIGHBOURS = 1000
 
 
-def _code_of(function: Any) -> Iterator[CodeType]:
-    """Yield the function's code and that of its comprehensions, which up to Python 3.11 have frames."""
-    yield function.__code__
-    yield from (const for const in function.__code__.co_consts if isinstance(const, CodeType))
-
-
-# Django's own code that moves a value from one place to another without looking at it. It gets the cell
-# as it is: refresh_from_db() would otherwise open every cell, and fail on one that cannot be opened;
-# full_clean() would turn a cell nobody touched into an assigned value, and open all of a row's for any
-# constraint of the model; loaddata would seal anew; dumpdata in XML asks every value whether it is None;
-# a child makes its parent's instance of its own values, also to be deleted.
-MOVES_VALUES = {
-    id(code): code  # by identity: hashing a code object takes as long as opening a cell
-    for function in (
-        Field.pre_save,
-        Model.refresh_from_db,
-        Model.clean_fields,
-        Model._get_field_expression_map,  # type: ignore[attr-defined]
-        Model._save_table,  # type: ignore[attr-defined]
-        SQLInsertCompiler.pre_save_val,
-        XMLSerializer.handle_field,
-        QuerySet.bulk_update,
-        ForwardOneToOneDescriptor.get_object,
-    )
-    for code in _code_of(function)
-}
-
-
-_REFRESHES = Model.refresh_from_db.__code__
-
-
 class ForeignCell(bytes):
     """Text or a number in the place of a cell: SQLite keeps what type it was given.
 
@@ -92,26 +53,30 @@ class ForeignCell(bytes):
         return cell
 
 
-def moves_values(function: Any) -> None:
-    """Let another package's ``function``, too, move values from one place to another without opening them."""
-    MOVES_VALUES.update((id(code), code) for code in _code_of(function))
-
-
 class Withheld:
     """What an instance holds of a stored value until somebody reads the attribute.
 
-    ``row`` is what the row held in the columns that choose the value's key, or that the value is bound to
-    (see ``rows``), when it was loaded or stored; None for a field that depends on none.
+    ``field`` is the field whose value it is. ``row`` is what the row held in the columns that choose the
+    value's key, or that the value is bound to, when it was loaded or stored; None for a field that depends on
+    none.
     """
 
-    __slots__ = ()
+    __slots__ = ("field", "row")
 
     field: Any
-    row: tuple[Any, ...] | None
+    row: Row | None
 
-    def open(self) -> Any:
-        """Return the value. Raises EnvelopeError or VaultError when it cannot be had."""
+    def open(self, instance: Model | None = None) -> Any:
+        """Return the value; ``instance`` is its row. Raises EnvelopeError or VaultError."""
         raise NotImplementedError
+
+    def note_row(self, instance: Model) -> None:
+        """Note what the row just loaded holds in the columns that this value depends on."""
+
+    def complete(self, instance: Model) -> None:
+        """Fetch what was deferred of the row that this value depends on."""
+        if self.row is not None and NOT_LOADED in self.row:
+            self.row = self.field.scheme.completed(self.row, instance)
 
     def __str__(self) -> str:
         return ""  # what a widget shows that knows nothing of such values
@@ -123,16 +88,10 @@ class Sealed(Withheld):
     ``neighbours`` are cells of the same result set and column, whose keys are fetched along with this one's.
     """
 
-    __slots__ = ("_encoded", "_opened", "cell", "field", "neighbours", "row")
-
-    field: "EncryptedFieldMixin"
+    __slots__ = ("_encoded", "_opened", "cell", "neighbours")
 
     def __init__(
-        self,
-        cell: bytes,
-        field: "EncryptedFieldMixin",
-        neighbours: list[bytes] | None = None,
-        row: tuple[Any, ...] | None = None,
+        self, cell: bytes, field: Any, neighbours: list[bytes] | None = None, row: Row | None = None
     ) -> None:
         self.cell = cell
         self.field = field
@@ -140,18 +99,24 @@ class Sealed(Withheld):
         self.row = row
         self._opened = UNOPENED
 
-    def open(self) -> Any:
+    def open(self, instance: Model | None = None) -> Any:
         """Return the value. Raises EnvelopeError or VaultError when the cell cannot be opened."""
         if self._opened is UNOPENED:
+            if instance is not None and self.row is not None:
+                self.complete(instance)
             try:
                 value = self.field.open_cell(self.cell, self.neighbours, self.row)
             except Exception as exc:
                 forget_locals(exc)  # a column may still hold plaintext, this cell's or its neighbours'
                 raise
-            self._encoded = None if type(value) in _IMMUTABLE else self.field.encoded(value)
+            self._encoded = None if type(value) in PLAIN else self.field.encoded(value)
             self._opened = value
             self.neighbours = None
         return self._opened
+
+    def note_row(self, instance: Model) -> None:
+        if self.row is None and self.field.scheme.row_columns:
+            self.row = self.field.scheme.row_of(instance)
 
     def holds(self, value: Any) -> bool:
         """Whether ``value`` is the very object that this cell was opened to."""
@@ -159,14 +124,15 @@ class Sealed(Withheld):
 
     def remember(self, value: Any, encoded: bytes | None) -> None:
         """Take ``value``, whose plaintext bytes are ``encoded``, for what the cell opens to."""
-        self._encoded = None if type(value) in _IMMUTABLE else encoded
+        self._encoded = None if type(value) in PLAIN else encoded
         self._opened = value
 
     def has_changed(self) -> bool:
         """Whether the value was changed in place since the cell was opened, like a list appended to."""
         if self._opened is UNOPENED or self._encoded is None:
             return False
-        return self.field.encoded(self._opened) != self._encoded
+        changed: bool = self.field.encoded(self._opened) != self._encoded
+        return changed
 
     def __repr__(self) -> str:
         return f"<Sealed {self.field}>"
@@ -211,21 +177,17 @@ class SealedAttribute(DeferredAttribute):
             value = instance.__dict__[attname]
         if type(value) is not Sealed:
             return value
-        if id(sys._getframe(1).f_code) in MOVES_VALUES and not value.has_changed():
+        if caller_moves_values() and not value.has_changed():
             return value
-        if value.row is not None:
-            value.field.complete_row(value, instance)
-        return value.open() if value._opened is UNOPENED else value._opened
+        return value.open(instance) if value._opened is UNOPENED else value._opened
 
     def __set__(self, instance: Model, value: Any) -> None:
         held, attname = instance.__dict__, self.attname
         if attname in held and type(held[attname]) is Sealed and held[attname].holds(value):
             return  # row.x = row.x leaves the cell alone
         if value is None and self._may_be_another(instance):
-            if sys._getframe(1).f_code is _REFRESHES:
-                names_set_to_null(instance).discard(attname)
-            else:
-                names_set_to_null(instance).add(attname)
+            names = names_set_to_null(instance)
+            names.discard(attname) if caller_refreshes() else names.add(attname)
         held[attname] = value
 
     def _may_be_another(self, instance: Model) -> bool:

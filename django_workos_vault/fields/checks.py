@@ -1,7 +1,7 @@
 """System checks of one field. Ids are documented in docs/checks.md and never reused."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import Any
 
 from django.core.checks import CheckMessage, Error
 from django.core.exceptions import FieldDoesNotExist
@@ -10,15 +10,12 @@ from django.db.models import NOT_PROVIDED
 from django_workos_vault import masks
 from django_workos_vault.context import KeyContext
 from django_workos_vault.exceptions import InvalidVaultConfiguration
+from django_workos_vault.fields.from_row import FromRow
 from django_workos_vault.fields.index_checks import index_hint, unique_hint
-from django_workos_vault.fields.rows import FromRow, bound_columns, unbindable
-
-if TYPE_CHECKING:
-    from django_workos_vault.fields.field import EncryptedFieldMixin
-    from django_workos_vault.fields.vaulted import VaultFieldMixin
+from django_workos_vault.fields.scheme import unbindable
 
 
-def field_messages(field: "EncryptedFieldMixin") -> Iterator[CheckMessage]:
+def field_messages(field: Any) -> Iterator[CheckMessage]:
     """Yield what is wrong with the declaration of ``field``."""
     yield from _unsupported_options(field)
     yield from key_context(field)
@@ -28,7 +25,7 @@ def field_messages(field: "EncryptedFieldMixin") -> Iterator[CheckMessage]:
     yield from _attribute(field)
 
 
-def _unsupported_options(field: "EncryptedFieldMixin") -> Iterator[CheckMessage]:
+def _unsupported_options(field: Any) -> Iterator[CheckMessage]:
     refused = (
         ("E001", "primary_key", field.primary_key, "Use an ordinary primary key."),
         ("E002", "unique", field._unique and not field.primary_key, unique_hint(field)),
@@ -45,20 +42,20 @@ def _unsupported_options(field: "EncryptedFieldMixin") -> Iterator[CheckMessage]
             )
 
 
-def key_context(field: "VaultFieldMixin") -> Iterator[CheckMessage]:
+def key_context(field: Any) -> Iterator[CheckMessage]:
     """Yield what is wrong with the key context."""
     try:
         if field.key_context is None:
-            field.static_context()
+            field.scheme.static_context()
         else:
             KeyContext({n: "row" if isinstance(v, FromRow) else v for n, v in field.key_context.items()})
     except InvalidVaultConfiguration as exc:
         yield Error(str(exc), obj=field, id="django_workos_vault.E005")
 
 
-def _binding(field: "EncryptedFieldMixin") -> Iterator[CheckMessage]:
+def _binding(field: Any) -> Iterator[CheckMessage]:
     try:
-        reasons = {column.name: unbindable(column) for column in bound_columns(field)}
+        reasons = {column.name: unbindable(column) for column in field.scheme.bound_columns}
     except FieldDoesNotExist as exc:
         reasons = {"bind_to": str(exc)}
     for name, reason in reasons.items():
@@ -73,7 +70,7 @@ def _binding(field: "EncryptedFieldMixin") -> Iterator[CheckMessage]:
             )
 
 
-def mask(field: "VaultFieldMixin") -> Iterator[CheckMessage]:
+def mask(field: Any) -> Iterator[CheckMessage]:
     """Yield what is wrong with the mask."""
     if field.mask not in masks.NAMES:
         known = ", ".join(repr(name) for name in masks.NAMES)
@@ -85,7 +82,7 @@ def mask(field: "VaultFieldMixin") -> Iterator[CheckMessage]:
         )
 
 
-def _padding(field: "EncryptedFieldMixin") -> Iterator[CheckMessage]:
+def _padding(field: Any) -> Iterator[CheckMessage]:
     if type(field.pad_to) is not int or field.pad_to < 0:
         problem, hint = "pad_to must be a number of bytes.", "Give a block size such as 16."
     elif field.pad_to and not field.encoding.varies_in_length:
@@ -96,7 +93,7 @@ def _padding(field: "EncryptedFieldMixin") -> Iterator[CheckMessage]:
     yield Error(problem, hint=hint, obj=field, id="django_workos_vault.E013")
 
 
-def _attribute(field: "EncryptedFieldMixin") -> Iterator[CheckMessage]:
+def _attribute(field: Any) -> Iterator[CheckMessage]:
     if not field.has_own_attribute:
         yield Error(
             "The field's class puts an attribute of its own on the model, which would hand out ciphertext.",

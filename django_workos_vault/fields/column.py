@@ -1,7 +1,7 @@
 """How an encrypted column is selected, and what its cells become on the way out of the database."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.db.models import BinaryField
 from django.db.models.expressions import Col
@@ -10,9 +10,6 @@ from django_workos_vault.cipher import Cipher
 from django_workos_vault.fields.cell import NEIGHBOURS, UNOPENED, ForeignCell, Sealed
 from django_workos_vault.fields.refused_queries import refuse_misuse
 from django_workos_vault.frame_locals import forget_locals
-
-if TYPE_CHECKING:
-    from django_workos_vault.fields.field import EncryptedFieldMixin
 
 Converter = Callable[[Any, Any, Any], Any]
 
@@ -36,8 +33,6 @@ class EncryptedCol(ReferenceCol):
     the places where ciphertext makes no sense.
     """
 
-    target: "EncryptedFieldMixin"
-
     def __init__(self, alias: str, target: Any, output_field: Any = None) -> None:
         super().__init__(alias, target, output_field)
         # Columns that are never compiled are those of raw() and RETURNING: both fill model instances.
@@ -56,10 +51,10 @@ class EncryptedCol(ReferenceCol):
         return super().get_db_converters(connection)
 
 
-def opening_converter(field: "EncryptedFieldMixin") -> Converter:
+def opening_converter(field: Any) -> Converter:
     """Return a converter that opens each cell, what it needs at hand: it runs for every cell of every row."""
     cipher: Cipher | None = None
-    decode, is_bound = field.encoding.decode, field.is_bound
+    scheme, decode = field.scheme, field.encoding.decode
 
     def open_cell(cell: Any, expression: Any, connection: Any) -> Any:
         nonlocal cipher
@@ -68,10 +63,10 @@ def opening_converter(field: "EncryptedFieldMixin") -> Converter:
         try:
             if type(cell) is not bytes:
                 cell = _as_bytes(cell)
-            if is_bound:
+            if scheme.is_bound:
                 return field.open_cell(cell)  # which has no row here, and says so
             if cipher is None or cipher.keyring.closed:
-                cipher = field.cipher
+                cipher = scheme.cipher
             plaintext = cipher.open(cell)
         except Exception as exc:
             forget_locals(exc)
@@ -87,7 +82,7 @@ def opening_converter(field: "EncryptedFieldMixin") -> Converter:
     return open_cell
 
 
-def sealing_converter(field: "EncryptedFieldMixin") -> Converter:
+def sealing_converter(field: Any) -> Converter:
     """Return a converter that wraps each cell in :class:`Sealed`, decrypting nothing."""
     neighbours: list[bytes] = []
     new = object.__new__

@@ -3,19 +3,15 @@
 import base64
 import binascii
 import json
-import sys
 import warnings
-from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.core.serializers.base import DeserializationError, Deserializer, SerializationError, Serializer
 from django.core.serializers.xml_serializer import Deserializer as XMLDeserializer
 from django.core.serializers.xml_serializer import Serializer as XMLSerializer
 
 from django_workos_vault import conf
-
-if TYPE_CHECKING:
-    from django_workos_vault.fields.vaulted import VaultFieldMixin
+from django_workos_vault.fields.django_internals.frames import at_work
 
 PREFIX = "workos-vault-cell:"
 
@@ -30,7 +26,7 @@ def text_to_cell(value: Any) -> bytes | None:
 
     Raises DeserializationError when it begins like a cell and is none.
     """
-    if not (isinstance(value, str) and value.startswith(PREFIX)):
+    if not looks_like_cell(value):
         return None
     try:
         return base64.b64decode(value.removeprefix(PREFIX), validate=True)
@@ -38,14 +34,19 @@ def text_to_cell(value: Any) -> bytes | None:
         raise DeserializationError("The fixture holds a serialized cell that is not base64.") from None
 
 
+def looks_like_cell(value: Any) -> bool:
+    """Whether ``value`` is a text that loading a fixture would take for a cell."""
+    return isinstance(value, str) and value.startswith(PREFIX)
+
+
 def is_serialized_cell(value: str) -> bool:
     """Whether ``value`` is a cell's text that one of Django's deserializers is reading right now."""
-    return value.startswith(PREFIX) and _at_work(Deserializer) is not None
+    return value.startswith(PREFIX) and at_work(Deserializer) is not None
 
 
 def json_from_xml(value: Any, decoder: type[json.JSONDecoder] | None) -> Any:
     """Return what a JSON field's ``value`` means in a fixture: XML has JSON as text."""
-    if not (isinstance(value, str) and isinstance(_at_work(Deserializer), XMLDeserializer)):
+    if not (isinstance(value, str) and isinstance(at_work(Deserializer), XMLDeserializer)):
         return value
     try:
         return json.loads(value, cls=decoder)
@@ -54,12 +55,12 @@ def json_from_xml(value: Any, decoder: type[json.JSONDecoder] | None) -> Any:
     raise DeserializationError("The fixture holds a JSON field's value that is not JSON.")
 
 
-def dumps_cells(field: "VaultFieldMixin") -> bool:
+def dumps_cells(field: Any) -> bool:
     """Whether one of Django's serializers is at work, further up the stack, and shall get ciphertext.
 
     With the setting for plaintext dumps it gets plaintext, and whoever runs it a warning.
     """
-    if _at_work(Serializer) is None:
+    if at_work(Serializer) is None:
         return False
     if conf.dumps_plaintext():
         warnings.warn(f"{field} is dumped as plaintext: {conf.DUMP_PLAINTEXT} is on.", stacklevel=2)
@@ -69,29 +70,18 @@ def dumps_cells(field: "VaultFieldMixin") -> bool:
 
 def serializer_at_work() -> bool:
     """Whether one of Django's serializers is at work, further up the stack."""
-    return _at_work(Serializer) is not None
+    return at_work(Serializer) is not None
 
 
 def writes_xml() -> bool:
     """Whether the serializer at work is the one of XML."""
-    return isinstance(_at_work(Serializer), XMLSerializer)
+    return isinstance(at_work(Serializer), XMLSerializer)
 
 
-def cannot_dump(field: "VaultFieldMixin", pk: Any) -> SerializationError:
+def cannot_dump(field: Any, pk: Any) -> SerializationError:
     """Return the error for a value that cannot be opened, and so stands in no dump of plaintext."""
     return SerializationError(
         f"{field} of row {pk} cannot be opened, and {conf.DUMP_PLAINTEXT} is on. What was written so far is "
         "not a whole dump, and holds plaintext: delete it. A dump without the setting keeps the cell as it "
         "is; vault_check --all lists every such row."
     )
-
-
-def _at_work(kind: type[Any]) -> Any:
-    """Return the serializer, or deserializer, in whose call we are, or None."""
-    frame: FrameType | None = sys._getframe(2)
-    while frame is not None:
-        at_work = frame.f_locals.get("self") if "self" in frame.f_code.co_varnames[:1] else None
-        if isinstance(at_work, kind):
-            return at_work
-        frame = frame.f_back
-    return None

@@ -13,7 +13,7 @@ from django.db.models.functions import Coalesce
 from django.db.models.lookups import IsNull, Lookup
 from django.db.models.sql import Query
 
-from django_workos_vault.fields.query_parts import is_ordering, selected
+from django_workos_vault.fields.django_internals.queries import is_ordering, selected
 
 INSTEAD = "Load the rows and do it in Python."
 

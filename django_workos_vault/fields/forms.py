@@ -22,8 +22,6 @@ from django_workos_vault.fields.masking import CANNOT_BE_OPENED, masked_or_marke
 from django_workos_vault.fields.widgets import Answer, KeepingWidget, is_blank, take_text
 
 if TYPE_CHECKING:
-    from django_workos_vault.fields.vaulted import VaultFieldMixin
-
     _FormField = forms.Field
 else:
     _FormField = object
@@ -52,21 +50,21 @@ class Given(Withheld):
     Masked forms treat it as a cell, so that it is not shown either.
     """
 
-    __slots__ = ("field", "value")
-    row = None
+    __slots__ = ("value",)
 
-    def __init__(self, value: Any, field: "VaultFieldMixin") -> None:
+    def __init__(self, value: Any, field: Any) -> None:
         self.value = value
         self.field = field
+        self.row = None
 
-    def open(self) -> Any:
+    def open(self, instance: Any = None) -> Any:
         return self.value
 
     def __repr__(self) -> str:
         return f"<Given {self.field}>"
 
 
-def withheld(value: Any, field: "VaultFieldMixin") -> Any:
+def withheld(value: Any, field: Any) -> Any:
     """Return an initial value of ``field`` as a masked form holds it. Blanks and callables stay."""
     if value is None or value == "" or isinstance(value, Withheld) or callable(value):
         return value
@@ -77,7 +75,7 @@ class KeepsCells(_FormField):
     """In front of a form field's class: knows what to do when the initial value is a cell."""
 
     widget: Any
-    vault_field: "VaultFieldMixin"
+    vault_field: Any
     masks_values = False
     may_be_cleared = False
 
@@ -182,7 +180,7 @@ def _keeping(mixin: Any, base: Any) -> Any:
     return type(base.__name__, (mixin, base), {"__module__": base.__module__})
 
 
-def keep_cells(form_field: forms.Field, field: "VaultFieldMixin") -> "KeepsCells":
+def keep_cells(form_field: forms.Field, field: Any) -> "KeepsCells":
     """Make ``form_field``, of any class, keep ``field``'s cells. Returns the same object.
 
     A class is put in front of the object's own, because every form field class must do.

@@ -11,9 +11,12 @@ from typing import Any
 from django.db.models import Model
 
 from django_workos_vault.fields import object_writes
-from django_workos_vault.fields.cell import names_set_to_null
-from django_workos_vault.fields.digests import DigestsMixin
-from django_workos_vault.fields.rows import bring_cells_along, refuse_partial_rebinding, remember_row
+from django_workos_vault.fields.cell import Withheld, names_set_to_null
+from django_workos_vault.fields.partial_writes import (
+    bring_cells_along,
+    forget_brought,
+    refuse_partial_rebinding,
+)
 
 _MARK = "asks_vault_fields"
 
@@ -66,11 +69,11 @@ def _watched_save(save_table: Any) -> Any:
                 update_fields = bring_cells_along(self, update_fields)
                 refuse_partial_rebinding(self, update_fields)
             for field in fields:
-                if isinstance(field, DigestsMixin):
-                    field.renew_compounds(self, update_fields)
+                if hasattr(field, "digests"):
+                    field.digests.renew_compounds(self, update_fields)
         saved = save_table(self, raw, cls, force_insert, force_update, using, update_fields)
         if cls is self._meta.concrete_model:
-            self._state.__dict__.pop("workos_vault_brought", None)
+            forget_brought(self)
         names_set_to_null(self).difference_update(field.attname for field in fields)
         if objects:
             object_writes.after_save(self, objects, using)
@@ -78,3 +81,11 @@ def _watched_save(save_table: Any) -> Any:
 
     setattr(ask_and_save_table, _MARK, True)
     return ask_and_save_table
+
+
+def remember_row(instance: Model) -> None:
+    """Note, with each cell of a row just loaded, what the row holds in the columns that it depends on."""
+    for field in instance._meta.concrete_fields:
+        held = instance.__dict__.get(field.attname)
+        if isinstance(held, Withheld):
+            held.note_row(instance)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.core import checks
 from django.core.exceptions import FieldError
@@ -12,19 +12,14 @@ from django.db.models import BinaryField, BooleanField, CharField, JSONField, Un
 from django_workos_vault.blind import FULL_BITS, MIN_BITS, Compound, Kind, LastCharacters
 from django_workos_vault.envelope import MAX_DIGESTS
 from django_workos_vault.fields.column_paths import columns_read
-from django_workos_vault.fields.digests import DigestsMixin
+from django_workos_vault.fields.digests import encrypted_fields
 from django_workos_vault.indexes import BlindIndex
-
-if TYPE_CHECKING:
-    from django_workos_vault.fields.field import EncryptedFieldMixin
 
 #: A digest of one of fewer choices is as good as the value: whoever sees the counts can name them.
 FEWEST_CHOICES = 20
 
 
-def check_blind_indexes(
-    field: "EncryptedFieldMixin", databases: Iterable[str] | None
-) -> list[checks.CheckMessage]:
+def check_blind_indexes(field: Any, databases: Iterable[str] | None) -> list[checks.CheckMessage]:
     """Return what is wrong with the field's blind indexes, and with indexes and constraints over it."""
     for kind in field.blind_indexes:
         if kind is not None and not isinstance(kind, Kind):
@@ -41,11 +36,11 @@ def check_blind_indexes(
     ]
 
 
-def _check_declaration(field: "EncryptedFieldMixin") -> Iterator[checks.CheckMessage]:
+def _check_declaration(field: Any) -> Iterator[checks.CheckMessage]:
     if len(field.blind_indexes) > MAX_DIGESTS:
         yield _error(field, "E030", f"A cell has room for {MAX_DIGESTS} blind indexes.")
     seen: set[tuple[str, int]] = set()
-    for _, kind in field.slots:
+    for _, kind in field.digests.slots:
         if (kind.name, kind.version) in seen:
             yield _error(
                 field,
@@ -64,7 +59,7 @@ def _check_declaration(field: "EncryptedFieldMixin") -> Iterator[checks.CheckMes
             )
 
 
-def _problems(field: "EncryptedFieldMixin", kind: Kind) -> Iterator[str]:
+def _problems(field: Any, kind: Kind) -> Iterator[str]:
     taken = set(CharField().get_lookups()) - set(kind.lookups)
     if not kind.name.isidentifier() or "__" in kind.name or kind.name in taken:
         yield "its name must be an identifier that is no lookup of Django's and has no double underscore"
@@ -75,13 +70,13 @@ def _problems(field: "EncryptedFieldMixin", kind: Kind) -> Iterator[str]:
     if isinstance(kind, LastCharacters) and (type(kind.count) is not int or kind.count < 1):
         yield "its count must be 1 or more"
     if isinstance(kind, Compound):
-        encrypted = {f.name for f in field.model._meta.local_concrete_fields if isinstance(f, DigestsMixin)}
+        encrypted = {f.name for f in encrypted_fields(field.model)}
         if not kind.with_fields or not set(kind.with_fields) <= encrypted - {field.name}:
             yield "with_fields must name other encrypted fields of the same model"
 
 
-def _check_what_they_reveal(field: "EncryptedFieldMixin") -> Iterator[checks.CheckMessage]:
-    alone = [kind for _, kind in field.slots if not isinstance(kind, Compound)]
+def _check_what_they_reveal(field: Any) -> Iterator[checks.CheckMessage]:
+    alone = [kind for _, kind in field.digests.slots if not isinstance(kind, Compound)]
     if alone and _has_few_values(field):
         yield checks.Error(
             "A blind index on a field with so few values would reveal them.",
@@ -92,7 +87,7 @@ def _check_what_they_reveal(field: "EncryptedFieldMixin") -> Iterator[checks.Che
         )
 
 
-def _check_meta(field: "EncryptedFieldMixin") -> Iterator[checks.CheckMessage]:
+def _check_meta(field: Any) -> Iterator[checks.CheckMessage]:
     options = field.model._meta
     named = [*options.indexes, *options.constraints]
     direct = [item.name for item in named if _reads_ciphertext(item, field)]
@@ -113,7 +108,7 @@ def _check_meta(field: "EncryptedFieldMixin") -> Iterator[checks.CheckMessage]:
             except FieldError as exc:
                 hint = (
                     "Name one that is declared."
-                    if field.slots
+                    if field.digests.slots
                     else f"{_give_exact(field).split(' and ')[0]}."
                 )
                 yield _error(field, "E033", f"{item.name}: {exc}", hint)
@@ -127,7 +122,7 @@ def _check_meta(field: "EncryptedFieldMixin") -> Iterator[checks.CheckMessage]:
                     f"{item.name} would refuse different values: {kind.name!r} has {kind.bits} bits.",
                     f"Put models.Index in the place of {item.name}, or take bits away.",
                 )
-    for slot, kind in field.slots:
+    for slot, kind in field.digests.slots:
         if slot not in backed:
             yield checks.Warning(
                 f"No index of the table begins with the blind index {kind.name!r} (version {kind.version}): "
@@ -139,18 +134,18 @@ def _check_meta(field: "EncryptedFieldMixin") -> Iterator[checks.CheckMessage]:
             )
 
 
-def _reads_ciphertext(item: Any, field: "EncryptedFieldMixin") -> bool:
+def _reads_ciphertext(item: Any, field: Any) -> bool:
     expressions = [e[0] if isinstance(e, list | tuple) else e for e in getattr(item, "expressions", ())]
     read = {path for e in expressions for path in ([e] if isinstance(e, str) else columns_read(e))}
     named = {name.removeprefix("-") for name in getattr(item, "fields", ())}
     return field.name in named | read
 
 
-def _check_databases(field: "EncryptedFieldMixin", databases: Iterable[str]) -> Iterator[checks.CheckMessage]:
+def _check_databases(field: Any, databases: Iterable[str]) -> Iterator[checks.CheckMessage]:
     for alias in databases:
         connection = connections[alias]
         if (
-            field.slots
+            field.digests.slots
             and router.allow_migrate_model(alias, field.model)
             and not connection.features.supports_expression_indexes
         ):
@@ -163,7 +158,7 @@ def _check_databases(field: "EncryptedFieldMixin", databases: Iterable[str]) -> 
             )
 
 
-def unique_hint(field: "EncryptedFieldMixin") -> str:
+def unique_hint(field: Any) -> str:
     """Return what to write instead of ``unique=True`` on ``field``."""
     if _has_few_values(field):
         return "Take it away: with so few values, a blind index would reveal them."
@@ -174,7 +169,7 @@ def unique_hint(field: "EncryptedFieldMixin") -> str:
     )
 
 
-def index_hint(field: "EncryptedFieldMixin") -> str:
+def index_hint(field: Any) -> str:
     """Return what to write instead of ``db_index=True`` on ``field``."""
     if _has_few_values(field):
         return "Take it away: with so few values, a blind index would reveal them."
@@ -185,7 +180,7 @@ def index_hint(field: "EncryptedFieldMixin") -> str:
     )
 
 
-def _give_exact(field: "EncryptedFieldMixin") -> str:
+def _give_exact(field: Any) -> str:
     if _exact_kind(field):
         return "Give the model's Meta"
     if field.blind_indexes:
@@ -193,21 +188,21 @@ def _give_exact(field: "EncryptedFieldMixin") -> str:
     return "Give the field blind_indexes=[Exact()] and the model's Meta"
 
 
-def _exact(field: "EncryptedFieldMixin") -> str:
+def _exact(field: Any) -> str:
     kind = _exact_kind(field)
     if kind is not None:
         return _expression(field, kind)
     return f'BlindIndex("{field.name}", "exact")' if field.blind_indexes else f'BlindIndex("{field.name}")'
 
 
-def _exact_kind(field: "EncryptedFieldMixin") -> Kind | None:
-    for _, kind in field.slots:
+def _exact_kind(field: Any) -> Kind | None:
+    for _, kind in field.digests.slots:
         if isinstance(kind, Kind) and "exact" in (kind.name, *kind.lookups):
             return kind
     return None
 
 
-def _instead(field: "EncryptedFieldMixin", item: str) -> str:
+def _instead(field: Any, item: str) -> str:
     if _has_few_values(field):
         return f"Take {field.name} out of {item}."
     give = "" if _exact_kind(field) else f"{_give_exact(field).split(' and ')[0]}, and put "
@@ -216,11 +211,11 @@ def _instead(field: "EncryptedFieldMixin", item: str) -> str:
     return f"{give or 'Put '}{_exact(field)} in the place of the field in {item}, as an expression."
 
 
-def _index_name(field: "EncryptedFieldMixin", kind: Kind) -> str:
+def _index_name(field: Any, kind: Kind) -> str:
     return _name(field, f"{kind.name[:12]}{'' if kind.version == 1 else kind.version}")
 
 
-def _name(field: "EncryptedFieldMixin", suffix: str) -> str:
+def _name(field: Any, suffix: str) -> str:
     whole = f"{field.model._meta.model_name}_{field.name}".strip("_")
     room = 29 - len(suffix)  # an index has 30 characters
     if len(whole) > room:
@@ -228,11 +223,11 @@ def _name(field: "EncryptedFieldMixin", suffix: str) -> str:
     return f"{whole}_{suffix}"
 
 
-def _has_few_values(field: "EncryptedFieldMixin") -> bool:
+def _has_few_values(field: Any) -> bool:
     return isinstance(field, BooleanField) or 0 < len(field.flatchoices or ()) < FEWEST_CHOICES
 
 
-def _expression(field: "EncryptedFieldMixin", kind: Kind) -> str:
+def _expression(field: Any, kind: Kind) -> str:
     version = f", version={kind.version}" if kind.version != 1 else ""
     return f'BlindIndex("{field.name}", "{kind.name}"{version})'
 

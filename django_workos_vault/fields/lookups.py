@@ -12,7 +12,7 @@ def lookup_class(field: Any, name: str) -> "type[Lookup[Any]] | None":
     """Return the class for the lookup ``name``, None for Django to ask for a transform of that name."""
     if name == "isnull":
         return NullTest
-    if field.slots_for(name):
+    if field.digests.slots_for(name):
         return digest_lookup(name)
     if name == "exact":
         return _ExactNone
@@ -21,7 +21,7 @@ def lookup_class(field: Any, name: str) -> "type[Lookup[Any]] | None":
 
 def refusal(field: Any, name: str) -> FieldError:
     """Return the error for the lookup ``name`` on ``field``. It never quotes the value searched for."""
-    answered = sorted({name for _, kind in field.slots for name in (kind.name, *kind.lookups)})
+    answered = sorted({name for _, kind in field.digests.slots for name in (kind.name, *kind.lookups)})
     return FieldError(
         f"Cannot look up {field} by {name}: equal values have different ciphertexts, and ciphertext has no "
         f"order and no parts. This field has: {', '.join(['isnull', *answered])}. Its "

@@ -1,6 +1,6 @@
 """What is shown of a cell to somebody who may not read it."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
@@ -8,9 +8,6 @@ from django.utils.translation import gettext_lazy as _
 from django_workos_vault import masks
 from django_workos_vault.exceptions import DecryptionForbidden, EnvelopeError, VaultError
 from django_workos_vault.fields.cell import Withheld
-
-if TYPE_CHECKING:
-    from django_workos_vault.fields.vaulted import VaultFieldMixin
 
 #: What stands in the place of a mask that cannot be made.
 CANNOT_BE_OPENED = _("cannot be opened")
@@ -29,7 +26,7 @@ def quote_no_value(error: ValidationError) -> None:
         error.message = _("Enter a valid value.")
 
 
-def masked_value(field: "VaultFieldMixin", held: Any) -> str:
+def masked_value(field: Any, held: Any) -> str:
     """Return ``field``'s mask of what an instance holds (not None). Raises what opening a cell raises.
 
     The mask ``full`` opens nothing.
@@ -37,7 +34,7 @@ def masked_value(field: "VaultFieldMixin", held: Any) -> str:
     return masks.masked(field.mask, held.open if isinstance(held, Withheld) else lambda: held)
 
 
-def masked_or_marked(field: "VaultFieldMixin", held: Any) -> str:
+def masked_or_marked(field: Any, held: Any) -> str:
     """Return :func:`masked_value`, or "cannot be opened"."""
     try:
         return masked_value(field, held)

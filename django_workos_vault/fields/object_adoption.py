@@ -19,7 +19,6 @@ from django_workos_vault.fields import object_writes
 from django_workos_vault.fields.object_proof import check_answer, signer
 from django_workos_vault.fields.object_reference import ObjectReference
 from django_workos_vault.fields.object_value import StoredObject
-from django_workos_vault.fields.rows import row_values
 
 if TYPE_CHECKING:
     from django_workos_vault.fields.object_field import VaultObjectField
@@ -76,6 +75,6 @@ def _signed_anew(
     field: "VaultObjectField", instance: Model, reference: ObjectReference, context: KeyContext
 ) -> StoredObject:
     check_answer(field, reference.id, field.vault.backend.describe_object(reference.id), context)
-    row = row_values(field, instance)
+    row = field.scheme.row_of(instance)
     sign = signer(field, row, context)
     return StoredObject(sign(reference.id, reference.version, reference.structured), field, row)

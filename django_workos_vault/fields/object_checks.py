@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import Any
 
 from django.core.checks import CheckMessage, Error
 from django.core.checks import Warning as CheckWarning
@@ -13,21 +13,18 @@ from django_workos_vault.exceptions import InvalidVaultConfiguration
 from django_workos_vault.fields import checks
 from django_workos_vault.fields.object_history import gives_history
 
-if TYPE_CHECKING:
-    from django_workos_vault.fields.object_field import VaultObjectField
-
 #: What follows the label in a name: "/", 32 hexadecimal digits, and for a copy "/before-" and 16 more.
 _NAME_AFTER_LABEL = 57
 
 
-def object_field_messages(field: "VaultObjectField") -> Iterator[CheckMessage]:
+def object_field_messages(field: Any) -> Iterator[CheckMessage]:
     """Yield what is wrong with the declaration of ``field``."""
     yield from checks.key_context(field)
     yield from _proofs(field)
     refused = {
         "primary_key": field.primary_key,
         "unique": field.unique and not field.primary_key,
-        "db_index": field.db_index and not field.unique,  # type: ignore[attr-defined]
+        "db_index": field.db_index and not field.unique,
         "choices": field.choices,
         "default": field.has_default(),
         "mask": field.mask != "full",  # would fetch a value for each row of a list
@@ -57,7 +54,7 @@ def object_field_messages(field: "VaultObjectField") -> Iterator[CheckMessage]:
         )
 
 
-def _proofs(field: "VaultObjectField") -> Iterator[CheckMessage]:
+def _proofs(field: Any) -> Iterator[CheckMessage]:
     with suppress(InvalidVaultConfiguration):  # which the vault's own check tells
         if field.vault.key_context is None and field.key_context is not None:
             yield Error(

@@ -12,19 +12,16 @@ from django.db.models.lookups import Exact, In, Lookup
 from django.utils.translation import gettext_lazy as _
 
 from django_workos_vault.backends.objects import ObjectVersion
-from django_workos_vault.exceptions import EnvelopeError, VaultError, VaultRequestError
+from django_workos_vault.exceptions import VaultRequestError
 from django_workos_vault.fields import object_adoption, object_writes
-from django_workos_vault.fields.cell import Withheld
 from django_workos_vault.fields.column import ReferenceCol
-from django_workos_vault.fields.fixtures import dumps_cells
-from django_workos_vault.fields.forms import cells_are_to_stay_sealed, keep_cells
 from django_workos_vault.fields.lookups import NullTest
 from django_workos_vault.fields.object_checks import object_field_messages
 from django_workos_vault.fields.object_proof import check_answer
 from django_workos_vault.fields.object_reference import ObjectReference
 from django_workos_vault.fields.object_value import Assigned, ObjectAttribute, StoredObject, encode
-from django_workos_vault.fields.rows import row_columns, row_values
-from django_workos_vault.fields.vaulted import VaultFieldMixin
+from django_workos_vault.fields.scheme import NOT_LOADED, Row, Scheme
+from django_workos_vault.fields.vault_field import VaultField
 from django_workos_vault.frame_locals import leaves_no_locals
 
 if TYPE_CHECKING:
@@ -68,7 +65,29 @@ class ObjectFormField(forms.CharField):
             raise ValidationError(_("Enter valid JSON."), code="invalid") from None
 
 
-class VaultObjectField(VaultFieldMixin, Field):
+class ObjectScheme(Scheme):
+    """References are bound to their rows: to the primary key, and to what chooses the key context."""
+
+    def __init__(self, field: Any) -> None:
+        super().__init__(field)
+        self.is_bound = self.remembers_row = True
+
+    @cached_property
+    def row_columns(self) -> tuple[str, ...]:
+        key = (column.attname for column in self._options.pk_fields)
+        return tuple(dict.fromkeys((*key, *self.context_columns)))
+
+    def has_moved(self, row: Row | None, instance: Model) -> bool:
+        """Whether the program moved the row to another key context. A copy of a row gets its own object."""
+        pairs = zip(self.row_columns, row or (), self.row_of(instance), strict=row is not None)
+        return any(
+            old != new
+            for name, old, new in pairs
+            if name in self.context_columns and NOT_LOADED not in (old, new)
+        )
+
+
+class VaultObjectField(VaultField, Field):
     """Keeps each row's value in Vault; reading the attribute fetches it, once an instance.
 
     A str comes back as the str, anything else that JSON can hold (dict, list, number, bool) as JSON gives it
@@ -78,12 +97,9 @@ class VaultObjectField(VaultFieldMixin, Field):
 
     description = _("A value in WorkOS Vault")
     descriptor_class = ObjectAttribute
-    #: what the column holds that the database cannot compute with, and each for its own row
     holds_cells = "references"
-    is_bound = True
+    scheme_class = ObjectScheme
     empty_strings_allowed = False
-    #: references are bound to their rows
-    remembers_row = True
     non_db_attrs = (*Field.non_db_attrs, "key_context", "label", "mask", "previous_labels", "vault")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -187,18 +203,6 @@ class VaultObjectField(VaultFieldMixin, Field):
 
     # What an instance holds
 
-    @cached_property
-    def row_columns(self) -> tuple[str, ...]:
-        """Attribute names of the primary key, and of the local columns that choose the key context."""
-        key = (column.attname for column in self.model._meta.pk_fields)
-        return tuple(dict.fromkeys((*key, *row_columns(self))))
-
-    def row_changed(self, held: Withheld, instance: Model) -> bool:
-        """Whether the program moved the row to another key context. A copy of a row gets its own object."""
-        row = self.row_then_and_now(held, instance)
-        chosen_by = set(row_columns(self))
-        return any(old != new for name, (old, new) in row.items() if name in chosen_by)
-
     def raw_value(self, instance: Model) -> Any:
         """Return what ``instance`` holds: None, StoredObject or Assigned. What was deferred is loaded."""
         if self.attname not in instance.__dict__:
@@ -249,22 +253,11 @@ class VaultObjectField(VaultFieldMixin, Field):
         return cleaned
 
     def formfield(self, **kwargs: Any) -> Any:
-        form_field = super().formfield(
-            **{"form_class": ObjectFormField, "empty_value": None if self.null else "", **kwargs}
-        )
-        return None if form_field is None else keep_cells(form_field, self)
+        defaults = {"form_class": ObjectFormField, "empty_value": None if self.null else ""}
+        return super().formfield(**{**defaults, **kwargs})
 
-    def value_from_object(self, obj: Model) -> Any:
-        """Return the value; the reference where it is not to be fetched, or cannot be."""
-        if dumps_cells(self):
-            return self.value_to_string(obj) or None
-        held = self.held_by(obj)
-        if not isinstance(held, StoredObject) or cells_are_to_stay_sealed():
-            return held
-        try:
-            return held.open(obj)
-        except (EnvelopeError, VaultError):
-            return held
+    def value_to_dump(self, obj: Model) -> Any:
+        return self.value_to_string(obj) or None
 
     def save_form_data(self, instance: Model, data: Any) -> None:
         if not isinstance(data, StoredObject):
@@ -282,7 +275,7 @@ class VaultObjectField(VaultFieldMixin, Field):
         value = held.value
         if isinstance(value, str) and value.startswith(_FIXTURE_PREFIX):
             reference = ObjectReference.parse(value.removeprefix(_FIXTURE_PREFIX))
-            stored = StoredObject(reference, self, row_values(self, instance))
+            stored = StoredObject(reference, self, self.scheme.row_of(instance))
             instance.__dict__[self.attname] = object_adoption.bound_to(stored, instance)
         else:
             object_writes.write(self, instance, add=True)

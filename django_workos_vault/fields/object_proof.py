@@ -19,7 +19,7 @@ from django_workos_vault.backends.objects import ObjectWithoutValue, VaultObject
 from django_workos_vault.context import KeyContext
 from django_workos_vault.exceptions import UntrustedReference, VaultUnavailable
 from django_workos_vault.fields.object_reference import ObjectReference, is_id, is_name_under
-from django_workos_vault.fields.rows import NOT_LOADED, row_columns
+from django_workos_vault.fields.scheme import NOT_LOADED
 
 if TYPE_CHECKING:
     from django_workos_vault.fields.object_field import VaultObjectField
@@ -35,7 +35,7 @@ def row_identity(field: "VaultObjectField", row: tuple[Any, ...] | None) -> Iden
 
     None where it is not known yet, or does not read the same after a round trip through every database.
     """
-    values = {} if row is None else dict(zip(field.row_columns, row, strict=True))
+    values = {} if row is None else dict(zip(field.scheme.row_columns, row, strict=True))
     identity = []
     for column in field.model._meta.pk_fields:
         value, target = values.get(column.attname), column
@@ -111,10 +111,10 @@ def row_as_loaded(
     field: "VaultObjectField", row: tuple[Any, ...] | None, instance: models.Model
 ) -> models.Model:
     """Return ``instance`` as ``row`` has it: what chose the key before the program moved the row."""
-    chosen_by = row_columns(field)
+    chosen_by = field.scheme.context_columns
     moved = {
         name: value
-        for name, value in zip(field.row_columns, row or (), strict=row is not None)
+        for name, value in zip(field.scheme.row_columns, row or (), strict=row is not None)
         if name in chosen_by and value is not NOT_LOADED and instance.__dict__.get(name, value) != value
     }
     if not moved:

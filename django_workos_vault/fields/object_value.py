@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import sys
 from collections.abc import Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -24,7 +23,8 @@ from django_workos_vault.exceptions import (
     VaultNotFound,
     WouldBlockEventLoop,
 )
-from django_workos_vault.fields.cell import MOVES_VALUES, Withheld
+from django_workos_vault.fields.cell import Withheld
+from django_workos_vault.fields.django_internals.frames import caller_moves_values
 from django_workos_vault.fields.object_proof import check_answer, check_proof, row_as_loaded
 from django_workos_vault.fields.object_reference import ObjectReference, name_of_copy
 from django_workos_vault.forbidding import check_opening_allowed
@@ -63,11 +63,9 @@ class StoredObject(Withheld):
         "_encoded",
         "_proven",
         "_value",
-        "field",
         "is_bound",
         "reference",
         "replaced",
-        "row",
         "seen",
         "written_for",
     )
@@ -89,6 +87,10 @@ class StoredObject(Withheld):
         #: whether the reference, once proven, names its row
         self.is_bound = False
 
+    def note_row(self, instance: Model) -> None:
+        if self.row is None:
+            self.row = self.field.scheme.row_of(instance)
+
     @property
     def is_read(self) -> bool:
         """Whether the value is in memory."""
@@ -102,7 +104,7 @@ class StoredObject(Withheld):
         """
         if self._context is None:
             if instance is not None:
-                self.field.complete_row(self, instance)
+                self.complete(instance)
                 instance = row_as_loaded(self.field, self.row, instance)
             self._context = self.field.context_for(instance)
         return self._context
@@ -120,7 +122,7 @@ class StoredObject(Withheld):
 
     async def aprove(self, instance: Model | None = None) -> KeyContext:
         """:meth:`prove` for async code: what asks the database or Vault does so in a thread."""
-        if self.field.vault.proves_at_once and not self.field.is_row_aware:
+        if self.field.vault.proves_at_once and not self.field.scheme.needs_row:
             return self.prove(instance)
         return await sync_to_async(self.prove)(instance)
 
@@ -131,7 +133,7 @@ class StoredObject(Withheld):
         """
         if not self.is_read:
             backend = self._backend()
-            placed = self._context is not None or not self.field.is_row_aware or backend.answers_at_once
+            placed = self._context is not None or not self.field.scheme.needs_row or backend.answers_at_once
             _check_may_wait(self.field, self._proven or (placed and self.field.vault.proves_at_once))
             context = self.prove(instance)
             _check_may_wait(self.field, backend.answers_at_once)
@@ -272,7 +274,7 @@ class ObjectAttribute(DeferredAttribute):
         held = instance.__dict__[attname]
         if isinstance(held, Assigned):
             return held.value
-        if held is None or (id(sys._getframe(1).f_code) in MOVES_VALUES and not held.has_changed()):
+        if held is None or (caller_moves_values() and not held.has_changed()):
             return held
         return held.open(instance)
 
@@ -280,7 +282,7 @@ class ObjectAttribute(DeferredAttribute):
         attname = self.field.attname
         held = instance.__dict__.get(attname)
         if isinstance(value, ObjectReference | StoredObject):
-            if held is not None and id(sys._getframe(1).f_code) not in MOVES_VALUES:
+            if held is not None and not caller_moves_values():
                 raise TypeError(f"{self.field} takes a value, not the reference to one: read it first.")
             stored = value if isinstance(value, StoredObject) else StoredObject(value, self.field)
             instance.__dict__[attname] = stored

@@ -35,7 +35,6 @@ from django_workos_vault.exceptions import (
 from django_workos_vault.fields.object_proof import Sign, check_answer, row_identity, signer
 from django_workos_vault.fields.object_reference import ObjectReference, name_of_copy
 from django_workos_vault.fields.object_value import Assigned, ObjectAttribute, StoredObject
-from django_workos_vault.fields.rows import row_values
 from django_workos_vault.frame_locals import leaves_no_locals
 
 if TYPE_CHECKING:
@@ -125,7 +124,7 @@ def after_save(instance: Model, fields: "list[VaultObjectField]", using: str) ->
 def bind(stored: StoredObject, instance: Model, using: str) -> None:
     """Bind a reference that was written without its row's primary key to the row, now that this is known."""
     field = stored.field
-    row = row_values(field, instance)
+    row = field.scheme.row_of(instance)
     if instance.__dict__.get(field.attname) is not stored or row_identity(field, stored.row) is not None:
         return
     if row_identity(field, row) is not None:
@@ -214,7 +213,7 @@ def create(
     text, structured = field.encoded(value)
     context = field.context_for(instance)
     field.vault.declared.check(context)
-    sign = signer(field, row_values(field, instance), context)  # first, as it may ask Vault for its key
+    sign = signer(field, field.scheme.row_of(instance), context)  # first, as it may ask Vault for its key
     name = f"{field.label}/{uuid4().hex}"
     metadata = field.vault.backend.create_object(name, text, context.items)
     stored = _stored(field, instance, value, text, metadata, structured, sign)
@@ -231,7 +230,7 @@ def _update(
     field: "VaultObjectField", instance: Model, value: Any, text: str, base: StoredObject
 ) -> StoredObject:
     context = base.prove(instance)
-    sign = signer(field, row_values(field, instance), context)
+    sign = signer(field, field.scheme.row_of(instance), context)
     in_transaction = connections[_using(instance)].in_atomic_block
     try:
         if in_transaction:
@@ -284,7 +283,7 @@ def _stored(
     sign: Sign,
 ) -> StoredObject:
     version = metadata.version_id or _current_version(field, metadata.id)
-    stored = StoredObject(sign(metadata.id, version, structured), field, row_values(field, instance))
+    stored = StoredObject(sign(metadata.id, version, structured), field, field.scheme.row_of(instance))
     stored.remember(value, text)
     stored.written_for = _state(instance)
     return stored

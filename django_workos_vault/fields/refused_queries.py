@@ -9,7 +9,8 @@ from typing import Any
 from django.core.exceptions import FieldError
 from django.db.models.sql.subqueries import UpdateQuery
 
-from django_workos_vault.fields import query_parts
+from django_workos_vault.fields.django_internals import queries
+from django_workos_vault.fields.django_internals.frames import outer_compilers
 from django_workos_vault.fields.flow import INSTEAD, cells_of, is_null, no_order, opens_alike, origins
 
 _CHECKED = "_workos_vault_checked"
@@ -22,21 +23,21 @@ def refuse_misuse(field: Any, compiler: Any) -> None:
     """
     if getattr(compiler, _CHECKED, None) is compiler.query:
         return
-    if query_parts.is_schema(compiler.query):
+    if queries.is_schema(compiler.query):
         raise FieldError(
             f"Cannot use {field} in an index, a constraint or a generated column: the database sees "
             f"{field.holds_cells}. Test it for NULL, or name a BlindIndex() there."
         )
-    for each in (compiler, *query_parts.outer_compilers()):
+    for each in (compiler, *outer_compilers()):
         if getattr(each, _CHECKED, None) is not each.query:
             _check(each.query)
             setattr(each, _CHECKED, each.query)
 
 
 def _check(query: Any) -> None:
-    for expression in (*query.select, *query.annotation_select.values(), *query_parts.conditions(query)):
+    for expression in (*query.select, *query.annotation_select.values(), *queries.conditions(query)):
         cells_of(expression)
-    for expression in query_parts.ordered_by(query):
+    for expression in queries.ordered_by(query):
         if field := cells_of(expression):
             raise no_order(field)
     if isinstance(query, UpdateQuery):
@@ -59,8 +60,8 @@ def _check_update(query: Any) -> None:
 
 
 def _check_distinct(query: Any) -> None:
-    named = [found for name in query.distinct_fields for found in query_parts.named(query, name)]
-    outputs = query_parts.selected(query)
+    named = [found for name in query.distinct_fields for found in queries.named(query, name)]
+    outputs = queries.selected(query)
     compared = named if query.distinct_fields else _not_told_apart(query, outputs, outputs)
     for field in filter(None, map(cells_of, compared)):
         raise FieldError(
@@ -70,7 +71,7 @@ def _check_distinct(query: Any) -> None:
 
 
 def _check_groups(query: Any) -> None:
-    grouped = query_parts.grouped(query)
+    grouped = queries.grouped(query)
     for field in map(cells_of, _not_told_apart(query, grouped, grouped)):
         raise FieldError(
             f"Cannot group by {field}: equal values have different {field.holds_cells}. {INSTEAD}"
@@ -78,8 +79,8 @@ def _check_groups(query: Any) -> None:
 
 
 def _check_combination(query: Any) -> None:
-    branches = query_parts.branches(query)
-    outputs = [query_parts.selected(branch) for branch in branches]
+    branches = queries.branches(query)
+    outputs = [queries.selected(branch) for branch in branches]
     for column in zip(*outputs, strict=False):
         fields = [cells_of(expression) for expression in column]
         for field in filter(None, fields):
@@ -92,9 +93,7 @@ def _check_combination(query: Any) -> None:
                     )
     if query.combinator == "union" and query.combinator_all:
         return
-    places = [
-        {place for place, what in enumerate(row) if query_parts.is_primary_key(what)} for row in outputs
-    ]
+    places = [{place for place, what in enumerate(row) if queries.is_primary_key(what)} for row in outputs]
     for place in set.intersection(*places):
         known = {_known_from(branch, row, row[place]) for branch, row in zip(branches, outputs, strict=True)}
         if len(known) == 1 and None not in known:
@@ -110,7 +109,7 @@ def _known_from(query: Any, outputs: list[Any], key: Any) -> tuple[Any, ...] | N
     """Return how the cells of ``outputs`` follow from the row of ``key``; None when some do not."""
     ways = []
     for output in outputs:
-        found = {query_parts.way(query, key, origin) for origin in origins(output)}
+        found = {queries.way(query, key, origin) for origin in origins(output)}
         if None in found or len(found) > 1:
             return None
         ways.append((cells_of(output), *found))
@@ -119,7 +118,7 @@ def _known_from(query: Any, outputs: list[Any], key: Any) -> tuple[Any, ...] | N
 
 def _not_told_apart(query: Any, outputs: list[Any], keys: list[Any]) -> list[Any]:
     """Return those of ``outputs`` that hand on cells, while ``keys`` do not name the row they are from."""
-    known = query_parts.identified(query, keys)
+    known = queries.identified(query, keys)
     return [
-        output for output in outputs if cells_of(output) and not query_parts.tables_of(query, output) <= known
+        output for output in outputs if cells_of(output) and not queries.tables_of(query, output) <= known
     ]

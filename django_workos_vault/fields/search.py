@@ -12,8 +12,8 @@ from django.db.models.sql import Query
 
 from django_workos_vault.blind import FULL_BITS, Kind
 from django_workos_vault.fields.candidates import conditions_beside, rows_really_equal
-from django_workos_vault.fields.cell import opened
 from django_workos_vault.fields.column import EncryptedCol
+from django_workos_vault.fields.terms import Term
 from django_workos_vault.frame_locals import leaves_no_locals
 from django_workos_vault.indexes import DigestAt
 
@@ -24,85 +24,6 @@ else:
 
 _FRONT_MARK = 0x80
 _DIGEST = BinaryField()
-
-
-class Term:
-    """A value searched for. It is digested when the query is compiled, and shown nowhere before.
-
-    Not earlier: building a query must not need Vault or the database, which async code could not wait for.
-    Never pickled in clear: a pickled queryset holds the digests.
-    """
-
-    __slots__ = ("_digests", "_field", "_lookup", "_value")
-
-    def __init__(self, field: Any, lookup: str, value: Any) -> None:
-        self._field = field
-        self._lookup = lookup
-        self._value = field.searched(lookup, opened(value))
-
-    @property
-    def is_null(self) -> bool:
-        """Whether the field takes the value for NULL."""
-        return self._value is None
-
-    def digests(self, kind: Kind) -> list[bytes]:
-        """Return the digests to look for in the index ``kind``."""
-        return self._field.search_digests(kind, self._value)  # type: ignore[no-any-return]
-
-    def message(self, kind: Kind) -> bytes | None:
-        """Return what a stored value must be normalised to, None where none can."""
-        return self._field.search_message(kind, self._value)  # type: ignore[no-any-return]
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Term) and (self._field, self._value) == (other._field, other._value)
-
-    def __hash__(self) -> int:
-        return hash(self._field)
-
-    def __repr__(self) -> str:
-        return f"<a value of {self._field}>"
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> "Term":
-        return self
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        kinds = [kind for _, kind in self._field.slots_for(self._lookup) if kind.bits == FULL_BITS]
-        return _DigestedTerm, (self._field, self._lookup, {kind: self.digests(kind) for kind in kinds})
-
-
-class _DigestedTerm(Term):
-    """A term that came out of a pickle: its digests, without the value."""
-
-    __slots__ = ()
-
-    def __init__(self, field: Any, lookup: str, digests: dict[Kind, list[bytes]]) -> None:
-        self._field = field
-        self._lookup = lookup
-        self._value = None
-        self._digests = digests
-
-    def digests(self, kind: Kind) -> list[bytes]:
-        try:
-            return self._digests[kind]
-        except KeyError:
-            raise self._lost(kind) from None
-
-    def message(self, kind: Kind) -> bytes:
-        raise self._lost(kind)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _DigestedTerm) and self._digests == other._digests
-
-    __hash__ = Term.__hash__
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _DigestedTerm, (self._field, self._lookup, self._digests)
-
-    def _lost(self, kind: Kind) -> FieldError:
-        return FieldError(
-            f"This query on {self._field} was pickled, which kept only digests, and the index {kind.name!r} "
-            "cannot work with them. Build the query again."
-        )
 
 
 class _DigestLookup(_Lookup):
@@ -129,7 +50,7 @@ class _DigestLookup(_Lookup):
         if self.rhs_is_direct_value():
             branches = [
                 branch
-                for slot, kind in self._field.slots_for(self.lookup_name)
+                for slot, kind in self._field.digests.slots_for(self.lookup_name)
                 if (branch := self._in_slot(compiler, connection, slot, kind))
             ]
             if not branches:
@@ -177,13 +98,12 @@ class _DigestLookup(_Lookup):
         other, put_digest = _column_of(self._field, self.rhs, self.many)
         pairs = [
             (slot, other_slot)
-            for slot, kind in self._field.slots_for(self.lookup_name)
-            for other_slot, other_kind in getattr(other, "slots", ())
+            for slot, kind in self._field.digests.slots_for(self.lookup_name)
+            for other_slot, other_kind in (other.digests.slots if hasattr(other, "digests") else ())
             if kind == other_kind and kind.bits == FULL_BITS
         ]
         same_keys = other is not None and (
-            (other.vault_alias, other.label, other.previous_labels)
-            == (self._field.vault_alias, self._field.label, self._field.previous_labels)
+            (other.vault_alias, other.labels) == (self._field.vault_alias, self._field.labels)
         )
         if not pairs or not same_keys:
             raise FieldError(

@@ -4,74 +4,74 @@ from typing import Any
 
 from django.db import models
 
-from django_workos_vault.fields.field import EncryptedFieldMixin
+from django_workos_vault.fields.field import EncryptedField
 
 
-class EncryptedBigIntegerField(EncryptedFieldMixin, models.BigIntegerField):
+class EncryptedBigIntegerField(EncryptedField, models.BigIntegerField):
     """Encrypted twin of :class:`django.db.models.BigIntegerField`."""
 
 
-class EncryptedBinaryField(EncryptedFieldMixin, models.BinaryField):
+class EncryptedBinaryField(EncryptedField, models.BinaryField):
     """Encrypted twin of :class:`django.db.models.BinaryField`. Values are ``bytes``."""
 
 
-class EncryptedBooleanField(EncryptedFieldMixin, models.BooleanField):
+class EncryptedBooleanField(EncryptedField, models.BooleanField):
     """Encrypted twin of :class:`django.db.models.BooleanField`."""
 
 
-class EncryptedCharField(EncryptedFieldMixin, models.CharField):
+class EncryptedCharField(EncryptedField, models.CharField):
     """Encrypted twin of :class:`django.db.models.CharField`. ``max_length`` counts plaintext characters."""
 
 
-class EncryptedDateField(EncryptedFieldMixin, models.DateField):
+class EncryptedDateField(EncryptedField, models.DateField):
     """Encrypted twin of :class:`django.db.models.DateField`."""
 
 
-class EncryptedDateTimeField(EncryptedFieldMixin, models.DateTimeField):
+class EncryptedDateTimeField(EncryptedField, models.DateTimeField):
     """Encrypted twin of :class:`django.db.models.DateTimeField`."""
 
 
-class EncryptedDecimalField(EncryptedFieldMixin, models.DecimalField):
+class EncryptedDecimalField(EncryptedField, models.DecimalField):
     """Encrypted twin of :class:`django.db.models.DecimalField`."""
 
 
-class EncryptedDurationField(EncryptedFieldMixin, models.DurationField):
+class EncryptedDurationField(EncryptedField, models.DurationField):
     """Encrypted twin of :class:`django.db.models.DurationField`."""
 
 
-class EncryptedEmailField(EncryptedFieldMixin, models.EmailField):
+class EncryptedEmailField(EncryptedField, models.EmailField):
     """Encrypted twin of :class:`django.db.models.EmailField`."""
 
 
-class EncryptedFloatField(EncryptedFieldMixin, models.FloatField):
+class EncryptedFloatField(EncryptedField, models.FloatField):
     """Encrypted twin of :class:`django.db.models.FloatField`."""
 
 
-class EncryptedGenericIPAddressField(EncryptedFieldMixin, models.GenericIPAddressField):
+class EncryptedGenericIPAddressField(EncryptedField, models.GenericIPAddressField):
     """Encrypted twin of :class:`django.db.models.GenericIPAddressField`."""
 
 
-class EncryptedIntegerField(EncryptedFieldMixin, models.IntegerField):
+class EncryptedIntegerField(EncryptedField, models.IntegerField):
     """Encrypted twin of :class:`django.db.models.IntegerField`."""
 
 
-class EncryptedJSONField(EncryptedFieldMixin, models.JSONField):
+class EncryptedJSONField(EncryptedField, models.JSONField):
     """Encrypted twin of :class:`django.db.models.JSONField`."""
 
 
-class EncryptedPositiveBigIntegerField(EncryptedFieldMixin, models.PositiveBigIntegerField):
+class EncryptedPositiveBigIntegerField(EncryptedField, models.PositiveBigIntegerField):
     """Encrypted twin of :class:`django.db.models.PositiveBigIntegerField`."""
 
 
-class EncryptedPositiveIntegerField(EncryptedFieldMixin, models.PositiveIntegerField):
+class EncryptedPositiveIntegerField(EncryptedField, models.PositiveIntegerField):
     """Encrypted twin of :class:`django.db.models.PositiveIntegerField`."""
 
 
-class EncryptedPositiveSmallIntegerField(EncryptedFieldMixin, models.PositiveSmallIntegerField):
+class EncryptedPositiveSmallIntegerField(EncryptedField, models.PositiveSmallIntegerField):
     """Encrypted twin of :class:`django.db.models.PositiveSmallIntegerField`."""
 
 
-class EncryptedSlugField(EncryptedFieldMixin, models.SlugField):
+class EncryptedSlugField(EncryptedField, models.SlugField):
     """Encrypted twin of :class:`django.db.models.SlugField`, without the index that it has by default."""
 
     def __init__(self, *args: Any, db_index: bool = False, **kwargs: Any) -> None:
@@ -80,26 +80,26 @@ class EncryptedSlugField(EncryptedFieldMixin, models.SlugField):
     def deconstruct(self) -> Any:
         name, path, args, kwargs = super().deconstruct()
         kwargs.pop("db_index", None)  # SlugField names what differs from its own default, not from ours
-        if self.db_index:
+        if getattr(self, "db_index"):  # noqa: B009 -- the stubs do not know it
             kwargs["db_index"] = True
         return name, path, args, kwargs
 
 
-class EncryptedSmallIntegerField(EncryptedFieldMixin, models.SmallIntegerField):
+class EncryptedSmallIntegerField(EncryptedField, models.SmallIntegerField):
     """Encrypted twin of :class:`django.db.models.SmallIntegerField`."""
 
 
-class EncryptedTextField(EncryptedFieldMixin, models.TextField):
+class EncryptedTextField(EncryptedField, models.TextField):
     """Encrypted twin of :class:`django.db.models.TextField`."""
 
 
-class EncryptedTimeField(EncryptedFieldMixin, models.TimeField):
+class EncryptedTimeField(EncryptedField, models.TimeField):
     """Encrypted twin of :class:`django.db.models.TimeField`."""
 
 
-class EncryptedURLField(EncryptedFieldMixin, models.URLField):
+class EncryptedURLField(EncryptedField, models.URLField):
     """Encrypted twin of :class:`django.db.models.URLField`."""
 
 
-class EncryptedUUIDField(EncryptedFieldMixin, models.UUIDField):
+class EncryptedUUIDField(EncryptedField, models.UUIDField):
     """Encrypted twin of :class:`django.db.models.UUIDField`."""

@@ -4,7 +4,7 @@ The database enforces uniqueness, and ``full_clean()`` checks every ``UniqueCons
 constraint over an expression as nobody's in particular, and DRF does not know it at all.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import router
@@ -15,12 +15,8 @@ from django.utils.text import capfirst
 from django_workos_vault.frame_locals import leaves_no_locals
 from django_workos_vault.indexes import BlindIndex
 
-if TYPE_CHECKING:
-    from django_workos_vault.fields.field import EncryptedFieldMixin
-    from django_workos_vault.fields.vaulted import VaultFieldMixin
 
-
-def constraints_on(field: "EncryptedFieldMixin") -> list[tuple[UniqueConstraint, BlindIndex]]:
+def constraints_on(field: Any) -> list[tuple[UniqueConstraint, BlindIndex]]:
     """Return the unconditional constraints over a blind index of ``field`` and nothing else."""
     return [
         (constraint, constraint.expressions[0])
@@ -33,7 +29,7 @@ def constraints_on(field: "EncryptedFieldMixin") -> list[tuple[UniqueConstraint,
     ]
 
 
-def names_of_constraints_over(field: "VaultFieldMixin") -> list[str]:
+def names_of_constraints_over(field: Any) -> list[str]:
     """Return the names of all unique constraints that compare a blind index of ``field``."""
     return [
         constraint.name
@@ -44,7 +40,7 @@ def names_of_constraints_over(field: "VaultFieldMixin") -> list[str]:
 
 
 @leaves_no_locals
-def refuse_duplicate(field: "EncryptedFieldMixin", value: Any, instance: Model | None) -> None:
+def refuse_duplicate(field: Any, value: Any, instance: Model | None) -> None:
     """Raise ValidationError (code ``unique``) when another row than ``instance`` has ``value`` already."""
     if value is None:
         return
@@ -63,7 +59,7 @@ def refuse_duplicate(field: "EncryptedFieldMixin", value: Any, instance: Model |
             raise _taken(field, constraint)
 
 
-def _taken(field: "EncryptedFieldMixin", constraint: UniqueConstraint) -> ValidationError:
+def _taken(field: Any, constraint: UniqueConstraint) -> ValidationError:
     if constraint.violation_error_message != constraint.default_violation_error_message:
         return ValidationError(constraint.get_violation_error_message(), code="unique")
     options = field.model._meta

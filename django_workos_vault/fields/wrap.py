@@ -8,10 +8,10 @@ from django.db.models import AutoField, Field, FileField, GeneratedField
 from django.utils.module_loading import import_string
 
 from django_workos_vault.fields.encodings import Encoding, encoding_of_any
-from django_workos_vault.fields.field import EncryptedFieldMixin
+from django_workos_vault.fields.field import EncryptedField
 
 
-class AdaptedFieldMixin(EncryptedFieldMixin):
+class WrappedField(EncryptedField):
     """What :func:`encrypted` puts in front of a field class. ``plain`` is its field."""
 
     def __init__(self, *args: Any, plain: Field, **kwargs: Any) -> None:
@@ -44,11 +44,11 @@ class AdaptedFieldMixin(EncryptedFieldMixin):
 def encrypted(field: Field, **options: Any) -> Field:
     """Return the encrypted twin of ``field``, a field of any class: a third party's, an ArrayField.
 
-    ``options`` are those of :class:`~django_workos_vault.fields.field.EncryptedFieldMixin`. The twin is made
+    ``options`` are those of :class:`~django_workos_vault.fields.field.EncryptedField`. The twin is made
     from the field's ``deconstruct()``, as migrations make fields. Raises TypeError for relations, files,
     automatic and generated fields: their columns mean something to the database or to Django.
     """
-    refused = isinstance(field, AutoField | FileField | GeneratedField | EncryptedFieldMixin)
+    refused = isinstance(field, AutoField | FileField | GeneratedField | EncryptedField)
     if refused or field.is_relation:
         raise TypeError(f"encrypted() cannot take a {type(field).__name__}; see docs/fields.md.")
     _, _, args, kwargs = field.deconstruct()
@@ -65,7 +65,7 @@ def encrypted_twin(path: str, *args: Any, **kwargs: Any) -> Field:
 
 _OPTIONS = frozenset(
     parameter.name
-    for mixin in EncryptedFieldMixin.__mro__[:-1]
+    for mixin in EncryptedField.__mro__[:-1]
     for parameter in signature(mixin).parameters.values()
     if parameter.kind is Parameter.KEYWORD_ONLY
 )
@@ -73,4 +73,4 @@ _OPTIONS = frozenset(
 
 @cache
 def _twin_class(plain: Any) -> Any:
-    return type(f"Encrypted{plain.__name__}", (AdaptedFieldMixin, plain), {})
+    return type(f"Encrypted{plain.__name__}", (WrappedField, plain), {})

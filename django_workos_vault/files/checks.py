@@ -1,23 +1,20 @@
 """System checks of encrypted file fields."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import Any
 
 from django.core import checks
 from django.core.exceptions import FieldDoesNotExist
 
 from django_workos_vault.fields.checks import key_context
-from django_workos_vault.fields.rows import bound_columns, unbindable
+from django_workos_vault.fields.scheme import unbindable
 from django_workos_vault.files.storage import SealedStorage
 
-if TYPE_CHECKING:
-    from django_workos_vault.files.fields import EncryptedFileField
 
-
-def check_field(field: "EncryptedFileField") -> Iterator[checks.CheckMessage]:
+def check_field(field: Any) -> Iterator[checks.CheckMessage]:
     """Yield what is wrong with the field's binding, key context and storage."""
     try:
-        reasons = {column.name: unbindable(column) for column in bound_columns(field)}  # type: ignore[arg-type]
+        reasons = {column.name: unbindable(column) for column in field.scheme.bound_columns}
     except FieldDoesNotExist as exc:
         reasons = {"bind_to": str(exc)}
     for name, reason in reasons.items():
@@ -29,7 +26,7 @@ def check_field(field: "EncryptedFileField") -> Iterator[checks.CheckMessage]:
                 obj=field,
                 id="django_workos_vault.E130",
             )
-    yield from key_context(field)  # type: ignore[arg-type]
+    yield from key_context(field)
     if isinstance(field.storage, SealedStorage):
         yield checks.Warning(
             "The field encrypts its files, and so does its storage: they are sealed twice.",

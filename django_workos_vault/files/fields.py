@@ -12,17 +12,11 @@ from django.urls import reverse
 
 from django_workos_vault.context import KeyContext
 from django_workos_vault.exceptions import MissingKeyContext
-from django_workos_vault.fields.rows import (
-    bindings,
-    bound_columns,
-    resolve_key_context,
-    row_columns,
-)
+from django_workos_vault.fields.scheme import Scheme
 from django_workos_vault.files.checks import check_field
 from django_workos_vault.files.storage import SealedStorage
 from django_workos_vault.streams.cipher import FileCipher
 from django_workos_vault.streams.padding import Padding, check_padding
-from django_workos_vault.vault import vaults
 
 
 class EncryptedFieldFile(FieldFile):
@@ -126,19 +120,19 @@ class EncryptedFileField(FileField):
     def check(self, **kwargs: Any) -> list[checks.CheckMessage]:
         return [*super().check(**kwargs), *check_field(self)]
 
+    def contribute_to_class(self, cls: type[Model], name: str, *args: Any, **kwargs: Any) -> None:
+        self.__dict__.pop("scheme", None)  # that of the abstract model which the field comes from
+        super().contribute_to_class(cls, name, *args, **kwargs)
+
     @cached_property
+    def scheme(self) -> Scheme:
+        """What files are sealed for: vault, key context, label and row binding."""
+        return Scheme(self)
+
+    @property
     def label(self) -> str:
         """The name that this field's files are sealed for."""
-        return self.explicit_label or f"{self.model._meta.label}.{self.name}"
-
-    def static_context(self) -> KeyContext:
-        """Return the field's own key context, else its vault's. Raises InvalidVaultConfiguration."""
-        return vaults[self.vault_alias].context_of(self.key_context)
-
-    @cached_property
-    def row_columns(self) -> tuple[str, ...]:
-        """Attribute names of the local columns that this field's files depend on."""
-        return row_columns(self)  # type: ignore[arg-type]
+        return self.scheme.label
 
 
 class EncryptedImageField(EncryptedFileField, ImageField):
@@ -157,27 +151,24 @@ class _RowSealing:
         self.conceal_names = field.conceal_names
 
     def cipher(self) -> FileCipher:
-        field = self._field
-        return vaults[field.vault_alias].file_cipher(field.label, field.previous_labels)
+        scheme = self._field.scheme
+        return scheme.vault.file_cipher(scheme.label, scheme.labels[1:])
 
     def context(self) -> KeyContext:
-        field = self._field
-        if field.key_context is not None:
-            return resolve_key_context(field.key_context, self._instance)
-        return field.static_context()
+        return self._field.scheme.context_for(self._instance)
 
     def binding(self) -> bytes:
-        field = self._field
-        if not field.bind_to:
+        scheme = self._field.scheme
+        if not scheme.binds:
             return b""
-        row = tuple(getattr(self._instance, name) for name in field.row_columns)
-        for column in bound_columns(field):  # type: ignore[arg-type]
+        row = scheme.whole_row_of(self._instance)
+        for column in scheme.bound_columns:
             if getattr(self._instance, column.attname) is None and not column.null:
                 raise MissingKeyContext(
                     f"This {self._instance._meta.label} has no {column.name} yet, which its file is bound "
                     "to. Set it before the file is stored."
                 )
-        return bindings(field, row)[0]  # type: ignore[arg-type]
+        return scheme.identities(row)[0]
 
     def url(self, name: str) -> str | None:
         return reverse(self._field.url_name, args=[self._instance.pk]) if self._field.url_name else None

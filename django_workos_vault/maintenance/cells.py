@@ -17,8 +17,8 @@ from django_workos_vault.exceptions import (
     WrongKey,
 )
 from django_workos_vault.fields.cell import stored_cell
-from django_workos_vault.fields.field import EncryptedFieldMixin
-from django_workos_vault.fields.rows import FromRow
+from django_workos_vault.fields.field import EncryptedField
+from django_workos_vault.fields.from_row import FromRow
 from django_workos_vault.frame_locals import forget_locals
 
 #: wrapped keys whose refusal a tool remembers
@@ -42,22 +42,22 @@ class CannotOpen(Exception):
         super().__init__(message)
         self.reason = reason
 
-    def of(self, field: EncryptedFieldMixin, instance: Model) -> BadCell:
+    def of(self, field: EncryptedField, instance: Model) -> BadCell:
         """Return this as a record of the cell of ``instance``."""
         return BadCell(column_name(field), instance.pk, self.reason, str(self))
 
 
-def encrypted_fields(model: type[Model]) -> list[EncryptedFieldMixin]:
+def encrypted_fields(model: type[Model]) -> list[EncryptedField]:
     """Return the encrypted fields whose columns are in the model's own table."""
-    return [field for field in model._meta.local_concrete_fields if isinstance(field, EncryptedFieldMixin)]
+    return [field for field in model._meta.local_concrete_fields if isinstance(field, EncryptedField)]
 
 
-def column_name(field: EncryptedFieldMixin) -> str:
+def column_name(field: EncryptedField) -> str:
     """Return ``app.Model.field`` as a person types it, whatever label the cells are sealed for."""
     return f"{field.model._meta.label}.{field.name}"
 
 
-def rows(fields: list[EncryptedFieldMixin], using: str) -> QuerySet[Model]:
+def rows(fields: list[EncryptedField], using: str) -> QuerySet[Model]:
     """Return all rows of the fields' one model, with the relations that their key contexts read.
 
     Managers are passed over: a default manager may hide rows.
@@ -78,7 +78,7 @@ def batches(queryset: QuerySet[Model], size: int, start_after: Any = None) -> It
         last = batch[-1].pk
 
 
-def is_null(field: EncryptedFieldMixin, instance: Model) -> bool:
+def is_null(field: EncryptedField, instance: Model) -> bool:
     """Whether the column is NULL in a row just loaded from the database."""
     return instance.__dict__[field.attname] is None
 
@@ -90,7 +90,7 @@ class CellReader:
         # Bounded below: who writes to the column could make each cell's another.
         self._refused: dict[tuple[bytes, bytes], CannotOpen] = {}
 
-    def open(self, field: EncryptedFieldMixin, instance: Model) -> Any:
+    def open(self, field: EncryptedField, instance: Model) -> Any:
         """Return the value of a stored cell that is not NULL.
 
         Raises CannotOpen when this cell, or its key, is the reason; another VaultError in an outage.
@@ -119,7 +119,7 @@ def faults_of_row() -> Iterator[None]:
         raise _cannot_open(exc) from None
 
 
-def parsed(field: EncryptedFieldMixin, instance: Model) -> envelope.Envelope:
+def parsed(field: EncryptedField, instance: Model) -> envelope.Envelope:
     """Return the envelope of a stored cell that is not NULL. Raises CannotOpen."""
     try:
         return envelope.parse(stored_cell(instance, field.attname))
@@ -132,7 +132,7 @@ def _cannot_open(exc: EnvelopeError | VaultError | InvalidVaultConfiguration) ->
     return CannotOpen(type(exc).__name__, str(exc))
 
 
-def _relations(fields: list[EncryptedFieldMixin]) -> set[str]:
+def _relations(fields: list[EncryptedField]) -> set[str]:
     paths = (
         _relation_path(field.model, item.path)
         for field in fields

@@ -11,7 +11,7 @@ from django.db.models import Model
 
 from django_workos_vault import blind
 from django_workos_vault.blind import FULL_BITS, MIN_BITS, CaseFolded, Exact, Kind
-from django_workos_vault.fields.field import EncryptedFieldMixin
+from django_workos_vault.fields.field import EncryptedField
 from django_workos_vault.maintenance import cells
 from django_workos_vault.maintenance.cells import CannotOpen, CellReader
 
@@ -46,13 +46,13 @@ class Planner:
     Values are kept as digests under a key of this run alone.
     """
 
-    def __init__(self, field: EncryptedFieldMixin, using: str) -> None:
+    def __init__(self, field: EncryptedField, using: str) -> None:
         self.field = field
         self.null = 0
         self.left = 0
         self._using = using
         self._key = token_bytes(32)
-        self._kinds: list[Kind] = [kind for _, kind in field.slots] or [Exact(), CaseFolded()]
+        self._kinds: list[Kind] = [kind for _, kind in field.digests.slots] or [Exact(), CaseFolded()]
         self._counts: dict[Kind, Counter[bytes]] = {kind: Counter() for kind in self._kinds}
 
     def total(self) -> int:
@@ -81,7 +81,7 @@ class Planner:
             self.left += 1
             return
         for kind, counts in self._counts.items():
-            message = self.field.stored_message(kind, value, instance)
+            message = self.field.digests.stored_message(kind, value, instance)
             if message is not None:
                 counts[blind.digest(self._key, message)[:16]] += 1
 

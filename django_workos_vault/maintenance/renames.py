@@ -7,7 +7,7 @@ from typing import Any
 from django.db.migrations.loader import MigrationLoader
 
 from django_workos_vault.fields.migration_history import ColumnHistory, Key, Step
-from django_workos_vault.fields.vaulted import VaultFieldMixin
+from django_workos_vault.fields.vault_field import VaultField
 
 
 @dataclass(slots=True)
@@ -69,7 +69,7 @@ class LabelHistory(ColumnHistory[ColumnLabels]):
                 column.labels = {only_label: set()}
 
     def declared(self, key: Key, field: Any) -> None:
-        if not isinstance(field, VaultFieldMixin):
+        if not isinstance(field, VaultField):
             self.columns.pop(key, None)
             return
         column = self.columns.setdefault(key, ColumnLabels())
@@ -88,7 +88,7 @@ class LabelHistory(ColumnHistory[ColumnLabels]):
             self.dropped.append(RemovedColumn(self.label(key), labels, step))
 
 
-def claims(field: VaultFieldMixin) -> Iterator[str]:
+def claims(field: VaultField) -> Iterator[str]:
     """Yield the labels whose cells ``field`` says are in its column, beside that of its own name."""
     if field.explicit_label is not None:
         yield field.explicit_label

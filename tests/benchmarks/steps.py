@@ -91,7 +91,7 @@ def _print_steps(repeats: int) -> None:
     floor_row, row = (CONTENDERS[name].objects.all()[0] for name in ("floor", "ours"))
     held, floor_held = row.__dict__, floor_row.__dict__
     cell = stored_cell(row, "name")
-    cipher, context = ours.cipher, ours.static_context()  # type: ignore[union-attr]
+    cipher, context = ours.cipher, ours.scheme.static_context()  # type: ignore[union-attr]
     floor_searched, searched = SEARCHED["floor"].objects.all(), SEARCHED["ours"].objects.all()
     plaintext = NAME.encode()
     head = cipher.keyring.sealing_key(context).heads[cipher]

@@ -11,7 +11,7 @@ from django.db import connections, router
 from django.db.models import Model, QuerySet
 
 from django_workos_vault.exceptions import REFUSALS, EnvelopeError, VaultError
-from django_workos_vault.fields.field import EncryptedFieldMixin
+from django_workos_vault.fields.field import EncryptedField
 from django_workos_vault.maintenance import cells
 from django_workos_vault.maintenance.cells import BadCell, CannotOpen, CellReader
 from django_workos_vault.maintenance.inspection.findings import Finding, Progress, advice_for
@@ -43,7 +43,7 @@ class ColumnReport:
     kinds: Counter[Kind] = field(default_factory=Counter)
 
 
-def inspectable_models(aliases: set[str]) -> Iterator[tuple[type[Model], list[EncryptedFieldMixin]]]:
+def inspectable_models(aliases: set[str]) -> Iterator[tuple[type[Model], list[EncryptedField]]]:
     """Yield models with their encrypted fields that use one of the vaults ``aliases``."""
     for model in apps.get_models():
         fields = [f for f in cells.encrypted_fields(model) if f.vault_alias in aliases]
@@ -52,7 +52,7 @@ def inspectable_models(aliases: set[str]) -> Iterator[tuple[type[Model], list[En
 
 
 def inspect_columns(
-    fields: list[EncryptedFieldMixin],
+    fields: list[EncryptedField],
     reports: list[ColumnReport],
     using: str | None,
     sample: int | None,
@@ -104,7 +104,7 @@ def _sample(rows: QuerySet[Model], total: int, sample: int) -> Iterator[list[Mod
 
 
 def _inspect_cell(
-    column: EncryptedFieldMixin,
+    column: EncryptedField,
     instance: Model,
     report: ColumnReport,
     reader: CellReader,
@@ -127,7 +127,7 @@ def _inspect_cell(
         report.bad.append(exc.of(column, instance))
         return
     with suppress(EnvelopeError, *REFUSALS):  # of another cell, with which a compound index goes: told there
-        report.not_found += not column.is_found(parsed.digests, value, instance)
+        report.not_found += not column.digests.is_found(parsed.digests, value, instance)
 
 
 def _finding(report: ColumnReport, total: int) -> Finding:

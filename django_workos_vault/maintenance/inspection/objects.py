@@ -17,10 +17,10 @@ from django_workos_vault.exceptions import (
     VaultNotFound,
     VaultRequestError,
 )
+from django_workos_vault.fields.from_row import FromRow
 from django_workos_vault.fields.object_field import VaultObjectField
 from django_workos_vault.fields.object_reference import is_name_under, name_of_copy
 from django_workos_vault.fields.object_writes import object_fields
-from django_workos_vault.fields.rows import FromRow
 from django_workos_vault.maintenance.inspection.findings import Finding, Progress, advice_for
 
 _PAGE = 100

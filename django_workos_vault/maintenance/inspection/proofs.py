@@ -6,8 +6,8 @@ from django.db.models import Model
 
 from django_workos_vault import envelope
 from django_workos_vault.exceptions import REFUSALS, VaultError, WrongKey
-from django_workos_vault.fields.field import EncryptedFieldMixin
-from django_workos_vault.keyring.outcomes import Outcome, Question
+from django_workos_vault.fields.field import EncryptedField
+from django_workos_vault.keyring.unwrapping import Outcome, Question
 from django_workos_vault.maintenance import cells
 from django_workos_vault.maintenance.cells import REMEMBERED, CannotOpen
 
@@ -18,7 +18,7 @@ class Proofs:
     def __init__(self) -> None:
         self._faults: dict[tuple[str, Question], VaultError | WrongKey | None] = {}
 
-    def gather(self, fields: Iterable[EncryptedFieldMixin], rows: list[Model]) -> None:
+    def gather(self, fields: Iterable[EncryptedField], rows: list[Model]) -> None:
         """Have the wrapped keys of ``rows`` unwrapped that were not seen yet, together and concurrently."""
         for field in fields:
             unseen = []
@@ -32,7 +32,7 @@ class Proofs:
                         unseen.append(parsed)
             self._ask(field, unseen)
 
-    def check(self, field: EncryptedFieldMixin, cell: envelope.Envelope) -> None:
+    def check(self, field: EncryptedField, cell: envelope.Envelope) -> None:
         """Raise CannotOpen when Vault refuses the wrapped key of ``cell``, a VaultError in an outage."""
         name = _name(field, cell)
         if name not in self._faults:
@@ -41,7 +41,7 @@ class Proofs:
         if fault is not None:
             raise CannotOpen(type(fault).__name__, str(fault))
 
-    def _ask(self, field: EncryptedFieldMixin, unseen: list[envelope.Envelope]) -> None:
+    def _ask(self, field: EncryptedField, unseen: list[envelope.Envelope]) -> None:
         if not unseen:
             return
         if len(self._faults) >= REMEMBERED:
@@ -50,7 +50,7 @@ class Proofs:
             self._faults[field.vault_alias, question] = _fault(outcome)
 
 
-def _name(field: EncryptedFieldMixin, cell: envelope.Envelope) -> tuple[str, Question]:
+def _name(field: EncryptedField, cell: envelope.Envelope) -> tuple[str, Question]:
     return field.vault_alias, (cell.commitment, cell.key_reference)
 
 

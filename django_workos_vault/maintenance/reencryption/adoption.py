@@ -7,7 +7,7 @@ from django.db import transaction
 from django.db.models import Field, Model, Q, QuerySet
 
 from django_workos_vault.exceptions import EnvelopeError
-from django_workos_vault.fields.field import EncryptedFieldMixin
+from django_workos_vault.fields.field import EncryptedField
 from django_workos_vault.maintenance import cells
 from django_workos_vault.maintenance.reencryption.swap import still_holds
 
@@ -27,7 +27,7 @@ class Adoption:
     """
 
     def __init__(
-        self, plain: "Field[Any, Any]", encrypted: EncryptedFieldMixin, using: str, batch_size: int
+        self, plain: "Field[Any, Any]", encrypted: EncryptedField, using: str, batch_size: int
     ) -> None:
         self._plain = plain
         self._encrypted = encrypted

@@ -7,7 +7,7 @@ from django.db.models import Model, QuerySet
 from django_workos_vault import envelope
 from django_workos_vault.exceptions import EnvelopeError
 from django_workos_vault.fields.cell import Sealed
-from django_workos_vault.fields.field import EncryptedFieldMixin
+from django_workos_vault.fields.field import EncryptedField
 from django_workos_vault.maintenance import cells
 from django_workos_vault.maintenance.reencryption.swap import still_holds
 
@@ -18,7 +18,7 @@ class CellsKeptOldLabel(Exception):
     """Rows kept changing under the run, and some cells still have an older label. Run it again."""
 
 
-def seal_for_own_label(field: EncryptedFieldMixin, using: str, batch_size: int) -> None:
+def seal_for_own_label(field: EncryptedField, using: str, batch_size: int) -> None:
     """Seal every cell of ``field``'s column that has another label than the field's.
 
     A cell is replaced only if it did not change since it was read. Raises EnvelopeError or VaultError when
@@ -37,7 +37,7 @@ def seal_for_own_label(field: EncryptedFieldMixin, using: str, batch_size: int) 
     raise CellsKeptOldLabel(f"{missed} cells of {field} kept changing.")
 
 
-def _swap(field: EncryptedFieldMixin, row: Model, held: Any, using: str) -> bool:
+def _swap(field: EncryptedField, row: Model, held: Any, using: str) -> bool:
     value = getattr(row, field.attname)
     rows: QuerySet[Model] = QuerySet(type(row), using=using)
     same = rows.filter(still_holds(field, held.cell), pk=row.pk)

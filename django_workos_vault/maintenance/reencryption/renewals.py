@@ -10,17 +10,17 @@ from django_workos_vault.context import KeyContext
 from django_workos_vault.datakey import LoadedKey
 from django_workos_vault.exceptions import REFUSALS, InvalidVaultConfiguration, WrongKey
 from django_workos_vault.fields.cell import stored_cell
-from django_workos_vault.fields.field import EncryptedFieldMixin
+from django_workos_vault.fields.field import EncryptedField
 from django_workos_vault.maintenance.cells import REMEMBERED, CannotOpen, CellReader, faults_of_row, parsed
 
 
 class Renewal(Protocol):
     """Makes the replacement of one stored cell. Both methods raise CannotOpen, or VaultError in an outage."""
 
-    def examine(self, field: EncryptedFieldMixin, instance: Model) -> None:
+    def examine(self, field: EncryptedField, instance: Model) -> None:
         """Do what :meth:`replacement` does to the old cell, and nothing else."""
 
-    def replacement(self, field: EncryptedFieldMixin, instance: Model) -> bytes:
+    def replacement(self, field: EncryptedField, instance: Model) -> bytes:
         """Return the new cell."""
 
 
@@ -36,19 +36,19 @@ class Resealing:
         """The number of data keys made so far."""
         return sum(refusal is None for refusal in self._made.values())
 
-    def examine(self, field: EncryptedFieldMixin, instance: Model) -> None:
+    def examine(self, field: EncryptedField, instance: Model) -> None:
         value = self._reader.open(field, instance)
         _context(field, instance)
         with faults_of_row():
-            field.front(value, instance)
+            field.digests.front(value, instance)
 
-    def replacement(self, field: EncryptedFieldMixin, instance: Model) -> bytes:
+    def replacement(self, field: EncryptedField, instance: Model) -> bytes:
         value = self._reader.open(field, instance)
         self._make_key(field, _context(field, instance))
         with faults_of_row():
             return field.seal_value(value, instance)
 
-    def _make_key(self, field: EncryptedFieldMixin, context: KeyContext) -> None:
+    def _make_key(self, field: EncryptedField, context: KeyContext) -> None:
         name = (field.vault.alias, context.digest)
         if name not in self._made:
             try:
@@ -77,7 +77,7 @@ class Rekeying:
         """The number of wrapped data keys made so far."""
         return len(self._first)
 
-    def examine(self, field: EncryptedFieldMixin, instance: Model) -> None:
+    def examine(self, field: EncryptedField, instance: Model) -> None:
         if not parsed(field, instance).key_reference:
             raise CannotOpen(
                 "KeyInRegistry",
@@ -85,7 +85,7 @@ class Rekeying:
             )
         _context(field, instance)
 
-    def replacement(self, field: EncryptedFieldMixin, instance: Model) -> bytes:
+    def replacement(self, field: EncryptedField, instance: Model) -> bytes:
         self.examine(field, instance)
         cell = parsed(field, instance)
         context = _context(field, instance)
@@ -103,9 +103,7 @@ class Rekeying:
         return envelope.with_key_reference(stored_cell(instance, field.attname), wrapped)
 
 
-def _rewrapped(
-    field: EncryptedFieldMixin, cell: envelope.Envelope, context: KeyContext
-) -> bytes | CannotOpen:
+def _rewrapped(field: EncryptedField, cell: envelope.Envelope, context: KeyContext) -> bytes | CannotOpen:
     try:
         field.vault.declared.check(context)
         key = LoadedKey.answered(field.vault.backend.rekey_data_key(cell.key_reference, context.items))
@@ -116,7 +114,7 @@ def _rewrapped(
     return key.wrapped
 
 
-def _context(field: EncryptedFieldMixin, instance: Model) -> KeyContext:
+def _context(field: EncryptedField, instance: Model) -> KeyContext:
     try:
         return field.context_for(instance)
     except InvalidVaultConfiguration as exc:

@@ -7,7 +7,7 @@ from typing import Any
 from django.db.models import Model
 
 from django_workos_vault.fields.cell import stored_cell
-from django_workos_vault.fields.field import EncryptedFieldMixin
+from django_workos_vault.fields.field import EncryptedField
 from django_workos_vault.maintenance import cells
 from django_workos_vault.maintenance.cells import BadCell, CannotOpen
 from django_workos_vault.maintenance.reencryption.renewals import Renewal
@@ -35,7 +35,7 @@ class Run:
 
     def __init__(
         self,
-        fields: list[EncryptedFieldMixin],
+        fields: list[EncryptedField],
         renewal: Renewal,
         *,
         using: str,
@@ -81,7 +81,7 @@ class Run:
             self.last_pk = batch[-1].pk
             yield len(batch)
 
-    def _swap(self, field: EncryptedFieldMixin, instance: Model) -> Iterator[Swap]:
+    def _swap(self, field: EncryptedField, instance: Model) -> Iterator[Swap]:
         counts = self._counts[field.name]
         if cells.is_null(field, instance):
             counts.null += 1

@@ -10,14 +10,14 @@ from django.db.models.expressions import Col
 from django.db.models.lookups import Exact
 
 from django_workos_vault.fields.cell import Sealed
-from django_workos_vault.fields.field import EncryptedFieldMixin
+from django_workos_vault.fields.field import EncryptedField
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Swap:
     """One cell's old and new bytes."""
 
-    field: EncryptedFieldMixin
+    field: EncryptedField
     instance: Model
     old: bytes
     new: bytes
@@ -31,7 +31,7 @@ class StoredBytes(F):
         return Col(column.alias, column.target, BinaryField())
 
 
-def still_holds(field: EncryptedFieldMixin, cell: bytes) -> Exact:
+def still_holds(field: EncryptedField, cell: bytes) -> Exact:
     """Return the condition that the column holds exactly these bytes."""
     return Exact(StoredBytes(field.attname), Value(cell, output_field=BinaryField()))
 

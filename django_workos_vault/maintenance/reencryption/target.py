@@ -2,7 +2,7 @@
 
 from django.apps import apps
 
-from django_workos_vault.fields.field import EncryptedFieldMixin
+from django_workos_vault.fields.field import EncryptedField
 from django_workos_vault.maintenance.cells import column_name, encrypted_fields
 
 
@@ -10,7 +10,7 @@ class UnknownTarget(Exception):
     """The name is not that of an encrypted field, or of a model with one."""
 
 
-def fields_of(target: str) -> list[EncryptedFieldMixin]:
+def fields_of(target: str) -> list[EncryptedField]:
     """Return the encrypted fields that ``target`` names, all of one model.
 
     A model's own table counts: inherited columns are named by the parent. Raises UnknownTarget.
@@ -30,5 +30,5 @@ def fields_of(target: str) -> list[EncryptedFieldMixin]:
     return chosen
 
 
-def _all_fields() -> list[EncryptedFieldMixin]:
+def _all_fields() -> list[EncryptedField]:
     return [field for model in apps.get_models() for field in encrypted_fields(model)]

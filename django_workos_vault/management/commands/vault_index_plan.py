@@ -7,7 +7,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connections, router
 
 from django_workos_vault.exceptions import VaultError
-from django_workos_vault.fields.field import EncryptedFieldMixin
+from django_workos_vault.fields.field import EncryptedField
 from django_workos_vault.maintenance.index_plan import Plan, Planner
 from django_workos_vault.maintenance.reencryption import UnknownTarget, fields_of
 from django_workos_vault.management.output import as_json, progress_bar, table
@@ -62,7 +62,7 @@ def _advice(plan: Plan) -> str:
     )
 
 
-def _field(target: str) -> EncryptedFieldMixin:
+def _field(target: str) -> EncryptedField:
     try:
         fields = fields_of(target)
     except UnknownTarget as exc:

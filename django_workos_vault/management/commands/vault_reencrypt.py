@@ -8,7 +8,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connections, router
 
 from django_workos_vault.exceptions import VaultError
-from django_workos_vault.fields.field import EncryptedFieldMixin
+from django_workos_vault.fields.field import EncryptedField
 from django_workos_vault.maintenance.reencryption import Rekeying, Resealing, Run, UnknownTarget, fields_of
 from django_workos_vault.management.output import as_json, bad_cells, positive, progress_bar, style_for, table
 
@@ -59,7 +59,7 @@ class Command(BaseCommand):
                 f"{len(run.left)} cells were left as they are. docs/commands.md says what to do."
             )
 
-    def _fields(self, target: str, rekey: bool) -> list[EncryptedFieldMixin]:
+    def _fields(self, target: str, rekey: bool) -> list[EncryptedField]:
         try:
             fields = fields_of(target)
         except UnknownTarget as exc:
@@ -103,7 +103,7 @@ class Command(BaseCommand):
             self.stdout.write(style.ERROR(line))
 
 
-def _primary_key(field: EncryptedFieldMixin, text: str | None) -> Any:
+def _primary_key(field: EncryptedField, text: str | None) -> Any:
     if text is None:
         return None
     try:

@@ -14,7 +14,7 @@ from django.db import connection
 
 from django_workos_vault import vaults
 from django_workos_vault.exceptions import EnvelopeError
-from django_workos_vault.fields.field import EncryptedFieldMixin
+from django_workos_vault.fields.field import EncryptedField
 from django_workos_vault.fields.masking import masked_value
 from django_workos_vault.management.output import style_for
 from example_project.models import Patient
@@ -74,7 +74,7 @@ class Command(BaseCommand):
         return vaults["default"].backend.requests_made
 
     def _show_row(self, patient: Patient) -> None:
-        fields = [field for field in Patient._meta.fields if isinstance(field, EncryptedFieldMixin)]
+        fields = [field for field in Patient._meta.fields if isinstance(field, EncryptedField)]
         self._heading(f"One row: {patient.name}, of {patient.organization}")
         self.stdout.write("in the database")
         with connection.cursor() as cursor:

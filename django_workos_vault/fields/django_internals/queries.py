@@ -1,38 +1,13 @@
-"""What Django's queries and compilers are made of, as far as we look at them: all private to Django."""
+"""What Django's queries are made of, as far as we look at them: all private to Django."""
 
-import sys
 from collections.abc import Iterator
-from types import FrameType
 from typing import Any
 
 from django.db.models import F, OrderBy, Subquery
 from django.db.models.constants import LOOKUP_SEP
 from django.db.models.expressions import Col, ColPairs, Ref
-from django.db.models.sql import Query
-from django.db.models.sql.compiler import SQLAggregateCompiler, SQLCompiler
 
-#: Where a compiler compiles another query inside its own, and the local variable that is the outer compiler.
-_COMPILES_ANOTHER = {
-    Query.as_sql.__code__: "compiler",
-    SQLCompiler.get_combinator_sql.__code__: "self",
-    SQLCompiler.get_qualify_sql.__code__: "self",
-    SQLAggregateCompiler.as_sql.__code__: "self",
-}
-_EXECUTES = SQLCompiler.execute_sql.__code__
 _DEEPEST_ORDERING = 16
-
-
-def outer_compilers() -> Iterator[Any]:
-    """Yield the compilers inside of which the current query is being compiled, the innermost first.
-
-    Neither a query nor its compiler knows them, so they are looked for on the stack, once a query.
-    """
-    frame: FrameType | None = sys._getframe(2)
-    while frame is not None and frame.f_code is not _EXECUTES:
-        name = _COMPILES_ANOTHER.get(frame.f_code)
-        if name is not None:
-            yield frame.f_locals[name]
-        frame = frame.f_back
 
 
 def is_schema(query: Any) -> bool:
