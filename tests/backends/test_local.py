@@ -10,9 +10,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from django_workos_vault.backends.keyfile import load_or_create_key
 from django_workos_vault.backends.local import LocalVault
-from django_workos_vault.backends.wrapping import KeyWrapper
+from django_workos_vault.backends.local.keyfile import load_or_create_key
+from django_workos_vault.backends.local.wrapping import KeyWrapper
 from django_workos_vault.exceptions import (
     InvalidVaultConfiguration,
     VaultPermissionDenied,

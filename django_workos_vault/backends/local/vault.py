@@ -15,13 +15,13 @@ from typing import TypeVar
 
 from django_workos_vault.backends.base import VaultBackend
 from django_workos_vault.backends.carried import Arguments
-from django_workos_vault.backends.keyfile import load_or_create_key
-from django_workos_vault.backends.localkeys import LocalKeys
-from django_workos_vault.backends.localstate import MEMORY, LocalState
+from django_workos_vault.backends.local.keyfile import load_or_create_key
+from django_workos_vault.backends.local.keys import LocalKeys
+from django_workos_vault.backends.local.state import MEMORY, LocalState
+from django_workos_vault.backends.local.store import ObjectStore
+from django_workos_vault.backends.local.wrapping import MASTER_KEY_BYTES
 from django_workos_vault.backends.objects import Actor
-from django_workos_vault.backends.objectstore import ObjectStore
 from django_workos_vault.backends.operations import CREATE_OBJECT, UPDATE_OBJECT, Operation
-from django_workos_vault.backends.wrapping import MASTER_KEY_BYTES
 from django_workos_vault.exceptions import InvalidVaultConfiguration, VaultRequestError
 
 Result = TypeVar("Result")

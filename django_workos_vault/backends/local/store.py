@@ -14,8 +14,8 @@ from hashlib import sha256
 from uuid import uuid4
 
 from django_workos_vault.backends.arguments import Order
-from django_workos_vault.backends.localkeys import LocalKeys
-from django_workos_vault.backends.localstate import LocalState
+from django_workos_vault.backends.local.keys import LocalKeys
+from django_workos_vault.backends.local.state import LocalState
 from django_workos_vault.backends.objects import (
     Actor,
     DeletedObject,

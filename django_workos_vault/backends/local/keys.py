@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping
 from functools import cached_property
 from uuid import uuid4
 
-from django_workos_vault.backends.localstate import LocalState
-from django_workos_vault.backends.wrapping import KeyWrapper
+from django_workos_vault.backends.local.state import LocalState
+from django_workos_vault.backends.local.wrapping import KeyWrapper
 from django_workos_vault.datakey import DATA_KEY_BYTES, DataKey
 from django_workos_vault.exceptions import VaultPermissionDenied
 

@@ -7,7 +7,7 @@ from base64 import b64decode, b64encode
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
-from django_workos_vault.backends.wrapping import MASTER_KEY_BYTES
+from django_workos_vault.backends.local.wrapping import MASTER_KEY_BYTES
 from django_workos_vault.exceptions import InvalidVaultConfiguration
 
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
