@@ -1,12 +1,10 @@
-"""Vault's JSON answers: their shapes, read into results or refused, and written by whoever answers.
+"""Vault's answers: the shape of each, read into a result or refused, and written by whoever answers.
 
 Every member that the API description requires must be there with its type; members that it does not name are
-ignored. A refusal (``Mismatch``) says which member was wrong and how, and never quotes it.
+ignored.
 """
 
-import re
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -14,6 +12,7 @@ import msgspec
 
 from django_workos_vault.backends.arguments import MAX_WRAPPED_BYTES
 from django_workos_vault.backends.carried import Arguments
+from django_workos_vault.backends.decoding import Mismatch, decoded
 from django_workos_vault.backends.objects import (
     Checked,
     DeletedObject,
@@ -28,10 +27,6 @@ from django_workos_vault.backends.objects import (
 from django_workos_vault.datakey import DATA_KEY_BYTES, DataKey
 
 Result = TypeVar("Result")
-
-
-class Mismatch(Exception):
-    """An answer is not what the API description says."""
 
 
 class ContextMismatch(Mismatch):
@@ -76,11 +71,6 @@ class _Versions:
     list_metadata: _Cursors
 
 
-@dataclass(frozen=True, slots=True)
-class _Error:
-    error: str
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Shape(Generic[Result]):
     """The form of one kind of answer.
@@ -95,80 +85,11 @@ class Shape(Generic[Result]):
 
     def read(self, body: bytes, arguments: Arguments) -> Result:
         """Return what the answer ``body`` says. Raises Mismatch, which quotes nothing of it."""
-        return self.result(_decoded(body, self.wire), arguments)
+        return self.result(decoded(body, self.wire), arguments)
 
     def write(self, result: Result) -> bytes:
         """Return the answer that says ``result``."""
         return msgspec.json.encode(self.answer(result))
-
-
-def error_text(body: bytes) -> str | None:
-    """Return what an error answer says, None where it is none."""
-    try:
-        error: str = _decoded(body, _Error).error
-    except Mismatch:
-        return None
-    return error
-
-
-def _decoded(body: bytes, wire: Any) -> Any:
-    problem = "the answer is not JSON"
-    with suppress(*_NO_JSON):
-        try:
-            return msgspec.json.decode(body, type=wire)
-        except msgspec.ValidationError as error:
-            msgspec.json.decode(body)  # which reads on to the end
-            problem = _told(str(error))
-    # Raised here, outside of the handlers: a UnicodeDecodeError carries the whole text.
-    raise Mismatch(problem)
-
-
-_NO_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-
-
-_PLACE = re.compile(r"(?s)(.*) - at `\$\.?(.*)`")
-_KINDS: Mapping[str, str] = {
-    "str": "a string",
-    "bytes": "a string",
-    "datetime": "a string",
-    "bool": "true or false",
-    "int": "an integer",
-    "float": "a number",
-    "object": "an object",
-    "array": "a list",
-    "null": "null",
-}
-_PROBLEMS = (
-    (re.compile(r"Expected `int` [<>]="), "is not a count"),
-    (re.compile(r"Expected `str.*` of length"), "has more or fewer characters than any id has"),
-    (
-        re.compile(r"Expected `datetime.*` with a timezone|Invalid RFC3339"),
-        "is not an RFC 3339 date and time",
-    ),
-    (re.compile(r"Invalid base64"), "is not base64"),
-)
-
-
-def _told(problem: str) -> str:
-    """Return msgspec's ``problem`` in our words. What we have none for is not repeated."""
-    if match := _PLACE.fullmatch(problem):
-        problem, where = match[1], match[2]
-    else:
-        where = ""
-    member = where or "the answer"
-    if match := re.fullmatch(r"Object missing required field `(\w+)`", problem):
-        return f"{where}.{match[1]} is missing" if where else f"{match[1]} is missing"
-    if match := re.fullmatch(r"(\w+) (holds a character that no id has|is not an RFC .*)", problem):
-        return f"{where}.{problem}" if where else problem
-    if match := re.fullmatch(r"Expected `([a-z]+)[^`]*`, got `(\w+)`", problem):
-        wanted = _KINDS.get(match[1], "something else")
-        if member.endswith("[...]"):
-            return f"{member.removesuffix('[...]')} has a value that is not {wanted}"
-        return f"{member} is {_KINDS.get(match[2], 'something else')}, not {wanted}"
-    for pattern, told in _PROBLEMS:
-        if pattern.match(problem):
-            return f"{member} {told}"
-    return f"{member} is not what it should be"
 
 
 def _decrypted(answer: _DecryptedKey, arguments: Arguments) -> DataKey:

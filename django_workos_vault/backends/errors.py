@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from django_workos_vault.backends.answers import ContextMismatch, Mismatch, error_text
+from django_workos_vault.backends.answers import ContextMismatch
 from django_workos_vault.backends.carried import Arguments
+from django_workos_vault.backends.decoding import Mismatch, error_text
 from django_workos_vault.backends.operations import Operation
 from django_workos_vault.backends.retries import About, AttemptFailed, Deadline, retry_after_seconds
 from django_workos_vault.exceptions import (
