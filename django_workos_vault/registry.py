@@ -207,6 +207,29 @@ class DatabaseRegistry:
                 own.close()
 
 
+class _SavepointsUpTo:
+    """The ids of all savepoints that a connection has made so far, for ``in``."""
+
+    def __init__(self, newest: int) -> None:
+        self._newest = newest
+
+    def __contains__(self, sid: str) -> bool:
+        return int(sid.rpartition("_x")[2]) <= self._newest
+
+
+def _on_commit(callback: Callable[[], Any], alias: str) -> None:
+    """Call ``callback`` once the transaction under way has committed, at once when there is none.
+
+    It is dropped with any savepoint that is there now, also one of ``transaction.savepoint()``, as
+    django-import-export makes them: Django itself remembers only those of ``atomic()``.
+    """
+    connection: Any = connections[alias]
+    transaction.on_commit(callback, using=alias)
+    if connection.in_atomic_block:
+        _, *rest = connection.run_on_commit.pop()
+        connection.run_on_commit.append((_SavepointsUpTo(connection.savepoint_state), *rest))
+
+
 class _Pending:
     """The receipt of something written inside a transaction that has not ended.
 
@@ -221,7 +244,7 @@ class _Pending:
         self._callback: Callable[[], Any] = lambda: None
         if connections[alias].in_atomic_block:
             callback = functools.partial(setattr, self, "_done", True)
-            transaction.on_commit(callback, using=alias)
+            _on_commit(callback, alias)
             self._callback = weakref.ref(callback)
 
     def committed(self) -> bool:
@@ -398,7 +421,7 @@ class DatabaseRootKeys:
         return record
 
     def when_committed(self, then: Callable[[], None]) -> None:
-        transaction.on_commit(then, using=self._alias)
+        _on_commit(then, self._alias)
 
     def awaits_commit(self, then: Callable[[], None]) -> bool:
         # Django drops a callback when its transaction, or its savepoint, is rolled back.
