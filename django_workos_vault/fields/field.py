@@ -1,46 +1,37 @@
-"""The encrypted field: one class, in front of a Django field class.
+"""The encrypted field, in front of a Django field class: its declaration, and where Django sees plaintext.
 
 It owns three plain objects: a *scheme* (what values are sealed for), an *encoding* (which bytes they are) and
-its *digests* (what they can be searched by). Everything that Django asks of the column is answered here.
+its *digests* (what they can be searched by). ``cell_field`` puts them to work.
 """
 
 from collections.abc import Sequence
-from contextlib import suppress
 from functools import cached_property
-from itertools import dropwhile, islice
 from typing import Any
 
 from django.core.checks import CheckMessage
-from django.core.exceptions import FieldError, ValidationError
-from django.db import DataError
-from django.db.models import CharField, Field, IntegerField, Model, TextField
+from django.core.exceptions import ValidationError
+from django.db.models import Field, IntegerField, Model
 from django.utils.translation import gettext_lazy as _
 
 from django_workos_vault.blind import Kind
-from django_workos_vault.cipher import Cipher
-from django_workos_vault.exceptions import OUTAGES, EnvelopeError, MalformedEnvelope, VaultError, WrongBinding
+from django_workos_vault.exceptions import OUTAGES, EnvelopeError, VaultError
 from django_workos_vault.fields import fixtures
-from django_workos_vault.fields.cell import NEIGHBOURS, ForeignCell, Sealed, SealedAttribute, opened
+from django_workos_vault.fields.cell import Sealed, SealedAttribute, opened
+from django_workos_vault.fields.cell_field import CellField
 from django_workos_vault.fields.checks import field_messages
-from django_workos_vault.fields.column import EncryptedCol, opening_converter
-from django_workos_vault.fields.defaults import DefaultOf, GoneDefault, LiteralDefault, is_needed_by_no_row
-from django_workos_vault.fields.digests import Digests
-from django_workos_vault.fields.django_internals.frames import looks_for_renames, rows_of_bulk_create
-from django_workos_vault.fields.encodings import Encoding, Integer, Serialized, Text, encoding_of
+from django_workos_vault.fields.defaults import DefaultOf, LiteralDefault
+from django_workos_vault.fields.django_internals.frames import looks_for_renames
+from django_workos_vault.fields.encodings import Integer, Serialized
 from django_workos_vault.fields.encodings.numbers import with_bounds
-from django_workos_vault.fields.expressions import refuse_expression
 from django_workos_vault.fields.forms import cells_are_to_stay_sealed
 from django_workos_vault.fields.index_checks import check_blind_indexes
 from django_workos_vault.fields.lookups import lookup_class, refusal
 from django_workos_vault.fields.masking import quote_no_value
-from django_workos_vault.fields.partial_writes import refuse_foreign_upsert
-from django_workos_vault.fields.scheme import Row
 from django_workos_vault.fields.unique import refuse_duplicate, refuse_duplicate_in_serializer
-from django_workos_vault.fields.vault_field import VaultField
-from django_workos_vault.frame_locals import forget_locals, leaves_no_locals
+from django_workos_vault.frame_locals import leaves_no_locals
 
 
-class EncryptedField(VaultField):
+class EncryptedField(CellField):
     """Seals a Django field's values into one binary column.
 
     Arguments beyond the Django field's own, all optional:
@@ -70,8 +61,6 @@ class EncryptedField(VaultField):
         rename.
     """
 
-    descriptor_class = SealedAttribute
-    holds_cells = "ciphertexts"
     non_db_attrs = (
         *Field.non_db_attrs,
         "bind_to",
@@ -148,80 +137,14 @@ class EncryptedField(VaultField):
             *check_blind_indexes(self, kwargs.get("databases")),
         ]
 
-    def _check_supported(self, databases: Any) -> list[CheckMessage]:
-        return []  # what JSONField asks: the database need not know JSON
-
-    # The column
-
-    @property
-    def plain_type(self) -> str:
-        """The internal type of the Django field that this is the twin of."""
-        return super().get_internal_type()
-
-    @staticmethod
-    def internal_type_of(plain_type: str) -> str:
-        """Return the internal type of the twin of a field whose internal type is ``plain_type``.
-
-        A name that Django does not know: it would turn the cells of what ends in "IntegerField" into numbers.
-        What else looks at it, such as django-ninja, can still tell the types apart.
-        """
-        return plain_type if plain_type == "BinaryField" else f"{plain_type}Encrypted"
-
-    def get_internal_type(self) -> str:
-        return self.internal_type_of(self.plain_type)
-
-    def db_type(self, connection: Any) -> str:
-        return str(connection.data_types["BinaryField"])
-
-    def cast_db_type(self, connection: Any) -> str:
-        return self.db_type(connection)
-
-    def db_parameters(self, connection: Any) -> Any:
-        return {"type": self.db_type(connection), "check": None}
-
-    def get_col(self, alias: Any, output_field: Any = None) -> Any:
-        if output_field is None or output_field is self:
-            return EncryptedCol(alias, self)
-        return super().get_col(alias, output_field)
-
-    @property
-    def cached_col(self) -> Any:
-        # A column remembers where its cells go in one query, so queries cannot share it.
-        return EncryptedCol(self.model._meta.db_table, self)
-
-    def get_db_converters(self, connection: Any) -> list[Any]:
-        return [opening_converter(self)]  # and nothing that a database does for the plain type
-
     def get_lookup(self, lookup_name: str) -> Any:
         return lookup_class(self, lookup_name)
 
     def get_transform(self, lookup_name: str) -> Any:
         raise refusal(self, lookup_name)
 
-    # Values and their bytes
-
-    @cached_property
-    def encoding(self) -> Encoding:
-        """What turns a value into the bytes to seal, and back."""
-        return encoding_of(self)
-
-    @cached_property
-    def digests(self) -> Digests:
-        """What cells can be searched by: this field's blind indexes, and compound ones it is part of."""
-        return Digests(self)
-
-    @property
-    def cipher(self) -> Cipher:
-        """What seals and opens this field's cells."""
-        return self.scheme.cipher
-
-    @cached_property
-    def block(self) -> int:
-        """The padding block in bytes, 0 for none: ``pad_to``, and no less than the longest choice needs."""
-        if not (self.encoding.varies_in_length and self.choices):
-            return self.pad_to
-        lengths = [len(self.encoded(choice) or b"") for choice, _ in self.flatchoices]
-        return max(self.pad_to, 1 + max(lengths, default=0))
+    def _check_supported(self, databases: Any) -> list[CheckMessage]:
+        return []  # what JSONField asks: the database need not know JSON
 
     @cached_property
     def validators(self) -> list[Any]:
@@ -229,215 +152,7 @@ class EncryptedField(VaultField):
             return super().validators
         return with_bounds(super(IntegerField, self).validators, *self.encoding.bounds)
 
-    def get_prep_value(self, value: Any) -> Any:
-        return self.encoding.prepare(value, super().get_prep_value)
-
-    @leaves_no_locals
-    def encoded(self, value: Any) -> bytes | None:
-        """Return the bytes to seal for any value that the Django field takes, None where it stores NULL.
-
-        Raises what Django's field or the database would, without quoting the value: errors go to logs.
-        """
-        return self._encoded(value)
-
-    def _encoded(self, value: Any) -> bytes | None:
-        if type(value) is not str:
-            value = opened(value)
-            if type(value) is GoneDefault:
-                raise value.refusal()
-        try:
-            if self._keeps_strings and type(value) is str:
-                return value.encode()
-            prepared = self.get_prep_value(value)
-            return None if prepared is None else self.encoding.encode(prepared)
-        except ValidationError as exc:
-            refused: Exception = ValidationError(f"{self} cannot hold this value.", code=exc.code)
-        except (ArithmeticError, DataError):
-            refused = DataError(f"{self} cannot hold this value: it is out of range.")
-        except (TypeError, ValueError) as exc:
-            kind = TypeError if isinstance(exc, TypeError) else ValueError
-            refused = kind(f"{self} cannot hold this {type(value).__name__}.")
-        raise refused
-
-    @cached_property
-    def _keeps_strings(self) -> bool:
-        """Whether Django's own methods alone prepare a value, which leave a string as it is."""
-        own = {Field, CharField, TextField, EncryptedField}
-        return type(self.encoding) is Text and all(
-            owner in own
-            for owner in type(self).__mro__
-            if not {"to_python", "get_prep_value"}.isdisjoint(vars(owner))
-        )
-
-    # Sealing and opening
-
-    @cached_property
-    def _needs_only_the_value(self) -> bool:
-        """Whether a cell depends on nothing but its value: not on its row, and it carries no digests."""
-        return not (self.scheme.remembers_row or self.digests.are_carried)
-
-    def sealed(self, value: Any, instance: Model | None = None) -> Sealed | None:
-        """Return any value that the Django field takes as a sealed cell, None where it stores NULL."""
-        plaintext = self._encoded(value)
-        if plaintext is None:
-            return None
-        scheme = self.scheme
-        if self._needs_only_the_value:
-            cell = scheme.cipher.seal(plaintext, scheme.static_context(), pad_to=self.block)
-            sealed = Sealed(cell, self)
-        else:
-            digests = self.digests.front(opened(value), instance) if self.digests.are_carried else b""
-            sealed = self.of_row(self.seal_plaintext(plaintext, instance, digests), instance)
-        sealed.remember(value, plaintext)
-        return sealed
-
-    def seal_plaintext(self, plaintext: bytes, instance: Model | None = None, digests: bytes = b"") -> bytes:
-        """Return an encoded value as a cell. ``instance`` is its row, if at hand."""
-        scheme = self.scheme
-        context = scheme.context_for(instance)
-        identity = b""
-        if instance is not None:
-            if scheme.needs_row and not scheme.vault.keyring.is_ready(context):
-                scheme.vault.keyring.prepare(scheme.contexts_of(self._batch_from(instance)))
-            if scheme.binds:
-                identity = scheme.identities(scheme.whole_row_of(instance))[0]
-        return scheme.cipher.seal(plaintext, context, binding=identity, pad_to=self.block, digests=digests)
-
-    def _batch_from(self, instance: Model) -> Any:
-        """Return ``instance`` and the rows that follow it in a ``bulk_create()`` under way."""
-        following = dropwhile(lambda row: row is not instance, rows_of_bulk_create() or [instance])
-        return islice(following, min(NEIGHBOURS, self.vault.policy.cache_size))
-
-    @leaves_no_locals
-    def seal_value(self, value: Any, instance: Model | None = None) -> bytes:
-        """Return ``value`` as a cell. Raises ValueError when the field stores it as NULL."""
-        sealed = self.sealed(value, instance)
-        if sealed is None:
-            raise ValueError(f"{self} stores this value as NULL.")
-        return sealed.cell
-
-    def of_row(self, cell: bytes, instance: Model | None) -> Sealed:
-        """Return ``cell`` as the instance holds it, with what the row holds now."""
-        knows_row = self.scheme.remembers_row and instance is not None
-        return Sealed(cell, self, None, self.scheme.row_of(instance) if knows_row else None)  # type: ignore[arg-type]
-
-    def open_cell(self, cell: bytes, neighbours: list[bytes] | None = None, row: Row | None = None) -> Any:
-        """Return the Python value of a cell. Raises EnvelopeError or VaultError.
-
-        ``row`` holds the row's values of the scheme's ``row_columns``, for a field with ``bind_to``.
-        """
-        scheme = self.scheme
-        if scheme.is_bound:
-            plaintext = self._open_bound(cell, neighbours, row)
-        else:
-            plaintext = scheme.cipher.open(cell, neighbours=neighbours)
-        try:  # not suppress(), which takes as long as the rest: this runs for every value
-            return self.encoding.decode(plaintext)
-        except Exception:  # noqa: S110 -- whatever a field's class makes of a foreign plaintext, and quotes
-            pass
-        del plaintext
-        raise self.holds_no_value()
-
-    def open_bytes(self, cell: bytes, row: Row | None = None) -> bytes:
-        """Return what was sealed in a cell, before it is decoded. Errors as above."""
-        return self._open_bound(cell, None, row) if self.scheme.is_bound else self.scheme.cipher.open(cell)
-
-    def _open_bound(self, cell: bytes, neighbours: list[bytes] | None, row: Row | None) -> bytes:
-        if row is None:
-            raise FieldError(
-                f"{self} is bound to its row, and values(), annotations and expressions have none. "
-                "Load instances; only() keeps the other columns out."
-            )
-        current, *previous = self.scheme.identities(row)
-        for identity in previous:
-            with suppress(WrongBinding):
-                return self.scheme.cipher.open(cell, binding=identity, neighbours=neighbours)
-        return self.scheme.cipher.open(cell, binding=current, neighbours=neighbours)
-
-    def holds_no_value(self) -> MalformedEnvelope:
-        """Return the error for a cell that opens to something that is no value."""
-        return MalformedEnvelope(f"The cell in {self} opens, but holds no value of a {self.plain_type}.")
-
-    # Writing
-
-    def pre_save(self, model_instance: Model, add: bool) -> Any:
-        try:  # leaves_no_locals, without the price of a wrapper: this runs for every value that is written
-            return self._cell_to_write(model_instance, add)
-        except Exception as exc:
-            forget_locals(exc)
-            raise
-
-    def _cell_to_write(self, model_instance: Model, add: bool) -> Any:
-        if add and (self.scheme.needs_row or self.digests.compound_members):
-            refuse_foreign_upsert(self)
-        value = super().pre_save(model_instance, add)  # a cell that nobody touched comes as it is
-        held = model_instance.__dict__.get(self.attname)
-        if type(held) is Sealed:
-            touched = held.has_changed() or self.row_changed(held, model_instance)
-            if self._is_cell_of_mine(held) and not touched and (value is held or held.holds(value)):
-                return held
-            value = held.open() if value is held else value
-        if value is None or hasattr(value, "resolve_expression"):
-            return value
-        sealed = self.sealed(value, model_instance)
-        if sealed is not None:
-            model_instance.__dict__[self.attname] = sealed
-        return sealed
-
-    def get_db_prep_save(self, value: Any, connection: Any) -> Any:
-        try:  # as in pre_save()
-            if self._is_cell_of_mine(value):
-                return self._parameter(value, connection)
-            if not hasattr(value, "resolve_expression"):
-                if is_needed_by_no_row(self, value, connection):
-                    return None
-                return self.get_db_prep_value(value, connection)
-            refuse_expression(self, value)
-            return value
-        except Exception as exc:
-            forget_locals(exc)
-            del value
-            raise
-
-    @leaves_no_locals
-    def get_db_prep_value(self, value: Any, connection: Any, prepared: bool = False) -> Any:
-        if not self._is_cell_of_mine(value):
-            value = self.sealed(value)
-        return None if value is None else self._parameter(value, connection)
-
-    def _parameter(self, sealed: Sealed, connection: Any) -> Any:
-        if isinstance(sealed.cell, ForeignCell):
-            return sealed.cell.stored
-        self.scheme.cipher.secure(sealed.cell, connection.alias)
-        return connection.Database.Binary(sealed.cell)
-
-    def _is_cell_of_mine(self, value: Any) -> bool:
-        # A cell that a program carries over from another column would not open in this one.
-        return type(value) is Sealed and (value.field is self or value.field.label == self.label)
-
-    def get_placeholder(self, value: Any, compiler: Any, connection: Any) -> str:
-        """Guard expressions on their way into the column, up to Django 6.0."""
-        if hasattr(value, "as_sql"):
-            refuse_expression(self, value)
-            return "%s"
-        return str(connection.ops.binary_placeholder_sql(value))
-
-    def get_placeholder_sql(self, value: Any, compiler: Any, connection: Any) -> tuple[str, Any]:
-        """Guard expressions on their way into the column, from Django 6.1."""
-        if hasattr(value, "as_sql"):
-            refuse_expression(self, value)
-        return connection.ops.binary_placeholder_sql(value, compiler)  # type: ignore[no-any-return]
-
     # Validation and forms
-
-    def held_by(self, instance: Model) -> Any:
-        """Return what ``instance`` holds, opening nothing. What was deferred is loaded."""
-        if self.attname not in instance.__dict__:
-            instance.refresh_from_db(fields=[self.attname])
-        held = instance.__dict__[self.attname]
-        if type(held) is Sealed:
-            held.complete(instance)
-        return held
 
     @leaves_no_locals
     def clean(self, value: Any, model_instance: Model | None) -> Any:
