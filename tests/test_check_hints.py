@@ -43,6 +43,7 @@ ELSEWHERE = {
     "W111": "test_companions.py::test_check_of_objects",
     "W112": "test_companions.py::test_excluded",
     "W113": "test_companions.py::test_check",
+    "W120": "test_kinds_of_models.py::test_natural_keys_in_clear_are_warned_of",
     "W114": "test_companions.py::test_check_of_plaintext_dumps",
 }
 

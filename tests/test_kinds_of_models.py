@@ -9,6 +9,7 @@ from django.core.exceptions import ValidationError
 from django.db import connection, models
 from django.test.utils import isolate_apps
 
+from django_workos_vault.checks.declarations import check_model
 from django_workos_vault.fields import EncryptedCharField, EncryptedEmailField, stored_cell
 from django_workos_vault.indexes import BlindIndex, Exact
 from django_workos_vault.querysets import EncryptedManager
@@ -134,3 +135,49 @@ def test_a_null_that_was_loaded_is_no_assignment(how: str) -> None:
     assert voter.town is None
     voter.save()
     assert stored_cell(Voter.objects.get(), "surname") == stored_cell(made, "surname")
+
+
+def test_a_copy_of_a_row_that_has_null_in_its_index_is_no_duplicate() -> None:
+    """NULL equals nothing: copies of a row differ in a unique index over a column that is NULL."""
+    Voter.objects.create(surname="Byron")
+    copies = [Voter.objects.get(), Voter.objects.get()]
+    for copy in copies:
+        copy.pk = None
+    copies[0].save()
+    Voter.objects.bulk_create(copies[1:])
+    assert {voter.surname for voter in Voter.objects.all()} == {"Byron"}
+
+
+@isolate_apps("tests.app")
+def test_natural_keys_in_clear_are_warned_of() -> None:
+    """``dumpdata`` writes what ``natural_key()`` returns: a check says so, and its hint ends it."""
+
+    class People(models.Manager[Any]):
+        def get_by_natural_key(self, email: str) -> Any:
+            return self.get(email=email)
+
+    class Base(models.Model):
+        email = EncryptedEmailField()
+        token = models.UUIDField(unique=True)
+        objects = People()
+
+        class Meta:
+            app_label = "app"
+            abstract = True
+
+    class Clear(Base):
+        def natural_key(self) -> Any:
+            return (self.email,)
+
+        class Meta:
+            app_label = "app"
+
+    class Plain(Base):
+        def natural_key(self) -> Any:
+            return (self.token,)
+
+        class Meta:
+            app_label = "app"
+
+    assert [message.id for message in check_model(Clear)] == ["django_workos_vault.W120"]
+    assert [*check_model(Plain)] == []

@@ -33,6 +33,7 @@ def check_model(model: type[Model]) -> Iterator[checks.CheckMessage]:
         yield _error(model, "E071", message, "Make the primary key of other columns.")
     yield from _unique_for_dates(model)
     yield from _generic_keys(model)
+    yield from _natural_key(model)
     for kind, item, expression in _conditions(model):
         for path in _encrypted_paths(model, expression):
             message = f"{kind} {item} computes with {path!r}, which is ciphertext to the database."
@@ -70,6 +71,18 @@ def _unique_for_dates(model: type[Model]) -> Iterator[checks.CheckMessage]:
                 continue
             message = f"{option} of {field.name!r} would look encrypted values up in the database."
             yield _error(model, "E072", message, f"Take {option} away, and compare in the model's clean().")
+
+
+def _natural_key(model: type[Model]) -> Iterator[checks.CheckMessage]:
+    code = getattr(getattr(model, "natural_key", None), "__code__", None)
+    read = [*_encrypted_names(model, getattr(code, "co_names", ()))]
+    if read and hasattr(model._meta.default_manager, "get_by_natural_key"):
+        yield checks.Warning(
+            f"natural_key() reads the encrypted field {read[0]!r}: dumpdata writes natural keys in clear.",
+            hint="Return plain columns from natural_key(), such as a UUID that the program makes.",
+            obj=model,
+            id="django_workos_vault.W120",
+        )
 
 
 def _generic_keys(model: type[Model]) -> Iterator[checks.CheckMessage]:

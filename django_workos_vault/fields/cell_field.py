@@ -16,7 +16,7 @@ from django.db.models import CharField, Field, Model, TextField
 
 from django_workos_vault.blind import Kind
 from django_workos_vault.cipher import Cipher
-from django_workos_vault.exceptions import MalformedEnvelope, WrongBinding
+from django_workos_vault.exceptions import CANNOT_BE_OPENED, MalformedEnvelope, WrongBinding
 from django_workos_vault.fields.cell import NEIGHBOURS, PLAIN, ForeignCell, Sealed, SealedAttribute, opened
 from django_workos_vault.fields.column import EncryptedCol, opening_converter
 from django_workos_vault.fields.defaults import GoneDefault, is_needed_by_no_row
@@ -275,6 +275,7 @@ class CellField(VaultField):
         held = model_instance.__dict__.get(self.attname)
         if type(held) is Sealed:
             touched = held.has_changed() or self.row_changed(held, model_instance)
+            touched = touched or (add and self._has_digest_of_one_row(held, model_instance))
             if self._is_cell_of_mine(held) and not touched and (value is held or held.holds(value)):
                 return held
             value = held.open() if value is held else value
@@ -284,6 +285,17 @@ class CellField(VaultField):
         if sealed is not None:
             model_instance.__dict__[self.attname] = sealed
         return sealed
+
+    def _has_digest_of_one_row(self, held: Sealed, instance: Model) -> bool:
+        # Where another field of a compound index is NULL, the digest is random and equals nothing, as NULL.
+        # A copy of the row must not have the same, and gets its own unless the cell cannot be opened.
+        if all(instance.__dict__.get(name) is not None for name in self.digests.compound_members):
+            return False
+        with suppress(*CANNOT_BE_OPENED):
+            held.complete(instance)
+            held.open()
+            return True
+        return False
 
     def get_db_prep_save(self, value: Any, connection: Any) -> Any:
         try:  # as in pre_save()
