@@ -7,6 +7,7 @@ import json
 import os
 import pickle
 import re
+import resource
 import uuid
 from datetime import date
 from pathlib import Path
@@ -22,6 +23,7 @@ from django.core.management import call_command
 from django.db import models, transaction
 from django.test.utils import isolate_apps
 from PIL import Image
+from rest_framework import serializers as serializers_of_drf
 
 from django_workos_vault import vaults
 from django_workos_vault.context import KeyContext
@@ -198,21 +200,40 @@ def test_a_write_that_fails_leaves_nothing(media: Path) -> None:
 
 
 def test_a_full_disk_leaves_nothing(media: Path) -> None:
-    """A storage that takes no more bytes raises, and the half is removed."""
-    full = io.BytesIO()
-    media.mkdir()
-    if not os.path.exists("/dev/full"):
-        pytest.skip("needs /dev/full")
-    (media / "full.bin").symlink_to("/dev/full")
-    storage = EncryptedStorage(
-        {
-            "BACKEND": "django.core.files.storage.FileSystemStorage",
-            "OPTIONS": {"location": str(media), "allow_overwrite": True},
-        }
-    )
-    with pytest.raises(OSError, match="No space left"):
-        storage.save("full.bin", ContentFile(bytes(3 << 20)))
-    assert full.getvalue() == b""
+    """When the disk takes no more bytes the error is the disk's own, and the half is removed."""
+    Scan.objects.create(file=uploaded())
+    before = everything(media)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (3 << 20, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"), transaction.atomic():
+            Scan().file.save("long.bin", ContentFile(bytes(6 << 20)))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert everything(media) == before
+    assert text_of(Scan.objects.get().file) == SECRET
+
+
+def test_drf_serializers_take_and_show_files() -> None:
+    """A model serializer takes an upload, and answers with where the file is served."""
+
+    class ScanSerializer(serializers_of_drf.ModelSerializer):  # type: ignore[type-arg]
+        class Meta:
+            model = Scan
+            fields = ["file"]
+
+    class PortraitSerializer(serializers_of_drf.ModelSerializer):  # type: ignore[type-arg]
+        class Meta:
+            model = Portrait
+            fields = ["image"]
+
+    serializer = ScanSerializer(data={"file": uploaded()})
+    assert serializer.is_valid(), serializer.errors
+    scan = serializer.save()
+    assert text_of(Scan.objects.get(pk=scan.pk).file) == SECRET
+    assert ScanSerializer(scan).data["file"].endswith("links.png")
+    assert PortraitSerializer(data={"image": picture()}).is_valid()
+    assert not PortraitSerializer(data={"image": uploaded()}).is_valid()
 
 
 def test_deleting(media: Path) -> None:

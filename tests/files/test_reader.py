@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import os
 import random
 import subprocess
 import sys
@@ -237,7 +238,62 @@ MEMORY = """
 def test_memory_does_not_grow_with_the_file() -> None:
     """Sealing and reading a long file takes no more than 8 MiB above the interpreter."""
     program = textwrap.dedent(MEMORY).replace("{megabytes}", "128")
-    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    environment = {**os.environ, "VAULT_TEST_DATABASE": "sqlite"}
+    run = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, env=environment
+    )
+    assert int(run.stdout) < 8 << 10
+
+
+UPLOAD = """
+    import io, resource, sys, tempfile
+    sys.path.insert(0, ".")
+    import os
+    os.environ["DJANGO_SETTINGS_MODULE"] = "tests.settings"
+    import django
+    django.setup()
+    from django.core.files import File
+    from django.core.management import call_command
+    call_command("migrate", verbosity=0, run_syncdb=True)
+    from tests.files.models import Scan
+
+    class Upload(io.RawIOBase):
+        def __init__(self, megabytes):
+            self.left = 16 * megabytes
+
+        def read(self, size=-1):
+            self.left -= 1
+            return bytes(1 << 16) if self.left >= 0 else b""
+
+    def peak():
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+    def run(megabytes):
+        scan = Scan()
+        scan.file.save("long.bin", File(Upload(megabytes), name="long.bin"))
+        scan = Scan.objects.get(pk=scan.pk)
+        assert scan.file.size == megabytes << 20
+        with scan.file.open() as file:
+            assert sum(map(len, file.chunks())) == megabytes << 20
+
+    with tempfile.TemporaryDirectory() as folder:
+        from django.conf import settings
+        settings.MEDIA_ROOT = folder
+        run(1)
+        before = peak()
+        run({megabytes})
+        print(peak() - before)
+"""
+
+
+def test_memory_of_an_upload_does_not_grow() -> None:
+    """Uploading a long file through a field, and reading it, takes no more than 8 MiB either."""
+    program = textwrap.dedent(UPLOAD).replace("{megabytes}", "128")
+    environment = {**os.environ, "VAULT_TEST_DATABASE": "sqlite"}
+    run = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False, env=environment
+    )
+    assert run.returncode == 0, run.stderr
     assert int(run.stdout) < 8 << 10
 
 

@@ -12,15 +12,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from django.core.files import File
 from django.core.files.storage import Storage
 from django.db.models import Model
 
 from django_workos_vault.exceptions import REFUSALS, EnvelopeError, InvalidVaultConfiguration
+from django_workos_vault.files.content import SealedContent
 from django_workos_vault.files.fields import EncryptedFieldFile, EncryptedFileField
 from django_workos_vault.files.sources import source_of
 from django_workos_vault.maintenance.cells import BadCell, batches
 from django_workos_vault.maintenance.files.columns import (
+    another_name,
     is_referred_to,
     is_sealed,
     rows_with_files,
@@ -44,17 +45,6 @@ class Counts:
     changed_meanwhile: int = 0
     deleted: int = 0
     kept: int = 0
-
-
-class _Content(File):  # type: ignore[type-arg]
-    """Stored bytes as what a storage is given to keep."""
-
-    def __init__(self, source: Source, name: str) -> None:
-        super().__init__(None, name)
-        self._source = source
-
-    def chunks(self, chunk_size: int | None = None) -> Iterator[bytes]:
-        return stored_chunks(self._source)
 
 
 class Journal:
@@ -140,8 +130,8 @@ class FileAdoption:
 
     def _seal(self, instance: Model, file: EncryptedFieldFile, name: str, source: Source) -> None:
         copy = file.storage.save(
-            self._another_name(name),
-            _Content(source, name),
+            another_name(self._storage, name),
+            SealedContent(stored_chunks(source), name),
             max_length=self._field.max_length,
             original_name=posixpath.basename(name),
         )
@@ -159,15 +149,6 @@ class FileAdoption:
                 self._storage.delete(copy)
         self.counts.sealed += done
         self.counts.changed_meanwhile += not done
-
-    def _another_name(self, name: str) -> str:
-        # Not get_available_name(): a storage that overwrites would give the name of the original.
-        directory, last = posixpath.split(name)
-        root, extension = posixpath.splitext(last)
-        while True:
-            other = posixpath.join(directory, self._storage.get_alternative_name(root, extension))
-            if not self._storage.exists(other):
-                return other
 
     def _delete(self, pk: str, original: str, copy: str) -> None:
         row = rows_with_files(self._field, self._using).filter(pk=pk, **{self._field.attname: copy}).first()

@@ -1,5 +1,6 @@
 """File fields by name, their rows, and the stored bytes behind them."""
 
+import posixpath
 from collections.abc import Iterator
 from typing import Any
 
@@ -20,18 +21,27 @@ def encrypted_file_fields(model: type[Model]) -> list[EncryptedFileField]:
     return [field for field in model._meta.local_concrete_fields if isinstance(field, EncryptedFileField)]
 
 
+def named_file_field(target: str) -> EncryptedFileField | None:
+    """Return the encrypted file field that ``app.Model.field`` names, or None."""
+    fields = {name.lower(): field for name, field in _all_fields().items()}
+    return fields.get(target.lower())
+
+
 def file_field(target: str) -> EncryptedFileField:
-    """Return the field that ``app.Model.field`` names. Raises LookupError, which says what there is."""
-    fields = {
+    """Return the same. Raises LookupError, which says what there is."""
+    field = named_file_field(target)
+    if field is None:
+        known = ", ".join(_all_fields()) or "none"
+        raise LookupError(f"{target!r} names no encrypted file field. Encrypted file fields: {known}.")
+    return field
+
+
+def _all_fields() -> dict[str, EncryptedFileField]:
+    return {
         f"{field.model._meta.label}.{field.name}": field
         for model in apps.get_models()
         for field in encrypted_file_fields(model)
     }
-    for name, field in fields.items():
-        if name.lower() == target.lower():
-            return field
-    known = ", ".join(fields) or "none"
-    raise LookupError(f"{target!r} names no encrypted file field. Encrypted file fields: {known}.")
 
 
 def rows_with_files(field: EncryptedFileField, using: str) -> "QuerySet[Model]":
@@ -55,9 +65,22 @@ def is_sealed(source: Source) -> bool:
     return source.read_at(0, len(MAGIC)) == MAGIC
 
 
-def stored_chunks(source: Source) -> Iterator[bytes]:
+def another_name(storage: Storage, name: str) -> str:
+    """Return a name beside ``name`` that no file has.
+
+    ``get_available_name()`` would not do: a storage that overwrites gives the name itself.
+    """
+    directory, last = posixpath.split(name)
+    root, extension = posixpath.splitext(last)
+    while True:
+        other = posixpath.join(directory, storage.get_alternative_name(root, extension))
+        if not storage.exists(other):
+            return other
+
+
+def stored_chunks(source: Source, start: int = 0) -> Iterator[bytes]:
     """Yield the stored bytes. Raises EnvelopeError when they end early."""
-    for at in range(0, source.size, AT_ONCE):
+    for at in range(start, source.size, AT_ONCE):
         wanted = min(AT_ONCE, source.size - at)
         chunk = source.read_at(at, wanted)
         if len(chunk) != wanted:

@@ -6,9 +6,13 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connections, router
+from django.db.models import Field
 
 from django_workos_vault.exceptions import VaultError
 from django_workos_vault.fields.field import EncryptedField
+from django_workos_vault.files.fields import EncryptedFileField
+from django_workos_vault.maintenance.files.columns import named_file_field
+from django_workos_vault.maintenance.files.renewal import FileRenewal
 from django_workos_vault.maintenance.reencryption import Rekeying, Resealing, Run, UnknownTarget, fields_of
 from django_workos_vault.management.output import as_json, bad_cells, positive, progress_bar, style_for, table
 
@@ -19,7 +23,7 @@ class Command(BaseCommand):
     help = "Seal every row of an encrypted column, or of all those of a model, again under a new data key."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("target", metavar="app.Model[.field]")
+        parser.add_argument("target", metavar="app.Model[.field]", help="a file field is named by itself")
         parser.add_argument(
             "--database", choices=list(connections), help="alias (where the model is written)"
         )
@@ -37,6 +41,10 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, target: str, verbosity: int, **options: Any) -> None:
         """Run, report, and end with an error when there is something to do."""
+        field = named_file_field(target)
+        if field is not None:
+            self._files(field, verbosity, options)
+            return
         fields = self._fields(target, options["rekey"])
         renewal = Rekeying() if options["rekey"] else Resealing()
         run = Run(
@@ -59,6 +67,31 @@ class Command(BaseCommand):
                 f"{len(run.left)} cells were left as they are. docs/commands.md says what to do."
             )
 
+    def _files(self, field: EncryptedFileField, verbosity: int, options: dict[str, Any]) -> None:
+        run = FileRenewal(
+            field,
+            using=options["database"] or router.db_for_write(field.model),
+            rekey=options["rekey"],
+            dry_run=options["dry_run"],
+            start_after=_primary_key(field, options["start_after"]),
+        )
+        stopped = self._run(run, verbosity)
+        counts = asdict(run.counts)
+        if options["format"] == "json":
+            left = [asdict(each) for each in run.left]
+            self.stdout.write(
+                as_json({**counts, "left": left, "last_pk": run.last_pk, "finished": stopped is None})
+            )
+        else:
+            self.stdout.write("\n".join(table(["files", "number"], list(counts.items()))))
+            style = style_for(self.stdout, self.style, options["force_color"])
+            for line in bad_cells(run.left):
+                self.stdout.write(style.ERROR(line))
+        if stopped is not None:
+            raise stopped
+        if run.left:
+            raise CommandError(f"{len(run.left)} files were left as they are. docs/files.md says what to do.")
+
     def _fields(self, target: str, rekey: bool) -> list[EncryptedField]:
         try:
             fields = fields_of(target)
@@ -72,7 +105,7 @@ class Command(BaseCommand):
                 )
         return fields
 
-    def _run(self, run: Run, verbosity: int) -> CommandError | None:
+    def _run(self, run: Run | FileRenewal, verbosity: int) -> CommandError | None:
         try:
             with progress_bar(run.total(), "rows", verbosity) as bar:
                 for rows in run.batches():
@@ -103,7 +136,7 @@ class Command(BaseCommand):
             self.stdout.write(style.ERROR(line))
 
 
-def _primary_key(field: EncryptedField, text: str | None) -> Any:
+def _primary_key(field: "Field[Any, Any]", text: str | None) -> Any:
     if text is None:
         return None
     try:
@@ -112,7 +145,7 @@ def _primary_key(field: EncryptedField, text: str | None) -> Any:
         raise CommandError(f"--start-after: {'; '.join(exc.messages)}") from None
 
 
-def _resume(run: Run) -> str:
+def _resume(run: Run | FileRenewal) -> str:
     if run.last_pk is None:
         return "No row was changed. Run the command again."
     return f"Everything up to row {run.last_pk} is done. Go on with: --start-after {run.last_pk}"
