@@ -64,7 +64,8 @@ class Cipher:
             flags |= envelope.BOUND
         if pad_to:
             flags |= envelope.PADDED
-            plaintext = _pad(plaintext, pad_to)
+            # ISO/IEC 7816-4: one 0x80, then zeros up to a multiple of the block.
+            plaintext = plaintext + b"\x80" + bytes(-(len(plaintext) + 1) % pad_to)
         key = self.keyring.sealing_key(context)
         head = key.heads.get(self)
         if head is None or head.flags != flags:
@@ -127,9 +128,9 @@ class Cipher:
 
         Raises WrongKey when that cannot be promised.
         """
-        if self._reference_flag and self.keyring.ledger.unsettled:
+        if self._reference_flag and self.keyring.budgets.unsettled:
             front = envelope.digests_end(cell)
-            self.keyring.ledger.secure(cell[front:][_COMMITMENT], database)
+            self.keyring.budgets.secure(cell[front:][_COMMITMENT], database)
 
     def _found(self, cell: bytes) -> tuple[Head, bytes, bytes] | None:
         """Return the head that ``cell`` begins with behind its digests, the rest, and the associated data."""
@@ -220,11 +221,6 @@ def _emptied(neighbours: list[bytes]) -> Iterator[Envelope]:
     cells = neighbours[:]
     neighbours.clear()  # looked at once, or a page whose keys cannot be had would be searched for every cell
     yield from readable(cells)
-
-
-def _pad(plaintext: bytes, block: int) -> bytes:
-    """ISO/IEC 7816-4: one 0x80, then zeros up to a multiple of ``block`` bytes."""
-    return plaintext + b"\x80" + bytes(-(len(plaintext) + 1) % block)
 
 
 def _unpad(padded: bytes) -> bytes:

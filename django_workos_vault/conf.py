@@ -153,8 +153,9 @@ def uses_time_zones() -> bool:
     return bool(settings.USE_TZ)
 
 
-def make_backend(vault: VaultSettings, backend_class: type[VaultBackend]) -> VaultBackend:
-    """Construct ``backend_class`` from the vault's OPTIONS, naming alias and option in every error."""
+def make_backend(vault: VaultSettings) -> VaultBackend:
+    """Construct the vault's BACKEND from its OPTIONS, naming alias and option in every error."""
+    backend_class = _backend_class(vault)
     where = f"{SETTING}[{vault.alias!r}]['OPTIONS']"
     try:
         return backend_class(**vault.options)
@@ -163,6 +164,17 @@ def make_backend(vault: VaultSettings, backend_class: type[VaultBackend]) -> Vau
     except TypeError as exc:
         # The message names the argument, never its value; the traceback would carry the API key.
         raise InvalidVaultConfiguration(f"{where}: {exc}") from None
+
+
+def _backend_class(vault: VaultSettings) -> type[VaultBackend]:
+    where = f"{SETTING}[{vault.alias!r}]['BACKEND']"
+    try:
+        backend_class = import_string(vault.backend)
+    except ImportError as exc:
+        raise InvalidVaultConfiguration(f"{where}: {exc}") from exc
+    if not (isinstance(backend_class, type) and issubclass(backend_class, VaultBackend)):
+        raise InvalidVaultConfiguration(f"{where}: {vault.backend} is not a vault backend class.")
+    return backend_class
 
 
 def _all_vaults() -> Mapping[str, Any]:

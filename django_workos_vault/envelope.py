@@ -14,7 +14,7 @@
 * commitment: HKDF-SHA256 of the data key. GCM alone does not commit to its key.
 * key reference: Vault's wrapped data key, opaque.
 
-The associated data is text, as the WorkOS SDKs take it (see ``interop``). It covers everything but the key
+The associated data is text, as the WorkOS SDKs take it (see ``sdk_format``). It covers everything but the key
 reference: a data key can be rekeyed without touching the ciphertext.
 """
 

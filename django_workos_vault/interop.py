@@ -15,6 +15,7 @@ from django.db.models import Model
 
 from django_workos_vault import envelope, sdk_format
 from django_workos_vault.backends.base import VaultBackend
+from django_workos_vault.client import Client
 from django_workos_vault.context import KeyContext
 from django_workos_vault.datakey import COMMITMENT_BYTES
 from django_workos_vault.exceptions import MalformedEnvelope, WrongBinding, WrongKey
@@ -130,11 +131,15 @@ def _parts_of(associated_data: str) -> tuple[int, bytes, bytes, bytes, str]:
 
 @leaves_no_locals
 def open_from_sdk(
-    backend: VaultBackend, encrypted_data: str, associated_data: str | None = None, *, sdk: SDK = "python"
+    backend: Client | VaultBackend,
+    encrypted_data: str,
+    associated_data: str | None = None,
+    *,
+    sdk: SDK = "python",
 ) -> bytes:
     """Return the plaintext of what an SDK's ``vault.encrypt()`` made.
 
-    ``backend`` unwraps the data key (``vaults["default"].backend``). Raises MalformedEnvelope when the text
+    ``backend`` unwraps the data key (``vaults["default"]``). Raises MalformedEnvelope when the text
     is not of that format, TamperedEnvelope when it fails authentication, VaultError when the key cannot be
     unwrapped.
     """
@@ -144,7 +149,7 @@ def open_from_sdk(
 
 @leaves_no_locals
 def seal_for_sdk(
-    backend: VaultBackend,
+    backend: Client | VaultBackend,
     plaintext: bytes,
     key_context: Mapping[str, str],
     associated_data: str | None = None,

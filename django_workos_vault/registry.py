@@ -21,7 +21,6 @@ from datetime import UTC, datetime
 from threading import Lock, get_ident
 from typing import Any, TypeVar
 
-from asgiref.sync import sync_to_async
 from django.db import DatabaseError, DataError, IntegrityError, connections, models, router, transaction
 from django.db.models import F, OuterRef, Subquery
 from django.utils import timezone
@@ -109,9 +108,6 @@ class DatabaseRegistry:
             .values_list("commitment", "wrapped")
             if (blob := _blob(wrapped))
         }
-
-    async def afind(self, commitments: Iterable[bytes]) -> dict[bytes, bytes]:
-        return await sync_to_async(self.find)(commitments)
 
     @property
     def _alias(self) -> str:

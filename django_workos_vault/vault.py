@@ -12,11 +12,10 @@ from typing import Any, BinaryIO, Literal, TypeVar, overload
 
 from asgiref.sync import sync_to_async
 from django.core.signals import setting_changed
-from django.utils.module_loading import import_string
 
 from django_workos_vault import blind, conf
-from django_workos_vault.backends.base import VaultBackend
 from django_workos_vault.cipher import Cipher
+from django_workos_vault.client import Client
 from django_workos_vault.context import KeyContext
 from django_workos_vault.exceptions import InvalidVaultConfiguration
 from django_workos_vault.forbidding import ForbidDecryption
@@ -41,15 +40,15 @@ VALUES = "value"
 Blob = TypeVar("Blob", bytes, str)
 
 
-class Vault:
+class Vault(Client):
     """One configured vault: its backend (the API calls) and its key ring (the data keys in use)."""
 
     def __init__(self, settings: conf.VaultSettings) -> None:
+        super().__init__(conf.make_backend(settings))
         self.alias = settings.alias
         self.key_context = settings.key_context
         self.declared = settings.declared
         self.policy = settings.policy
-        self.backend = _backend(settings)
         self.keyring = KeyRing(
             vault=settings.alias,
             backend=self.backend,
@@ -241,6 +240,24 @@ class Vault:
         """Return what this vault did in this process so far."""
         return self.keyring.stats()
 
+    def rotate(self, key_context: Mapping[str, str] | None = None) -> str:
+        """Make a new data key, whatever the age of the current one, and return its id.
+
+        Everything written from now on under ``key_context``, the vault's own unless given, is sealed with it;
+        what the older keys sealed opens as before. Raises VaultError when Vault cannot make one.
+        """
+        return self.keyring.retire(self.context_of(key_context)).id
+
+    def forget_keys(self) -> None:
+        """Drop every key from this process's memory. The next use asks Vault again."""
+        self.keyring.forget()
+        self.index_keys.forget()
+
+    def close(self) -> None:
+        """Drop every key from memory and close the connections. The next use makes them anew."""
+        self.forget_keys()
+        self.backend.close()
+
 
 def _is_sdk(format: str, label: str, associated_data: str | None) -> bool:  # noqa: A002
     if format not in ("file", "sdk"):
@@ -288,20 +305,8 @@ class VaultHandler:
         with self._lock:
             for vault in self._vaults.values():
                 vault.keyring.close()
-                vault.index_keys.forget()
-                vault.backend.close()
+                vault.close()
             self._vaults.clear()
-
-
-def _backend(settings: conf.VaultSettings) -> VaultBackend:
-    where = f"{conf.SETTING}[{settings.alias!r}]['BACKEND']"
-    try:
-        backend_class = import_string(settings.backend)
-    except ImportError as exc:
-        raise InvalidVaultConfiguration(f"{where}: {exc}") from exc
-    if not (isinstance(backend_class, type) and issubclass(backend_class, VaultBackend)):
-        raise InvalidVaultConfiguration(f"{where}: {settings.backend} is not a vault backend class.")
-    return conf.make_backend(settings, backend_class)
 
 
 vaults = VaultHandler()

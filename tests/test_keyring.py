@@ -40,8 +40,8 @@ from django_workos_vault.exceptions import (
     WrongKey,
 )
 from django_workos_vault.fields import aload_keys, load_keys, stored_cell
+from django_workos_vault.keyring.outcomes import REMEMBERED
 from django_workos_vault.keyring.policy import DataKeyPolicy
-from django_workos_vault.keyring.refusals import REMEMBERED
 from django_workos_vault.keyring.ring import KeyRing
 from django_workos_vault.models import DataKeyRecord
 from django_workos_vault.registry import DatabaseRegistry
@@ -493,7 +493,7 @@ def test_forked_process_takes_no_lease_over() -> None:
             report = {
                 "opened": cipher.open(cell).decode(),
                 "requests": ring.stats().keys_unwrapped,
-                "account": ring.ledger.get(CLINIC.digest) is not None,
+                "budget": ring.budgets.get(CLINIC.digest) is not None,
                 "sweepers": sum(t is ring.cache._sweeper for t in threading.enumerate()),
             }
             os.write(write_end, json.dumps(report).encode())
@@ -501,8 +501,8 @@ def test_forked_process_takes_no_lease_over() -> None:
             os._exit(0)
     os.waitpid(child, 0)
     report = json.loads(os.read(read_end, 1000))
-    assert report == {"opened": "x", "requests": 0, "account": False, "sweepers": 1}
-    assert ring.ledger.get(CLINIC.digest) is not None
+    assert report == {"opened": "x", "requests": 0, "budget": False, "sweepers": 1}
+    assert ring.budgets.get(CLINIC.digest) is not None
     assert cipher.open(cell) == b"x"
 
 
@@ -696,7 +696,7 @@ def test_record_filed_under_another_context_is_not_used() -> None:
     mine, other = KeyContext({"org": "1"}), KeyContext({"org": "2"})
     make_ring().sealing_key(mine)
     DataKeyRecord.objects.update(context_digest=other.digest)
-    with pytest.raises(WrongKey, match=r"retire\(context\)"):
+    with pytest.raises(WrongKey, match=r"rotate\(key_context\)"):
         make_ring().sealing_key(other)
     ring = make_ring()
     ring.retire(other)
@@ -845,7 +845,7 @@ def test_transaction_does_not_wait_for_a_thread_that_waits_for_it() -> None:
     with transaction.atomic():
         Organization.objects.create(name="takes the lock")
         other.start()
-        while not ring._flights._under_way:
+        while not ring.rotation.flights._under_way:
             time.sleep(0.001)
         Person.objects.create(ssn="1")
     other.join()

@@ -22,8 +22,8 @@ from django_workos_vault.emulator import RunningEmulator
 from django_workos_vault.envelope import parse, with_key_reference
 from django_workos_vault.exceptions import VaultPermissionDenied, WrongKey
 from django_workos_vault.fields import aload_keys, stored_cell
+from django_workos_vault.keyring.outcomes import REMEMBERED
 from django_workos_vault.keyring.policy import DataKeyPolicy
-from django_workos_vault.keyring.refusals import REMEMBERED
 from django_workos_vault.keyring.ring import KeyRing
 from django_workos_vault.models import DataKeyRecord
 from django_workos_vault.registry import DatabaseRegistry
@@ -121,7 +121,7 @@ def test_many_forged_blobs_leave_the_good_one_readable() -> None:
     before = ring.stats().requests
     assert all(cipher.open(good) == b"x" for _ in page)
     assert ring.stats().requests == before
-    assert len(ring._refusals._refused) <= 64
+    assert len(ring.outcomes._refused) <= 64
 
 
 def test_rekeyed_cells_open_with_one_request_for_each_wrapping() -> None:

@@ -7,6 +7,9 @@ from uuid import UUID
 
 from django.db import models
 
+from django_workos_vault.backends.objects import ObjectMetadata, VaultObject
+from django_workos_vault.datakey import DataKey
+from django_workos_vault.exceptions import VaultError
 from django_workos_vault.fields import (
     EncryptedBooleanField,
     EncryptedCharField,
@@ -18,6 +21,7 @@ from django_workos_vault.fields import (
     EncryptedUUIDField,
     FromRow,
 )
+from django_workos_vault.vault import Vault
 
 
 class TypedPatient(models.Model):
@@ -49,3 +53,13 @@ def look_at(patient: TypedPatient) -> None:
     patient.nickname = None
     patient.ssn = None  # type: ignore[assignment]
     patient.visits = []  # type: ignore[assignment]
+
+
+async def call(vault: Vault) -> None:
+    assert_type(vault.create_object("name", "value", {"app": "clinic"}), ObjectMetadata)
+    assert_type(await vault.aread_object("id"), VaultObject)
+    assert_type(vault.decrypt_data_keys([b""]), list[DataKey | VaultError])
+    vault.create_object("name", value=1, key_context={})  # type: ignore[arg-type]
+    vault.read_object()  # type: ignore[call-arg]
+    async for summary in vault.aiter_objects(search="name"):
+        assert_type(summary.name, str)

@@ -15,10 +15,10 @@ LARGEST_LEASE = 2**20
 FIRST_LEASE = 2**10
 
 
-class Account:
+class Budget:
     """One process's right to seal with one key: how many messages, until when, and on what leases.
 
-    ``retires_at`` is on the key ring's clock. An account holds no key material.
+    ``retires_at`` is on the key ring's clock. A budget holds no key material.
     """
 
     __slots__ = (
@@ -77,8 +77,8 @@ class Account:
         return any(lease.receipt.commits_with(database) for lease in self.leases)
 
 
-class Ledger:
-    """The accounts of one process, by the digest of their key context. It holds no key material."""
+class Budgets:
+    """The budgets of one process, by the digest of their key context. No key material is in here."""
 
     def __init__(
         self, registry: Registry, policy: DataKeyPolicy, clock: Callable[[], float], counters: Counters
@@ -87,10 +87,10 @@ class Ledger:
         self._policy = policy
         self._clock = clock
         self._counters = counters
-        self._accounts: dict[str, Account] = {}
-        self.get = self._accounts.get
-        #: by commitment: accounts whose record, or lease, a rollback could still undo
-        self.unsettled: dict[bytes, Account] = {}
+        self._budgets: dict[str, Budget] = {}
+        self.get = self._budgets.get
+        #: by commitment: budgets whose record, or lease, a rollback could still undo
+        self.unsettled: dict[bytes, Budget] = {}
 
     def may_seal(self, digest: str, record: KeyRecord) -> bool:
         """Whether the key of ``record`` is young enough and has messages left, here or in the registry.
@@ -101,34 +101,34 @@ class Ledger:
             return True
         if datetime.now(UTC) - record.created_at >= self._policy.rotate_after:
             return False
-        account = self._of(digest, record)
-        return record.messages < self._policy.max_messages or (account is not None and not account.exhausted)
+        budget = self._of(digest, record)
+        return record.messages < self._policy.max_messages or (budget is not None and not budget.exhausted)
 
-    def open(self, records: Mapping[KeyContext, KeyRecord]) -> dict[str, Account]:
-        """Return an account for each record whose key has messages left, leasing more where none are here."""
-        accounts: dict[str, Account] = {}
+    def open(self, records: Mapping[KeyContext, KeyRecord]) -> dict[str, Budget]:
+        """Return a budget for each record whose key has messages left, leasing more where none are here."""
+        budgets: dict[str, Budget] = {}
         spent: list[tuple[KeyContext, KeyRecord, int, list[Lease]]] = []
         for context, record in records.items():
-            account = self._of(context.digest, record)
-            if account is None:
+            budget = self._of(context.digest, record)
+            if budget is None:
                 spent.append((context, record, FIRST_LEASE, []))
-            elif account.exhausted:
-                spent.append((context, record, account.next_lease(), account.leases))
+            elif budget.exhausted:
+                spent.append((context, record, budget.next_lease(), budget.leases))
             else:
-                self.restore(account)
-                accounts[context.digest] = account
+                self.restore(budget)
+                budgets[context.digest] = budget
         leases = self._registry.lease(
             [(record, messages) for _, record, messages, _ in spent], self._policy.max_messages
         )
         for (context, record, _, older), lease in zip(spent, leases, strict=True):
             if lease is not None:
-                accounts[context.digest] = self._entered(context, record, lease, older)
-        return accounts
+                budgets[context.digest] = self._entered(context, record, lease, older)
+        return budgets
 
     def add(
         self, records: Mapping[KeyContext, KeyRecord]
-    ) -> dict[str, Account | KeyRecord | VaultError | WrongKey]:
-        """Register new keys; return an account for each, or the winner's record where another was faster.
+    ) -> dict[str, Budget | KeyRecord | VaultError | WrongKey]:
+        """Register new keys; return a budget for each, or the winner's record where another was faster.
 
         An error stands for a key that cannot be registered.
         """
@@ -143,29 +143,29 @@ class Ledger:
             for addition, answer in zip(additions, self._registry.add(additions), strict=True)
         }
 
-    def restore(self, account: Account) -> None:
+    def restore(self, budget: Budget) -> None:
         """Write to the registry again what a rollback has undone since."""
-        if account.settled:
+        if budget.settled:
             return
-        undone = account.settle()
+        undone = budget.settle()
         if undone:
-            self._hold(account, self._registry.restore(account.context, account.record, undone))
-        elif account.settled:
-            self.unsettled.pop(account.commitment, None)
+            self._hold(budget, self._registry.restore(budget.context, budget.record, undone))
+        elif budget.settled:
+            self.unsettled.pop(budget.commitment, None)
 
     def secure(self, commitment: bytes, database: str) -> None:
         """Make sure that a key's record commits no later than the cell about to be written to ``database``.
 
         For cells that refer to the registry. Raises WrongKey when that cannot be promised.
         """
-        account = self.unsettled.get(commitment)
-        if account is None or (account.stands() and account.commits_with(database)):
+        budget = self.unsettled.get(commitment)
+        if budget is None or (budget.stands() and budget.commits_with(database)):
             return
-        self.restore(account)
-        if account.settled or account.commits_with(database):
+        self.restore(budget)
+        if budget.settled or budget.commits_with(database):
             return
-        lease = self._registry.restore(account.context, account.record, 0)
-        self._hold(account, lease)
+        lease = self._registry.restore(budget.context, budget.record, 0)
+        self._hold(budget, lease)
         if not (lease.receipt.committed() or lease.receipt.commits_with(database)):
             raise WrongKey(
                 "The data key of a cell that refers to the registry was registered inside a transaction "
@@ -174,25 +174,30 @@ class Ledger:
                 "block, or keep both in one database."
             )
 
-    def _of(self, digest: str, record: KeyRecord) -> Account | None:
-        account = self._accounts.get(digest)
-        return account if account is not None and account.commitment == record.commitment else None
+    def forget(self) -> None:
+        """Begin with no leases."""
+        self._budgets.clear()
+        self.unsettled.clear()
 
-    def _entered(self, context: KeyContext, record: KeyRecord, lease: Lease, older: list[Lease]) -> Account:
+    def _of(self, digest: str, record: KeyRecord) -> Budget | None:
+        budget = self._budgets.get(digest)
+        return budget if budget is not None and budget.commitment == record.commitment else None
+
+    def _entered(self, context: KeyContext, record: KeyRecord, lease: Lease, older: list[Lease]) -> Budget:
         self._counters.leases += 1
         age = (datetime.now(UTC) - record.created_at).total_seconds()
         retires_at = self._clock() + self._policy.rotate_after.total_seconds() - age
-        account = Account(context, record, retires_at, lease, older)
-        if not account.settled:
-            self.unsettled[account.commitment] = account
-        self._accounts.pop(context.digest, None)
-        while len(self._accounts) >= self._policy.cache_size:
-            self._accounts.pop(next(iter(self._accounts)), None)
-        self._accounts[context.digest] = account
-        return account
+        budget = Budget(context, record, retires_at, lease, older)
+        if not budget.settled:
+            self.unsettled[budget.commitment] = budget
+        self._budgets.pop(context.digest, None)
+        while len(self._budgets) >= self._policy.cache_size:
+            self._budgets.pop(next(iter(self._budgets)), None)
+        self._budgets[context.digest] = budget
+        return budget
 
-    def _hold(self, account: Account, lease: Lease) -> None:
-        account.leases.append(lease)
-        account.settle()
-        if not account.settled:
-            self.unsettled[account.commitment] = account
+    def _hold(self, budget: Budget, lease: Lease) -> None:
+        budget.leases.append(lease)
+        budget.settle()
+        if not budget.settled:
+            self.unsettled[budget.commitment] = budget

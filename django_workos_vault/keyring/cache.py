@@ -1,8 +1,10 @@
 """Plaintext keys in memory: bounded, timed, and dropped when their time is up even if nobody asks."""
 
+import os
 import time
 import weakref
 from collections.abc import Callable, Iterator
+from functools import partial
 from threading import Lock, Timer
 
 from django_workos_vault.datakey import LoadedKey
@@ -27,6 +29,7 @@ class KeyCache:
         self._keys: dict[bytes, LoadedKey] = {}
         self.get = self._keys.get
         self._begin()
+        _caches.add(self)
 
     def _begin(self) -> None:
         self._lock = Lock()
@@ -121,6 +124,22 @@ class KeyCache:
         self._begin()
         with self._lock:
             self._watch()
+
+
+_caches: "weakref.WeakSet[KeyCache]" = weakref.WeakSet()
+
+
+def _each_cache(does: Callable[[KeyCache], None]) -> None:
+    for cache in list(_caches):
+        does(cache)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=partial(_each_cache, KeyCache.before_fork),
+        after_in_parent=partial(_each_cache, KeyCache.after_fork_in_parent),
+        after_in_child=partial(_each_cache, KeyCache.after_fork_in_child),
+    )
 
 
 def _sweep(cache: "weakref.ref[KeyCache]") -> None:

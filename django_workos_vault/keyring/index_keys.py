@@ -165,19 +165,18 @@ class IndexKeys:
 
     def _loaded(self, version: int, record: RootKeyRecord) -> _Root:
         name = version, record
-        late = VaultUnavailable(
-            f"Another thread has been asking vault {self.vault!r} for the root key of its blind indexes for "
-            f"{self._backend.deadline:g} seconds."
-        )
-        while True:
-            with self._flights.claim([name]) as claim:
-                if claim.mine:
-                    claim.land({name: self._unwrapped(version, record)})
-                outcome = claim.wait(self._backend.deadline, late).get(name)
-            if isinstance(outcome, Exception):
-                raise outcome
-            if outcome is not None:
-                return outcome
+        outcome = self._flights.outcomes(
+            [name],
+            lambda _: [{name: self._unwrapped(version, record)}],
+            self._backend.deadline,
+            lambda: VaultUnavailable(
+                f"Another thread has been asking vault {self.vault!r} for the root key of its blind indexes "
+                f"for {self._backend.deadline:g} seconds."
+            ),
+        )[name]
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
 
     def _unwrapped(self, version: int, record: RootKeyRecord) -> _Root | VaultError | WrongKey:
         root = self._roots.get(version)

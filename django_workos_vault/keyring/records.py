@@ -99,6 +99,3 @@ class Registry(Protocol):
 
     def find(self, commitments: Iterable[bytes]) -> dict[bytes, bytes]:
         """Return the wrapped keys of those commitments that are registered."""
-
-    async def afind(self, commitments: Iterable[bytes]) -> dict[bytes, bytes]:
-        """:meth:`find` for async code."""

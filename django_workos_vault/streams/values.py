@@ -81,7 +81,7 @@ def open_from_sdk(keyring: KeyRing, payload: str, associated_data: str | None, s
     """Return the plaintext of an SDK's payload. Each costs a request: it does not say which key it needs."""
     check_opening_allowed(keyring.vault)
     parts = sdk_format.decode(payload, sdk)
-    keyring.loader.check_may_wait()
+    keyring.check_may_wait()
     plaintext = parts.open(keyring.backend.decrypt_data_key(parts.wrapped), associated_data)
     keyring.counters.opened += 1
     return plaintext

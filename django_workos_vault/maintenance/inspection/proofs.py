@@ -7,7 +7,7 @@ from django.db.models import Model
 from django_workos_vault import envelope
 from django_workos_vault.exceptions import REFUSALS, VaultError, WrongKey
 from django_workos_vault.fields.field import EncryptedField
-from django_workos_vault.keyring.unwrapping import Outcome, Question
+from django_workos_vault.keyring.outcomes import Outcome, Question
 from django_workos_vault.maintenance import cells
 from django_workos_vault.maintenance.cells import REMEMBERED, CannotOpen
 
