@@ -90,25 +90,32 @@ class Cipher:
         if head is not None and cell.startswith(head.start):
             bare, associated_data = cell, head.associated_data
         else:
-            found = self._found(cell)
-            if found is None:
-                return self._opened(cell, binding, neighbours)
-            head, bare, associated_data = found
-        key = head.key  # none once it was dropped from memory
+            head, bare, associated_data = self._found(cell)
+        key = None if head is None else head.key  # none once it was dropped from memory
         if (
-            key is None
+            head is None
+            or key is None
             or binding
             or (forbidding.in_use and forbidding.forbidden_vaults.get())
             or self._now() >= key.expires_at
             or len(bare) < head.text_at
         ):
-            return self._opened(cell, binding, neighbours)
-        try:
-            plaintext = key.aead.decrypt(bare[head.nonce], bare[head.text] + bare[head.tag], associated_data)
-        except InvalidTag:
-            raise self._tampered() from None
+            plaintext, flags = self._opened(cell, binding, neighbours)
+        else:
+            flags = head.flags
+            try:
+                plaintext = key.aead.decrypt(
+                    bare[head.nonce], bare[head.text] + bare[head.tag], associated_data
+                )
+            except InvalidTag:
+                raise self._tampered() from None
         self._counters.opened += 1
-        return _unpad(plaintext) if head.flags & envelope.PADDED else plaintext
+        if not flags & envelope.PADDED:
+            return plaintext
+        unpadded = plaintext.rstrip(b"\x00")
+        if not unpadded.endswith(b"\x80"):
+            raise MalformedEnvelope("The cell is marked as padded, but its plaintext is not.")
+        return unpadded[:-1]
 
     def load_keys(self, cells: Iterable[bytes]) -> None:
         """Unwrap the keys of ``cells`` together; cells that are no envelopes are passed over.
@@ -132,22 +139,26 @@ class Cipher:
             front = envelope.digests_end(cell)
             self.keyring.budgets.secure(cell[front:][_COMMITMENT], database)
 
-    def _found(self, cell: bytes) -> tuple[Head, bytes, bytes] | None:
-        """Return the head that ``cell`` begins with behind its digests, the rest, and the associated data."""
+    def _found(self, cell: bytes) -> tuple[Head | None, bytes, bytes]:
+        """Return the head that ``cell`` begins with behind its digests, what begins so, and associated data.
+
+        No head where none is known.
+        """
         front = envelope.digests_end(cell)
         bare, head = cell[front:], self._recent
         if head is None or not bare.startswith(head.start):
             key = self._key_in_memory(bare[_COMMITMENT])
             head = None if key is None else key.heads.get(self)
             if head is None or not bare.startswith(head.start):
-                return None
+                return None, cell, b""
             self._recent = head
         key = head.key
         if key is None or not front:
             return head, bare, head.associated_data
         return head, bare, self._associated_data(head.flags, key, digests=cell[1:front])
 
-    def _opened(self, cell: bytes, binding: bytes, neighbours: list[bytes] | None) -> bytes:
+    def _opened(self, cell: bytes, binding: bytes, neighbours: list[bytes] | None) -> tuple[bytes, int]:
+        """Return the plaintext of a cell that begins as none before, and the envelope's flags."""
         check_opening_allowed(self.keyring.vault)
         try:
             parsed = envelope.parse(cell)
@@ -168,8 +179,7 @@ class Cipher:
             start = cell[envelope.digests_end(cell) : parsed.body_at]
             fresh = Head(key, start, self._associated_data(parsed.flags, key), parsed.flags)
             self._recent = key.heads.setdefault(self, fresh)
-        self._counters.opened += 1
-        return _unpad(plaintext) if parsed.flags & envelope.PADDED else plaintext
+        return plaintext, parsed.flags
 
     def _tampered(self) -> TamperedEnvelope:
         return TamperedEnvelope(f"The cell in {self.label} was changed after it was sealed.")
@@ -221,10 +231,3 @@ def _emptied(neighbours: list[bytes]) -> Iterator[Envelope]:
     cells = neighbours[:]
     neighbours.clear()  # looked at once, or a page whose keys cannot be had would be searched for every cell
     yield from readable(cells)
-
-
-def _unpad(padded: bytes) -> bytes:
-    unpadded = padded.rstrip(b"\x00")
-    if not unpadded.endswith(b"\x80"):
-        raise MalformedEnvelope("The cell is marked as padded, but its plaintext is not.")
-    return unpadded[:-1]

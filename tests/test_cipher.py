@@ -1,5 +1,10 @@
 """Cells that were changed, swapped or made up: always a clear error, never somebody else's plaintext."""
 
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,6 +23,7 @@ pytestmark = pytest.mark.django_db
 CLINIC = KeyContext({"app": "clinic"})
 ROW, OTHER_ROW = bytes(16), bytes(15) + b"\x01"
 PLAINTEXT = b"123-45-6789"
+OURS = Path(envelope.__file__).parent
 
 
 @pytest.fixture
@@ -154,3 +160,35 @@ def test_cells_with_made_up_insides_are_envelope_errors(insides: bytes, at: int)
         envelope.parse(start[:at] + insides + start[at + len(insides) :])
     except EnvelopeError:
         return
+
+
+@pytest.fixture(params=[{}, {"pad_to": 32}], ids=["plain", "padded"])
+def unbound(request: pytest.FixtureRequest) -> dict[str, int]:
+    variant: dict[str, int] = request.param
+    return variant
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_warm_value_passes_few_functions(ring: KeyRing, unbound: dict[str, int]) -> None:
+    """Between the call and AES-GCM are two functions to seal and one to open: they run for every value."""
+    cipher = Cipher(ring, "app.Person.ssn")
+    cell = cipher.seal(PLAINTEXT, CLINIC, **unbound)
+    cipher.open(cell)
+    assert passed(lambda: cipher.seal(PLAINTEXT, CLINIC, **unbound)) == ["seal", "sealing_key"]
+    assert passed(lambda: cipher.open(cell)) == ["open"]
+
+
+def passed(work: Callable[[], object]) -> list[str]:
+    """Return the names of our functions that ``work`` calls, in order."""
+    names: list[str] = []
+
+    def note(frame: FrameType, event: str, _: object) -> None:
+        if event == "call" and frame.f_code.co_filename.startswith(str(OURS)):
+            names.append(frame.f_code.co_name)
+
+    sys.setprofile(note)
+    try:
+        work()
+    finally:
+        sys.setprofile(None)
+    return names

@@ -18,6 +18,7 @@ THREADS_IN_TRANSACTIONS = """
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 from django.db import connection, connections
+from tests.app.models import Account, Credential
 connections.settings["default"]["OPTIONS"] = {"pool": options["pool"]}
 del connections["default"]
 size = options["pool"]["max_size"]
@@ -32,6 +33,8 @@ def request(number):
             context = KeyContext({"org": str(number % options["contexts"])})
             commitment = ring.sealing_key(context).commitment.hex()
             Person.objects.create(ssn=str(number))
+            Account.objects.create(login=str(number))
+            Credential.objects.create(token=str(number))
             all_hold_one.wait()  # nobody's end of a transaction helps another
             return commitment
     finally:
@@ -48,11 +51,15 @@ print(json.dumps([commitments, rows, *waits]), flush=True)
 """
 
 
-@pytest.mark.parametrize("contexts", [1, 2, 4])
-def test_four_transactions_on_a_pool_of_four(contexts: int) -> None:
+@pytest.mark.parametrize(
+    ("contexts", "envelope"), [(1, "inline"), (2, "inline"), (4, "inline"), (4, "reference")]
+)
+def test_four_transactions_on_a_pool_of_four(contexts: int, envelope: str) -> None:
     """With cold keys each of them gets its key at once, and none waits for a connection."""
     pool: dict[str, Any] = {"min_size": 4, "max_size": 4, "timeout": 30}
-    (answer,) = answers(started(THREADS_IN_TRANSACTIONS, pool=pool, contexts=contexts, data_keys={}))
+    (answer,) = answers(
+        started(THREADS_IN_TRANSACTIONS, pool=pool, contexts=contexts, data_keys={"envelope": envelope})
+    )
     commitments, rows, queued, errors = answer
     assert len(set(commitments)) == contexts
     assert (rows, queued, errors) == (4, 0, 0)

@@ -7,10 +7,11 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from django.db import connection, transaction
+from django.db import connection, connections, transaction
 
 from django_workos_vault import vaults
 from django_workos_vault.context import KeyContext
@@ -185,3 +186,25 @@ def _waiting_for_a_lock() -> int:
             "WHERE datname = current_database() AND wait_event_type = 'Lock'"
         )
         return int(cursor.fetchone()[0])
+
+
+@pytest.mark.parametrize("ends", ["commit", "rollback"])
+def test_the_first_index_key_in_an_open_transaction_holds_nobody_up(ends: str) -> None:
+    """Others use it at once, and it is there however that transaction ends."""
+
+    def of_another_process() -> bytes:
+        try:
+            vaults.reset()
+            return vaults["default"].index_keys.key(1, b"x")
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(1) as thread, transaction.atomic():
+        Person.objects.create(ssn="1")
+        mine = vaults["default"].index_keys.key(1, b"x")
+        assert thread.submit(of_another_process).result(30) == mine
+        assert vaults["default"].index_keys.key(1, b"x") == mine
+        transaction.set_rollback(ends == "rollback")
+    vaults.reset()
+    assert vaults["default"].index_keys.key(1, b"x") == mine
+    assert Person.objects.count() == (ends == "commit")

@@ -17,7 +17,7 @@ from django_workos_vault.maintenance.cells import BadCell, CannotOpen, CellReade
 from django_workos_vault.maintenance.inspection.findings import Finding, Progress, advice_for
 from django_workos_vault.maintenance.inspection.proofs import Proofs
 from django_workos_vault.models import DataKeyRecord
-from django_workos_vault.registry import as_told
+from django_workos_vault.registry.rows import as_told
 
 _ROWS_AT_A_TIME = 500
 

@@ -16,7 +16,7 @@ from django_workos_vault.exceptions import (
 from django_workos_vault.keyring.records import KeyRecord
 from django_workos_vault.maintenance.inspection.findings import Finding, Progress, advice_for
 from django_workos_vault.models import DataKeyRecord, IndexKeyRecord
-from django_workos_vault.registry import as_told, key_record, readable_rows
+from django_workos_vault.registry.rows import as_told, key_record, readable_rows
 from django_workos_vault.vault import Vault
 
 #: For vaults without a KEY_CONTEXT of their own. The first run makes Vault create this KEK.

@@ -1,0 +1,141 @@
+"""Which data key of each context is current, and how many messages it has left.
+
+Everything is read and written on the primary database, never on a replica that may lag behind.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from django.db import IntegrityError, models, router, transaction
+from django.db.models import F, OuterRef, Subquery
+
+from django_workos_vault.context import KeyContext
+from django_workos_vault.exceptions import VaultError, VaultUnavailable, WrongKey
+from django_workos_vault.keyring.records import Addition, KeyRecord, Lease
+from django_workos_vault.models import DataKeyRecord
+from django_workos_vault.registry.faults import NOT_STORABLE, caused, not_storable, telling_of_missing_tables
+from django_workos_vault.registry.rows import (
+    as_blob,
+    as_count,
+    as_stored,
+    from_hex,
+    key_record,
+    portions,
+    readable_rows,
+)
+from django_workos_vault.registry.transactions import apart, joins_transaction, receipt
+
+
+class DatabaseRegistry:
+    """:class:`~django_workos_vault.keyring.records.Registry` in the table of :class:`DataKeyRecord`."""
+
+    def __init__(self, vault: str) -> None:
+        self._vault = vault
+
+    @telling_of_missing_tables()
+    def current(self, contexts: Iterable[KeyContext]) -> dict[str, KeyRecord]:
+        newest = self._rows().filter(context_digest=OuterRef("context_digest")).order_by("-generation")
+        rows = self._rows().filter(generation=Subquery(newest.values("generation")[:1]))
+        return {
+            row.context_digest: key_record(row)
+            for some in portions([context.digest for context in contexts])
+            for row in readable_rows(rows.filter(context_digest__in=some))
+        }
+
+    def add(self, additions: Sequence[Addition]) -> list[Lease | KeyRecord | VaultError | WrongKey]:
+        return apart(self._alias, lambda: [self._add(addition) for addition in additions])
+
+    def lease(self, wanted: Sequence[tuple[KeyRecord, int]], limit: int) -> list[Lease | None]:
+        if not wanted:
+            return []
+        return apart(
+            self._alias, lambda: [self._lease(record, messages, limit) for record, messages in wanted]
+        )
+
+    def restore(self, context: KeyContext, record: KeyRecord, messages: int) -> Lease:
+        if not self._row(record.commitment).update(messages=F("messages") + messages):
+            try:
+                self._insert(context, record, messages)
+            except IntegrityError:  # its generation went to another meanwhile, or another thread restored it
+                if not self._row(record.commitment).update(messages=F("messages") + messages):
+                    newest = self.current([context]).get(context.digest, record)
+                    self._insert_anew(context, record, messages, generation=newest.generation + 1)
+        return Lease(messages, receipt(self._alias))
+
+    def find(self, commitments: Iterable[bytes]) -> dict[bytes, bytes]:
+        return {
+            from_hex(commitment): blob
+            for some in portions([commitment.hex() for commitment in commitments])
+            for commitment, wrapped in self._rows()
+            .filter(commitment__in=some)
+            .values_list("commitment", "wrapped")
+            if (blob := as_blob(wrapped))
+        }
+
+    @property
+    def _alias(self) -> str:
+        return router.db_for_write(DataKeyRecord)
+
+    def _rows(self) -> models.QuerySet[DataKeyRecord]:
+        return DataKeyRecord.objects.using(self._alias).filter(vault=self._vault)
+
+    def _row(self, commitment: bytes) -> models.QuerySet[DataKeyRecord]:
+        return self._rows().filter(commitment=commitment.hex())
+
+    def _add(self, addition: Addition) -> Lease | KeyRecord | VaultError | WrongKey:
+        try:
+            self._insert(addition.context, addition.record, addition.messages)
+        except IntegrityError as exc:
+            winner = self.current([addition.context]).get(addition.context.digest)
+            if winner is None or winner.generation < addition.record.generation:
+                return caused(self._refusal(addition.record), exc)
+            return winner
+        except NOT_STORABLE as exc:
+            return caused(not_storable(exc), exc)
+        return Lease(addition.messages, receipt(self._alias))
+
+    def _lease(self, record: KeyRecord, messages: int, limit: int) -> Lease | None:
+        row = self._row(record.commitment)
+        while 0 <= (taken := as_count(row.values_list("messages", flat=True).first(), limit)) < limit:
+            granted = min(messages, limit - taken)
+            if row.filter(messages=taken).update(messages=taken + granted):
+                return Lease(granted, receipt(self._alias))
+        return None
+
+    def _insert(
+        self, context: KeyContext, record: KeyRecord, messages: int, generation: int | None = None
+    ) -> None:
+        with transaction.atomic(using=self._alias):  # a lost race must not spoil the caller's transaction
+            DataKeyRecord.objects.using(self._alias).create(
+                vault=self._vault,
+                context_digest=context.digest,
+                generation=generation or record.generation,
+                key_context=context.items,
+                commitment=record.commitment.hex(),
+                proof=record.proof.hex(),
+                key_id=record.key_id,
+                wrapped=record.wrapped,
+                created_at=as_stored(record.created_at),
+                messages=messages,
+            )
+
+    def _insert_anew(self, context: KeyContext, record: KeyRecord, messages: int, generation: int) -> None:
+        try:
+            self._insert(context, record, messages, generation)
+        except IntegrityError as exc:
+            raise self._refusal(record) from exc
+        except NOT_STORABLE as exc:
+            raise not_storable(exc) from exc
+
+    def _refusal(self, record: KeyRecord) -> VaultUnavailable | WrongKey:
+        """Return why the table's constraints refuse ``record``."""
+        if DataKeyRecord.objects.using(self._alias).filter(commitment=record.commitment.hex()).exists():
+            return VaultUnavailable(
+                "The answer is not Vault's: the data key in it was handed out before, and is registered."
+            )
+        return WrongKey(
+            f"The registry's newest data key of a context of vault {self._vault!r} was changed, and none can "
+            "follow it. vault_check names the record and says what to do."
+        )
+
+    def joins_transaction(self) -> bool:
+        return joins_transaction(self._alias)

@@ -1,0 +1,62 @@
+"""The root keys of blind indexes: one for each vault and version, the same for all processes."""
+
+from collections.abc import Callable
+
+from django.db import IntegrityError, connections, router, transaction
+
+from django_workos_vault.context import KeyContext
+from django_workos_vault.keyring.index_keys import RootKeyRecord
+from django_workos_vault.models import IndexKeyRecord
+from django_workos_vault.registry.faults import NOT_STORABLE, not_storable, telling_of_missing_tables
+from django_workos_vault.registry.rows import as_blob, as_told, from_hex
+from django_workos_vault.registry.transactions import apart, joins_transaction, on_commit
+
+
+class DatabaseRootKeys:
+    """The store of index root keys (``RootKeyStore``) in the table of :class:`IndexKeyRecord`."""
+
+    def __init__(self, vault: str) -> None:
+        self._vault = vault
+
+    @telling_of_missing_tables()
+    def get(self, version: int) -> RootKeyRecord | None:
+        row = IndexKeyRecord.objects.using(self._alias).filter(vault=self._vault, version=version).first()
+        return RootKeyRecord(from_hex(row.proof), as_told(row.key_id), as_blob(row.wrapped)) if row else None
+
+    def add(self, version: int, context: KeyContext, record: RootKeyRecord) -> RootKeyRecord:
+        # Or everybody else who needs the first key would wait for the end of the caller's transaction.
+        return apart(self._alias, lambda: self._add(version, context, record))
+
+    def _add(self, version: int, context: KeyContext, record: RootKeyRecord) -> RootKeyRecord:
+        try:
+            with transaction.atomic(using=self._alias):  # a lost race must not spoil the caller's transaction
+                IndexKeyRecord.objects.using(self._alias).create(
+                    vault=self._vault,
+                    version=version,
+                    key_context=context.items,
+                    proof=record.proof.hex(),
+                    key_id=record.key_id,
+                    wrapped=record.wrapped,
+                )
+        except IntegrityError as exc:
+            winner = self.get(version)
+            if winner is None:
+                raise not_storable(exc) from exc
+            return winner
+        except NOT_STORABLE as exc:
+            raise not_storable(exc) from exc
+        return record
+
+    def when_committed(self, then: Callable[[], None]) -> None:
+        if joins_transaction(self._alias):
+            on_commit(self._alias, then)
+        else:
+            then()  # it was written apart, or in autocommit mode
+
+    def awaits_commit(self, then: Callable[[], None]) -> bool:
+        # Django drops a callback when its transaction, or its savepoint, is rolled back.
+        return any(then == callback for _, callback, *_ in connections[self._alias].run_on_commit)
+
+    @property
+    def _alias(self) -> str:
+        return router.db_for_write(IndexKeyRecord)
