@@ -72,7 +72,8 @@ def file_response(
     except OUTAGES:
         return HttpResponse("The file cannot be opened right now.", status=503, content_type="text/plain")
     try:
-        return _answer(request, sealed, filename or sealed.original_name, content_type, as_attachment)
+        name = "".join(c if c.isprintable() else "_" for c in filename or sealed.original_name)
+        return _answer(request, sealed, name, content_type, as_attachment)
     except BaseException:
         sealed.close()
         raise

@@ -98,6 +98,11 @@ class Frames:
             for _ in self._opened(self._last, 1):
                 pass
 
+    def close(self) -> None:
+        """Let go of the key, and of the frame that was opened last."""
+        self._recent = (-1, b"")
+        del self._key
+
     def _opened(self, number: int, count: int) -> Iterator[bytes]:
         held, frame = self._recent
         if count == 1 and held == number:

@@ -153,6 +153,7 @@ class SealedFile(io.RawIOBase):
     def close(self) -> None:
         """Close the stored file too."""
         if not self.closed:
+            self._frames.close()
             self._source.close()
         super().close()
 

@@ -14,7 +14,7 @@ from django.test import override_settings
 from django_workos_vault.exceptions import MalformedEnvelope
 from tests.files.models import Report, Scan
 
-pytestmark = pytest.mark.django_db
+pytestmark = pytest.mark.django_db(databases="__all__")
 
 TEXTS = [b"one", b"", b"three " * 50_000]
 

@@ -23,6 +23,7 @@ def anyone(request: HttpRequest, pk: int) -> HttpResponseBase:
 
 urlpatterns = [
     path("player/<int:pk>/", player),
+    path("by-name/<path:name>", player, name="by-name"),
     path("scan/<int:pk>/", anyone, name="scan"),
     path("report/<uuid:pk>/", EncryptedFileView.as_view(model=Report, field="file"), name="report"),
 ]

@@ -21,8 +21,8 @@ from django_workos_vault.files.fields import EncryptedFieldFile, EncryptedFileFi
 from django_workos_vault.files.sources import source_of
 from django_workos_vault.maintenance.cells import BadCell, batches
 from django_workos_vault.maintenance.files.columns import (
+    Referrers,
     another_name,
-    is_referred_to,
     is_sealed,
     rows_with_files,
     same_bytes,
@@ -79,6 +79,7 @@ class FileAdoption:
         self._field = field
         self._using = using
         self._journal = journal
+        self._referrers = Referrers()
         self._dry_run = dry_run
         self.counts = Counts()
         self.left: list[BadCell] = []
@@ -154,7 +155,7 @@ class FileAdoption:
         row = rows_with_files(self._field, self._using).filter(pk=pk, **{self._field.attname: copy}).first()
         if not self._storage.exists(original):
             return
-        if row is None or is_referred_to(original, self._storage):
+        if row is None or self._referrers.have(original):
             self.counts.kept += 1
             return
         file = getattr(row, self._field.attname)

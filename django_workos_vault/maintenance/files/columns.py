@@ -6,7 +6,7 @@ from typing import Any
 
 from django.apps import apps
 from django.core.files.storage import Storage
-from django.db import router
+from django.db import connections, router
 from django.db.models import FileField, Model, QuerySet
 
 from django_workos_vault.exceptions import EnvelopeError
@@ -50,14 +50,26 @@ def rows_with_files(field: EncryptedFileField, using: str) -> "QuerySet[Model]":
     return rows.exclude(**{field.attname: ""}).exclude(**{field.attname: None})
 
 
-def is_referred_to(name: str, storage: Storage, using: str | None = None) -> bool:
-    """Whether any row of any model has the file ``name`` of ``storage``."""
-    return any(
-        QuerySet(model, using=using or router.db_for_read(model)).filter(**{field.attname: name}).exists()
-        for model in apps.get_models()
-        for field in model._meta.local_concrete_fields
-        if isinstance(field, FileField) and field.storage == storage
-    )
+class Referrers:
+    """All columns, of any model in any database, that may refer to a stored file."""
+
+    def __init__(self) -> None:
+        self._columns: list[tuple[QuerySet[Model], str]] = [
+            (QuerySet(model, using=alias), field.attname)
+            for alias in connections
+            for tables in [connections[alias].introspection.table_names(include_views=True)]
+            for model in apps.get_models()
+            if router.allow_migrate_model(alias, model) and model._meta.db_table in tables
+            for field in model._meta.local_concrete_fields
+            if isinstance(field, FileField)
+        ]
+
+    def have(self, name: str) -> bool:
+        """Whether any row has a file of that name.
+
+        Whatever its storage: two storages may keep their files in one place.
+        """
+        return any(rows.filter(**{attname: name}).exists() for rows, attname in self._columns)
 
 
 def is_sealed(source: Source) -> bool:

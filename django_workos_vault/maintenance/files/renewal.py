@@ -24,8 +24,8 @@ from django_workos_vault.files.fields import EncryptedFieldFile, EncryptedFileFi
 from django_workos_vault.files.sources import source_of
 from django_workos_vault.maintenance.cells import REMEMBERED, BadCell, batches
 from django_workos_vault.maintenance.files.columns import (
+    Referrers,
     another_name,
-    is_referred_to,
     rows_with_files,
     stored_chunks,
 )
@@ -70,6 +70,7 @@ class FileRenewal:
         self._rekey = rekey
         self._dry_run = dry_run
         self._rows = rows_with_files(field, using)
+        self._referrers = Referrers()
         self._keys: dict[Any, bytes | VaultError | EnvelopeError | None] = {}
         self.counts = RenewalCounts()
         self.left: list[BadCell] = []
@@ -133,7 +134,7 @@ class FileRenewal:
                 storage.delete(copy)
         self.counts.renewed += done
         self.counts.changed_meanwhile += not done
-        if done and not is_referred_to(name, storage):
+        if done and not self._referrers.have(name):
             storage.delete(name)
 
     def _rewrap(self, instance: Model, file: EncryptedFieldFile, name: str, context: KeyContext) -> None:

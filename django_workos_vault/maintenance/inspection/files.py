@@ -13,8 +13,8 @@ from django_workos_vault.files.fields import EncryptedFileField
 from django_workos_vault.files.sources import source_of
 from django_workos_vault.maintenance.cells import BadCell, batches
 from django_workos_vault.maintenance.files.columns import (
+    Referrers,
     encrypted_file_fields,
-    is_referred_to,
     rows_with_files,
 )
 from django_workos_vault.maintenance.inspection.findings import Finding, Progress, advice_for
@@ -93,9 +93,12 @@ def _finding(field: EncryptedFileField, looked_at: str, bad: list[BadCell]) -> F
 
 def _orphans(field: EncryptedFileField) -> Finding:
     storage: Storage = field.storage
+    referrers = Referrers()
     labels = {envelope.label_id(label) for label in (field.label, *field.previous_labels)}
     try:
-        found = [name for name in _stored(storage, _folder(field)) if _is_orphan(storage, name, labels)]
+        found = [
+            name for name in _stored(storage, _folder(field)) if _is_orphan(storage, name, labels, referrers)
+        ]
     except NotImplementedError:
         message = "The storage cannot list its files, so those that no row refers to were not looked for."
         return Finding("files", _name(field), "skipped", message)
@@ -110,7 +113,7 @@ def _orphans(field: EncryptedFileField) -> Finding:
     )
 
 
-def _is_orphan(storage: Storage, name: str, labels: set[bytes]) -> bool:
+def _is_orphan(storage: Storage, name: str, labels: set[bytes], referrers: Referrers) -> bool:
     try:
         source = source_of(storage, name)
         try:
@@ -119,7 +122,7 @@ def _is_orphan(storage: Storage, name: str, labels: set[bytes]) -> bool:
             source.close()
     except (EnvelopeError, OSError):
         return False
-    return header.label_id in labels and not is_referred_to(name, storage)
+    return header.label_id in labels and not referrers.have(name)
 
 
 def _stored(storage: Storage, folder: str) -> Iterator[str]:
