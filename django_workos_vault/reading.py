@@ -14,9 +14,10 @@ _Other = TypeVar("_Other")
 def value_or(instance: Model, name: str, default: Any = None, *, outage: bool = False) -> Any:
     """Return the attribute ``name`` of ``instance``, or ``default`` when its value cannot be had.
 
-    That is: the key was withdrawn or denied, the cell was changed or is another row's, the object is gone
-    from Vault. An outage of Vault tells nothing of the value, so it is raised, as VaultUnavailable,
-    VaultRateLimited or VaultAuthenticationError; with ``outage`` it gives ``default`` too. NULL is None.
+    That is: the key was withdrawn or denied, or Vault fails with it alone, the cell was changed or is another
+    row's, the object is gone from Vault. An outage of Vault tells nothing of the value, so it is raised, as
+    VaultUnavailable, VaultRateLimited or VaultAuthenticationError; with ``outage`` it gives ``default`` too.
+    NULL is None.
     """
     return read_or(lambda: getattr(instance, name), default, outage=outage)
 
