@@ -9,7 +9,7 @@ nox.options.default_venv_backend = "venv"
 @nox.session
 @nox.parametrize("django", ["5.2", "6.0", "6.1"])
 def tests(session: nox.Session, django: str) -> None:
-    """Run the tests on this Python: ``nox -s "tests(django='6.1')" -- tests/test_fields.py``."""
+    """Run the tests on this Python: ``nox -s "tests(django='6.1')" -- tests/fields/test_fields.py``."""
     session.install("-e", ".[test]", f"django~={django}.0")
     session.run("python", "-m", "pytest", *session.posargs)
 

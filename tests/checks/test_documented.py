@@ -1,0 +1,22 @@
+"""Every system check is documented."""
+
+import re
+from pathlib import Path
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+ID = re.compile(r"\b[EW]\d{3}\b")
+
+
+def test_every_id_in_the_code_has_a_section() -> None:
+    """Whoever meets a check finds what to do, and no section describes a check that is gone."""
+    package = CHECKOUT / "django_workos_vault"
+    in_code = {found for path in package.rglob("*.py") for found in _ids(path.read_text())}
+    page = (CHECKOUT / "docs" / "checks.md").read_text()
+    documented = re.findall(r"^### django_workos_vault\.([EW]\d{3})$", page, re.MULTILINE)
+    assert len(documented) == len(set(documented))
+    assert in_code == set(documented)
+
+
+def _ids(source: str) -> set[str]:
+    code = re.sub(r"#.*", "", source)  # linter codes in comments
+    return set(ID.findall(code))
