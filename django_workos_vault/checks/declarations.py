@@ -5,6 +5,7 @@ from typing import Any
 
 from django.apps import AppConfig, apps
 from django.core import checks
+from django.core.exceptions import FieldDoesNotExist
 from django.db.models import Model, QuerySet
 
 from django_workos_vault.fields.column_paths import columns_read, ordering_names
@@ -34,6 +35,7 @@ def check_model(model: type[Model]) -> Iterator[checks.CheckMessage]:
     yield from _unique_for_dates(model)
     yield from _generic_keys(model)
     yield from _natural_key(model)
+    yield from _moved_by_deletions(model)
     for kind, item, expression in _conditions(model):
         for path in _encrypted_paths(model, expression):
             message = f"{kind} {item} computes with {path!r}, which is ciphertext to the database."
@@ -71,6 +73,25 @@ def _unique_for_dates(model: type[Model]) -> Iterator[checks.CheckMessage]:
                 continue
             message = f"{option} of {field.name!r} would look encrypted values up in the database."
             yield _error(model, "E072", message, f"Take {option} away, and compare in the model's clean().")
+
+
+def _moved_by_deletions(model: type[Model]) -> Iterator[checks.CheckMessage]:
+    for field in model._meta.local_concrete_fields:
+        for name in getattr(field, "bind_to", ()) if isinstance(field, VaultField) else ():
+            try:
+                column: Any = model._meta.pk if name == "pk" else model._meta.get_field(name)
+            except FieldDoesNotExist:
+                continue  # E008
+            on_delete = getattr(column.remote_field, "on_delete", None)
+            action = getattr(on_delete, "name", getattr(on_delete, "__name__", ""))
+            if "SET" in action.upper():  # also SET(...), and DB_SET_NULL
+                yield checks.Warning(
+                    f"{name} is emptied when what it refers to is deleted, and {field.name!r}, which is "
+                    "bound to it, cannot be read then.",
+                    hint=f"Give {name} on_delete=models.PROTECT or CASCADE, or bind to another column.",
+                    obj=field,
+                    id="django_workos_vault.W121",
+                )
 
 
 def _natural_key(model: type[Model]) -> Iterator[checks.CheckMessage]:

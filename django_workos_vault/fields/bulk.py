@@ -127,5 +127,15 @@ class EncryptedQuerySet(models.QuerySet[_Model]):
         return [f for f in self.model._meta.concrete_fields if isinstance(f, EncryptedField)]
 
 
-#: ``objects = EncryptedManager()`` on a model gives it all of the above.
-EncryptedManager = models.Manager.from_queryset(EncryptedQuerySet, class_name="EncryptedManager")
+class EncryptedManager(models.Manager.from_queryset(EncryptedQuerySet)):  # type: ignore[misc]
+    """``objects = EncryptedManager()`` on a model gives it all of the above.
+
+    It becomes the model's base manager too, unless ``Meta.base_manager_name`` names one: with that, the
+    ``add()`` and ``set()`` of relations move rows.
+    """
+
+    def contribute_to_class(self, cls: type[models.Model], name: str) -> None:
+        super().contribute_to_class(cls, name)
+        if type(self) is EncryptedManager and not cls._meta.base_manager_name:
+            cls._meta.base_manager_name = name  # a subclass may leave rows out
+            cls._meta._expire_cache()  # type: ignore[attr-defined]

@@ -44,6 +44,7 @@ ELSEWHERE = {
     "W112": "test_companions.py::test_excluded",
     "W113": "test_companions.py::test_check",
     "W120": "test_kinds_of_models.py::test_natural_keys_in_clear_are_warned_of",
+    "W121": "test_kinds_of_models.py::test_deletions_that_move_rows_are_warned_of",
     "W114": "test_companions.py::test_check_of_plaintext_dumps",
 }
 

@@ -181,3 +181,58 @@ def test_natural_keys_in_clear_are_warned_of() -> None:
 
     assert [message.id for message in check_model(Clear)] == ["django_workos_vault.W120"]
     assert [*check_model(Plain)] == []
+
+
+@pytest.mark.parametrize(
+    ("on_delete", "found"),
+    [
+        (models.SET_NULL, ["django_workos_vault.W121"]),
+        (models.SET_DEFAULT, ["django_workos_vault.W121"]),
+        (models.SET(None), ["django_workos_vault.W121"]),
+        (models.PROTECT, []),
+        (models.CASCADE, []),
+    ],
+)
+@isolate_apps("tests.app")
+def test_deletions_that_move_rows_are_warned_of(on_delete: Any, found: list[str]) -> None:
+    """A deletion that empties a bound column makes cells unreadable: a check says so, its hint ends it."""
+
+    class Owner(models.Model):
+        class Meta:
+            app_label = "app"
+
+    class Owned(models.Model):
+        owner = models.ForeignKey(Owner, on_delete, null=True, default=None)
+        secret = EncryptedCharField(max_length=10, bind_to=("owner",))
+
+        class Meta:
+            app_label = "app"
+
+    assert [message.id for message in check_model(Owned)] == found
+
+
+@isolate_apps("tests.app")
+def test_a_related_manager_moves_rows_with_their_cells() -> None:
+    """``add()`` and ``set()`` update in bulk, by the model's own manager."""
+
+    class Owner(models.Model):
+        class Meta:
+            app_label = "app"
+
+    class Owned(models.Model):
+        owner = models.ForeignKey(Owner, models.CASCADE, null=True, related_name="owned")
+        secret = EncryptedCharField(max_length=10, bind_to=("owner",))
+        objects = EncryptedManager()
+
+        class Meta:
+            app_label = "app"
+
+    with tables(Owner, Owned):
+        first, second = Owner.objects.create(), Owner.objects.create()
+        row = Owned.objects.create(owner=first, secret="s")
+        second.owned.add(row)
+        assert second.owned.get().secret == "s"
+        first.owned.set([row])
+        assert first.owned.get().secret == "s"
+        first.owned.clear()
+        assert Owned.objects.get(owner=None).secret == "s"
