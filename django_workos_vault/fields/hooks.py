@@ -10,7 +10,6 @@ from typing import Any
 
 from django.db.models import Model
 
-from django_workos_vault.fields import object_writes
 from django_workos_vault.fields.cell import Withheld, names_set_to_null
 from django_workos_vault.fields.partial_writes import (
     bring_cells_along,
@@ -56,9 +55,8 @@ def _watched_save(save_table: Any) -> Any:
         update_fields: frozenset[str] | None = None,
     ) -> Any:
         fields = [field for field in cls._meta.local_concrete_fields if hasattr(field, "vault_alias")]
-        objects = object_writes.object_fields(fields)
-        if objects:
-            object_writes.note_database(self, using)
+        for field in fields:
+            field.before_row_write(self, using)
         if raw:
             for field in fields:
                 field.take_serialized(self)
@@ -75,8 +73,8 @@ def _watched_save(save_table: Any) -> Any:
         if cls is self._meta.concrete_model:
             forget_brought(self)
         names_set_to_null(self).difference_update(field.attname for field in fields)
-        if objects:
-            object_writes.after_save(self, objects, using)
+        for field in fields:
+            field.after_row_write(self, using)
         return saved
 
     setattr(ask_and_save_table, _MARK, True)

@@ -2,7 +2,6 @@
 
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING
 
 from django.db import router, transaction
 from django.db.models import Model
@@ -16,12 +15,11 @@ from django_workos_vault.exceptions import (
     VaultRequestError,
 )
 from django_workos_vault.fields import object_writes
+from django_workos_vault.fields.object_column import ObjectColumn
 from django_workos_vault.fields.object_proof import check_answer, signer
 from django_workos_vault.fields.object_reference import ObjectReference
 from django_workos_vault.fields.object_value import StoredObject
-
-if TYPE_CHECKING:
-    from django_workos_vault.fields.object_field import VaultObjectField
+from django_workos_vault.fields.vault_field import VaultField
 
 
 def bound_to(stored: StoredObject, instance: Model) -> StoredObject:
@@ -43,7 +41,7 @@ def bound_to(stored: StoredObject, instance: Model) -> StoredObject:
     return stored
 
 
-def adopt(field: "VaultObjectField", instance: Model, key_context: dict[str, str] | None = None) -> bool:
+def adopt(field: ObjectColumn, instance: Model, key_context: dict[str, str] | None = None) -> bool:
     """See ``lifecycle.adopt_object``."""
     stored = field.stored_in(instance)
     if stored is None:
@@ -72,7 +70,7 @@ def adopt(field: "VaultObjectField", instance: Model, key_context: dict[str, str
 
 
 def _signed_anew(
-    field: "VaultObjectField", instance: Model, reference: ObjectReference, context: KeyContext
+    field: VaultField, instance: Model, reference: ObjectReference, context: KeyContext
 ) -> StoredObject:
     check_answer(field, reference.id, field.vault.backend.describe_object(reference.id), context)
     row = field.scheme.row_of(instance)

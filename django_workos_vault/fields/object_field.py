@@ -1,7 +1,6 @@
 """A field whose value lives in Vault as a named, versioned object; its column holds the reference."""
 
 import json
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from django import forms
@@ -11,17 +10,14 @@ from django.db.models import Field, Model
 from django.db.models.lookups import Exact, In, Lookup
 from django.utils.translation import gettext_lazy as _
 
-from django_workos_vault.backends.objects import ObjectVersion
 from django_workos_vault.exceptions import VaultRequestError
 from django_workos_vault.fields import object_adoption, object_writes
 from django_workos_vault.fields.column import ReferenceCol
 from django_workos_vault.fields.lookups import NullTest
 from django_workos_vault.fields.object_checks import object_field_messages
-from django_workos_vault.fields.object_proof import check_answer
+from django_workos_vault.fields.object_column import ObjectColumn
 from django_workos_vault.fields.object_reference import ObjectReference
-from django_workos_vault.fields.object_value import Assigned, ObjectAttribute, StoredObject, encode
-from django_workos_vault.fields.scheme import NOT_LOADED, Row, Scheme
-from django_workos_vault.fields.vault_field import VaultField
+from django_workos_vault.fields.object_value import Assigned, StoredObject
 from django_workos_vault.frame_locals import leaves_no_locals
 
 if TYPE_CHECKING:
@@ -29,9 +25,6 @@ if TYPE_CHECKING:
 else:
     _Lookup = Lookup
 
-#: The API description names no maximum, so this is ours: what goes in one request and comes back in one, well
-#: inside the 16 MiB that the client takes. Larger values are what encrypted fields are for.
-MAX_VALUE_BYTES = 1024 * 1024
 _COLUMN_LENGTH = 255
 _FIXTURE_PREFIX = "workos-vault-object:"
 
@@ -65,29 +58,7 @@ class ObjectFormField(forms.CharField):
             raise ValidationError(_("Enter valid JSON."), code="invalid") from None
 
 
-class ObjectScheme(Scheme):
-    """References are bound to their rows: to the primary key, and to what chooses the key context."""
-
-    def __init__(self, field: Any) -> None:
-        super().__init__(field)
-        self.is_bound = self.remembers_row = True
-
-    @cached_property
-    def row_columns(self) -> tuple[str, ...]:
-        key = (column.attname for column in self._options.pk_fields)
-        return tuple(dict.fromkeys((*key, *self.context_columns)))
-
-    def has_moved(self, row: Row | None, instance: Model) -> bool:
-        """Whether the program moved the row to another key context. A copy of a row gets its own object."""
-        pairs = zip(self.row_columns, row or (), self.row_of(instance), strict=row is not None)
-        return any(
-            old != new
-            for name, old, new in pairs
-            if name in self.context_columns and NOT_LOADED not in (old, new)
-        )
-
-
-class VaultObjectField(VaultField, Field):
+class VaultObjectField(ObjectColumn):
     """Keeps each row's value in Vault; reading the attribute fetches it, once an instance.
 
     A str comes back as the str, anything else that JSON can hold (dict, list, number, bool) as JSON gives it
@@ -96,9 +67,6 @@ class VaultObjectField(VaultField, Field):
     """
 
     description = _("A value in WorkOS Vault")
-    descriptor_class = ObjectAttribute
-    holds_cells = "references"
-    scheme_class = ObjectScheme
     empty_strings_allowed = False
     non_db_attrs = (*Field.non_db_attrs, "key_context", "label", "mask", "previous_labels", "vault")
 
@@ -111,37 +79,7 @@ class VaultObjectField(VaultField, Field):
         del kwargs["max_length"]
         return name, path, args, kwargs
 
-    def get_internal_type(self) -> str:
-        return "CharField"
-
     # Reading and writing
-
-    @leaves_no_locals
-    def encoded(self, value: Any) -> tuple[str, bool]:
-        """Return what to store for ``value``, and whether it is JSON.
-
-        Raises ValidationError when JSON cannot hold it or Vault would not take so much.
-        """
-        problem = ""
-        try:
-            text, structured = encode(value)
-            size = len(text.encode())
-        except UnicodeEncodeError:
-            problem = "The text is not valid Unicode."
-        except (TypeError, ValueError) as exc:
-            problem = str(exc)
-        if problem:
-            raise ValidationError(problem, code="invalid")
-        if size > MAX_VALUE_BYTES:
-            raise ValidationError(
-                _(
-                    "This value has %(size)d bytes; an object in Vault holds at most %(most)d. Keep values "
-                    "of this size in an encrypted field (EncryptedTextField, EncryptedJSONField, ...)."
-                ),
-                code="too_large",
-                params={"size": size, "most": MAX_VALUE_BYTES},
-            )
-        return text, structured
 
     def pre_save(self, model_instance: Model, add: bool) -> Any:
         return object_writes.write(self, model_instance, add)
@@ -201,45 +139,11 @@ class VaultObjectField(VaultField, Field):
     def get_transform(self, lookup_name: str) -> Any:
         raise _refusal(self)
 
-    # What an instance holds
+    def before_row_write(self, instance: Model, using: str) -> None:
+        object_writes.note_database(instance, using)
 
-    def raw_value(self, instance: Model) -> Any:
-        """Return what ``instance`` holds: None, StoredObject or Assigned. What was deferred is loaded."""
-        if self.attname not in instance.__dict__:
-            instance.refresh_from_db(fields=[self.attname])
-        return instance.__dict__[self.attname]
-
-    def held_by(self, instance: Model) -> Any:
-        """Return the assigned value, or what stands for the stored one, fetching nothing."""
-        held = self.raw_value(instance)
-        return held.value if isinstance(held, Assigned) else held
-
-    def history_of(self, instance: Model) -> tuple[ObjectVersion, ...]:
-        """Return the stored object's versions in Vault's order; none for NULL.
-
-        Raises UntrustedReference and VaultError.
-        """
-        stored = self.stored_in(instance)
-        if stored is None:
-            return ()
-        backend, object_id, context = self.vault.backend, stored.reference.id, stored.prove(instance)
-        check_answer(self, object_id, backend.describe_object(object_id), context)
-        return backend.list_object_versions(object_id)
-
-    async def ahistory_of(self, instance: Model) -> tuple[ObjectVersion, ...]:
-        """:meth:`history_of` for async code."""
-        stored = self.stored_in(instance)
-        if stored is None:
-            return ()
-        backend, object_id = self.vault.backend, stored.reference.id
-        context = await stored.aprove(instance)
-        check_answer(self, object_id, await backend.adescribe_object(object_id), context)
-        return await backend.alist_object_versions(object_id)
-
-    def stored_in(self, instance: Model) -> StoredObject | None:
-        """Return what stands for the stored value, also where another was assigned. None for NULL."""
-        held = self.raw_value(instance)
-        return held.base if isinstance(held, Assigned) else held
+    def after_row_write(self, instance: Model, using: str) -> None:
+        object_writes.after_save(self, instance, using)
 
     # Validation, forms, fixtures
 

@@ -1,6 +1,6 @@
 """What a model with a :class:`VaultObjectField` gets: ``history()``, and objects that go with their rows."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.core.exceptions import FieldDoesNotExist
 from django.db.models import Model
@@ -9,10 +9,7 @@ from django.db.models.signals import class_prepared, pre_delete
 from django_workos_vault.backends.objects import ObjectVersion
 from django_workos_vault.fields import object_writes
 from django_workos_vault.fields.object_adoption import adopt
-from django_workos_vault.fields.object_writes import object_fields
-
-if TYPE_CHECKING:
-    from django_workos_vault.fields.object_field import VaultObjectField
+from django_workos_vault.fields.object_column import ObjectColumn, object_fields
 
 
 def object_history(instance: Model, field_name: str) -> tuple[ObjectVersion, ...]:
@@ -45,7 +42,7 @@ def gives_history(model: type[Model]) -> bool:
     return getattr(model, "history", None) is object_history
 
 
-def _field(instance: Model, name: str) -> "VaultObjectField":
+def _field(instance: Model, name: str) -> ObjectColumn:
     for field in object_fields(instance._meta.concrete_fields):
         if field.name == name:
             return field

@@ -11,7 +11,7 @@ import hmac
 import json
 from base64 import urlsafe_b64encode
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.db import models
 
@@ -20,9 +20,7 @@ from django_workos_vault.context import KeyContext
 from django_workos_vault.exceptions import UntrustedReference, VaultUnavailable
 from django_workos_vault.fields.object_reference import ObjectReference, is_id, is_name_under
 from django_workos_vault.fields.scheme import NOT_LOADED
-
-if TYPE_CHECKING:
-    from django_workos_vault.fields.object_field import VaultObjectField
+from django_workos_vault.fields.vault_field import VaultField
 
 Sign = Callable[[str, str, bool], ObjectReference]
 Identity = list[tuple[str, str]] | None
@@ -30,7 +28,7 @@ Identity = list[tuple[str, str]] | None
 _IDENTIFIES = (models.IntegerField, models.CharField, models.UUIDField, models.DateField)
 
 
-def row_identity(field: "VaultObjectField", row: tuple[Any, ...] | None) -> Identity:
+def row_identity(field: VaultField, row: tuple[Any, ...] | None) -> Identity:
     """Return the primary key in ``row`` (values of the field's ``row_columns``), as it is signed.
 
     None where it is not known yet, or does not read the same after a round trip through every database.
@@ -49,7 +47,7 @@ def row_identity(field: "VaultObjectField", row: tuple[Any, ...] | None) -> Iden
     return identity
 
 
-def signer(field: "VaultObjectField", row: tuple[Any, ...], context: KeyContext) -> Sign:
+def signer(field: VaultField, row: tuple[Any, ...], context: KeyContext) -> Sign:
     """Return what makes the references of one row. Raises VaultError when its key cannot be had."""
     identity = row_identity(field, row)
     prove = field.vault.object_prover(field.label)
@@ -65,7 +63,7 @@ def signer(field: "VaultObjectField", row: tuple[Any, ...], context: KeyContext)
 
 
 def check_proof(
-    field: "VaultObjectField", reference: ObjectReference, row: tuple[Any, ...] | None, context: KeyContext
+    field: VaultField, reference: ObjectReference, row: tuple[Any, ...] | None, context: KeyContext
 ) -> bool:
     """Whether ``reference`` is bound to its row. Raises UntrustedReference when it is not this row's.
 
@@ -88,7 +86,7 @@ def check_proof(
 
 
 def check_answer(
-    field: "VaultObjectField",
+    field: VaultField,
     object_id: str,
     answer: VaultObject | ObjectWithoutValue,
     context: KeyContext,
@@ -107,9 +105,7 @@ def check_answer(
         )
 
 
-def row_as_loaded(
-    field: "VaultObjectField", row: tuple[Any, ...] | None, instance: models.Model
-) -> models.Model:
+def row_as_loaded(field: VaultField, row: tuple[Any, ...] | None, instance: models.Model) -> models.Model:
     """Return ``instance`` as ``row`` has it: what chose the key before the program moved the row."""
     chosen_by = field.scheme.context_columns
     moved = {

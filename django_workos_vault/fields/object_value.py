@@ -5,7 +5,7 @@ import json
 import os
 from collections.abc import Iterable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from asgiref.sync import sync_to_async
 from django.db.models import Model
@@ -27,10 +27,8 @@ from django_workos_vault.fields.cell import Withheld
 from django_workos_vault.fields.django_internals.frames import caller_moves_values
 from django_workos_vault.fields.object_proof import check_answer, check_proof, row_as_loaded
 from django_workos_vault.fields.object_reference import ObjectReference, name_of_copy
+from django_workos_vault.fields.vault_field import VaultField
 from django_workos_vault.forbidding import check_opening_allowed
-
-if TYPE_CHECKING:
-    from django_workos_vault.fields.object_field import VaultObjectField
 
 _UNREAD: Any = object()
 
@@ -70,10 +68,10 @@ class StoredObject(Withheld):
         "written_for",
     )
 
-    field: "VaultObjectField"
+    field: VaultField
 
     def __init__(
-        self, reference: ObjectReference, field: "VaultObjectField", row: tuple[Any, ...] | None = None
+        self, reference: ObjectReference, field: VaultField, row: tuple[Any, ...] | None = None
     ) -> None:
         self.reference = reference
         self.field = field
@@ -263,7 +261,7 @@ class Assigned:
 class ObjectAttribute(DeferredAttribute):
     """The attribute of a :class:`VaultObjectField`: fetches on reading, keeps the reference otherwise."""
 
-    field: "VaultObjectField"
+    field: VaultField
 
     def __get__(self, instance: Model | None, owner: Any = None) -> Any:
         if instance is None:
@@ -321,7 +319,7 @@ async def aload_objects(instances: Iterable[Model], *names: str) -> None:
 _CANNOT_BE_HAD = (DecryptionForbidden, EnvelopeError, InvalidVaultConfiguration, VaultError)
 
 
-def _check_may_wait(field: "VaultObjectField", at_once: bool) -> None:
+def _check_may_wait(field: VaultField, at_once: bool) -> None:
     if at_once or os.environ.get("DJANGO_ALLOW_ASYNC_UNSAFE"):
         return
     try:

@@ -12,13 +12,12 @@
 """
 
 import logging
-from collections.abc import Iterable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import uuid4
 
 from django.db import connections, router, transaction
-from django.db.models import Field, Model
+from django.db.models import Model
 
 from django_workos_vault.backends.objects import ObjectMetadata
 from django_workos_vault.context import KeyContext
@@ -32,20 +31,19 @@ from django_workos_vault.exceptions import (
     VaultRequestError,
     VaultUnavailable,
 )
+from django_workos_vault.fields.object_column import ObjectColumn
 from django_workos_vault.fields.object_proof import Sign, check_answer, row_identity, signer
 from django_workos_vault.fields.object_reference import ObjectReference, name_of_copy
-from django_workos_vault.fields.object_value import Assigned, ObjectAttribute, StoredObject
+from django_workos_vault.fields.object_value import Assigned, StoredObject
+from django_workos_vault.fields.vault_field import VaultField
 from django_workos_vault.frame_locals import leaves_no_locals
-
-if TYPE_CHECKING:
-    from django_workos_vault.fields.object_field import VaultObjectField
 
 logger = logging.getLogger(__name__)
 
 _USING = "workos_vault_using"
 _UNNEEDED = "workos_vault_unneeded"
 
-_Unneeded = tuple["VaultObjectField", str, KeyContext, bool]
+_Unneeded = tuple[VaultField, str, KeyContext, bool]
 
 
 class KeepStored:
@@ -59,7 +57,7 @@ class KeepStored:
 
 
 @leaves_no_locals
-def write(field: "VaultObjectField", instance: Model, add: bool) -> StoredObject | KeepStored | None:
+def write(field: ObjectColumn, instance: Model, add: bool) -> StoredObject | KeepStored | None:
     """Store in Vault what ``instance`` holds for ``field``, and return what to write into the column.
 
     Raises VaultConflict when another writer was faster, and any other VaultError when Vault does not take
@@ -90,31 +88,27 @@ def write(field: "VaultObjectField", instance: Model, add: bool) -> StoredObject
     return stored
 
 
-def object_fields(fields: "Iterable[Field[Any, Any]]") -> "list[VaultObjectField]":
-    """Return those of ``fields`` whose values live in Vault."""
-    return [field for field in fields if field.descriptor_class is ObjectAttribute]  # type: ignore[misc]
-
-
 def note_database(instance: Model, using: str) -> None:
     """Remember where ``instance`` is about to be saved."""
     setattr(instance._state, _USING, using)
     setattr(instance._state, _UNNEEDED, [])
 
 
-def after_save(instance: Model, fields: "list[VaultObjectField]", using: str) -> None:
+def after_save(field: ObjectColumn, instance: Model, using: str) -> None:
     """Arrange for what is to be done when the row just written has been committed."""
-    unneeded: list[_Unneeded] = getattr(instance._state, _UNNEEDED, [])
-    setattr(instance._state, _UNNEEDED, [])
-    held = [instance.__dict__.get(field.attname) for field in fields]
-    fresh = [stored for stored in held if isinstance(stored, StoredObject) and stored.written_for is not None]
-    for stored in fresh:
-        bind(stored, instance, using)
+    noted: list[_Unneeded] = getattr(instance._state, _UNNEEDED, [])
+    unneeded = [one for one in noted if one[0] is field]
+    noted[:] = [one for one in noted if one[0] is not field]
+    stored = instance.__dict__.get(field.attname)
+    fresh = stored if isinstance(stored, StoredObject) and stored.written_for is not None else None
+    if fresh is not None:
+        bind(fresh, instance, using)
     if not (unneeded or fresh):
         return
 
     def committed() -> None:
-        for stored in fresh:
-            stored.written_for = stored.replaced = None
+        if fresh is not None:
+            fresh.written_for = fresh.replaced = None
         for one in unneeded:
             delete(*one)
 
@@ -136,7 +130,7 @@ def bind(stored: StoredObject, instance: Model, using: str) -> None:
         stored.reference, stored.row = bound, row
 
 
-def after_deletion(field: "VaultObjectField", instance: Model, using: str) -> None:
+def after_deletion(field: ObjectColumn, instance: Model, using: str) -> None:
     """Delete the object of a row that is about to be deleted, once that has been committed.
 
     Without ``version_check``: the row is gone, so no version of its object is wanted. Nothing that is wrong
@@ -162,7 +156,7 @@ def _delete_proven(stored: StoredObject) -> None:
         delete(stored.field, stored.reference.id, context)
 
 
-def _for_insert(field: "VaultObjectField", instance: Model, held: StoredObject) -> StoredObject:
+def _for_insert(field: ObjectColumn, instance: Model, held: StoredObject) -> StoredObject:
     if held.written_for == _state(instance) and not held.has_changed():
         return held  # Django asks more than once for the value of one INSERT
     # A copy of a row gets an object of its own: deleting one row must not take the other's value.
@@ -171,7 +165,7 @@ def _for_insert(field: "VaultObjectField", instance: Model, held: StoredObject) 
     return stored
 
 
-def _store(field: "VaultObjectField", instance: Model, assigned: Assigned, add: bool) -> StoredObject | None:
+def _store(field: ObjectColumn, instance: Model, assigned: Assigned, add: bool) -> StoredObject | None:
     base, value = assigned.base, assigned.value
     if add:
         return None if value is None else create(field, instance, value)
@@ -207,7 +201,7 @@ def _is_ours(base: StoredObject, instance: Model) -> bool:
 
 
 def create(
-    field: "VaultObjectField", instance: Model, value: Any, replaced: StoredObject | None = None
+    field: ObjectColumn, instance: Model, value: Any, replaced: StoredObject | None = None
 ) -> StoredObject:
     """Store ``value`` as an object of its own for the row of ``instance``."""
     text, structured = field.encoded(value)
@@ -226,9 +220,7 @@ def create(
     return stored
 
 
-def _update(
-    field: "VaultObjectField", instance: Model, value: Any, text: str, base: StoredObject
-) -> StoredObject:
+def _update(field: ObjectColumn, instance: Model, value: Any, text: str, base: StoredObject) -> StoredObject:
     context = base.prove(instance)
     sign = signer(field, field.scheme.row_of(instance), context)
     in_transaction = connections[_using(instance)].in_atomic_block
@@ -249,9 +241,7 @@ def _update(
     return stored
 
 
-def _keep_for_rollback(
-    field: "VaultObjectField", instance: Model, base: StoredObject, context: KeyContext
-) -> str:
+def _keep_for_rollback(field: ObjectColumn, instance: Model, base: StoredObject, context: KeyContext) -> str:
     """Keep the row's value beside the object; return the version that the object has now."""
     backend = field.vault.backend
     current = backend.read_object(base.reference.id)
@@ -274,7 +264,7 @@ def _keep_for_rollback(
 
 
 def _stored(
-    field: "VaultObjectField",
+    field: ObjectColumn,
     instance: Model,
     value: Any,
     text: str,
@@ -289,7 +279,7 @@ def _stored(
     return stored
 
 
-def _current_version(field: "VaultObjectField", object_id: str) -> str:
+def _current_version(field: ObjectColumn, object_id: str) -> str:
     versions = field.vault.backend.list_object_versions(object_id)
     for version in versions:
         if version.current_version:
@@ -297,7 +287,7 @@ def _current_version(field: "VaultObjectField", object_id: str) -> str:
     raise VaultUnavailable(f"Vault names no current version of the object {object_id} of {field}.")
 
 
-def _reference_in_row(field: "VaultObjectField", instance: Model) -> tuple[bool, ObjectReference | None]:
+def _reference_in_row(field: ObjectColumn, instance: Model) -> tuple[bool, ObjectReference | None]:
     """Return whether there is a row, and what it holds now. Locks it where transaction and database allow."""
     using = _using(instance)
     connection = connections[using]
@@ -308,7 +298,7 @@ def _reference_in_row(field: "VaultObjectField", instance: Model) -> tuple[bool,
     return bool(found), found[0] if found else None
 
 
-def _conflict(field: "VaultObjectField") -> VaultConflict:
+def _conflict(field: ObjectColumn) -> VaultConflict:
     return VaultConflict(
         f"{field}: the value in Vault has changed since this row was loaded, and was not overwritten. Load "
         "the row again (refresh_from_db()), read the value, then save. Where a transaction was rolled back "
@@ -317,14 +307,14 @@ def _conflict(field: "VaultObjectField") -> VaultConflict:
 
 
 def _not_needed_after_commit(
-    instance: Model, field: "VaultObjectField", object_id: str, context: KeyContext, is_copy: bool = False
+    instance: Model, field: ObjectColumn, object_id: str, context: KeyContext, is_copy: bool = False
 ) -> None:
     unneeded = getattr(instance._state, _UNNEEDED, None)
     if unneeded is not None:  # else signals are muted: nobody will come for it, and vault_check finds it
         unneeded.append((field, object_id, context, is_copy))
 
 
-def _left_alone(field: "VaultObjectField", stored: StoredObject, error: Exception) -> None:
+def _left_alone(field: VaultField, stored: StoredObject, error: Exception) -> None:
     logger.warning(
         "A row of %s referred to the object %r, which is not its own (%s). That was left alone, and the row "
         "refers to it no longer.",
@@ -334,7 +324,7 @@ def _left_alone(field: "VaultObjectField", stored: StoredObject, error: Exceptio
     )
 
 
-def _not_deleted(field: "VaultObjectField", reference: ObjectReference, error: Exception) -> None:
+def _not_deleted(field: VaultField, reference: ObjectReference, error: Exception) -> None:
     # The row has been committed, or shall be: failing now would only hide that from the caller.
     logger.warning(
         "The object %r of %s is no longer needed and could not be deleted (%s). vault_check --objects "
@@ -345,7 +335,7 @@ def _not_deleted(field: "VaultObjectField", reference: ObjectReference, error: E
     )
 
 
-def _is_gone(field: "VaultObjectField", stored: StoredObject) -> bool:
+def _is_gone(field: ObjectColumn, stored: StoredObject) -> bool:
     # The API description knows no 404 for an update.
     try:
         field.vault.backend.describe_object(stored.reference.id)
@@ -354,7 +344,7 @@ def _is_gone(field: "VaultObjectField", stored: StoredObject) -> bool:
     return False
 
 
-def delete(field: "VaultObjectField", object_id: str, context: KeyContext, is_copy: bool = False) -> None:
+def delete(field: VaultField, object_id: str, context: KeyContext, is_copy: bool = False) -> None:
     """Delete an object that a row of the field had, or what was kept of one, and never any other."""
     backend = field.vault.backend
     try:

@@ -123,6 +123,12 @@ class VaultField(_Base):
             held.complete(instance)
         return self.scheme.has_moved(held.row, instance)
 
+    def before_row_write(self, instance: Model, using: str) -> None:
+        """Called before a table of the row is written to the database ``using``, in a raw save too."""
+
+    def after_row_write(self, instance: Model, using: str) -> None:
+        """Called once that table is written; its transaction may still be under way."""
+
     # Forms
 
     def formfield(self, **kwargs: Any) -> Any:

@@ -18,9 +18,8 @@ from django_workos_vault.exceptions import (
     VaultRequestError,
 )
 from django_workos_vault.fields.from_row import FromRow
-from django_workos_vault.fields.object_field import VaultObjectField
+from django_workos_vault.fields.object_column import ObjectColumn, object_fields
 from django_workos_vault.fields.object_reference import is_name_under, name_of_copy
-from django_workos_vault.fields.object_writes import object_fields
 from django_workos_vault.maintenance.inspection.findings import Finding, Progress, advice_for
 
 _PAGE = 100
@@ -41,7 +40,7 @@ def inspect_objects(aliases: set[str], using: str | None, progress: Progress) ->
                     yield Finding("objects", str(field), "problem", f"Stopped: {exc}", advice_for(exc))
 
 
-def _inspect_field(field: VaultObjectField, using: str, progress: Progress) -> Iterator[Finding]:
+def _inspect_field(field: ObjectColumn, using: str, progress: Progress) -> Iterator[Finding]:
     model = field.model
     if model._meta.db_table not in connections[using].introspection.table_names(include_views=True):
         message = f"Database {using!r} has no table {model._meta.db_table}."
@@ -82,7 +81,7 @@ def _inspect_field(field: VaultObjectField, using: str, progress: Progress) -> I
         yield Finding("objects", str(field), "ok", message)
 
 
-def _names_by_id(field: VaultObjectField) -> dict[str, str]:
+def _names_by_id(field: ObjectColumn) -> dict[str, str]:
     found = {}
     for label in field.labels:
         for summary in field.vault.backend.iter_objects(limit=_PAGE, search=f"{label}/"):
@@ -91,7 +90,7 @@ def _names_by_id(field: VaultObjectField) -> dict[str, str]:
     return found
 
 
-def _with_relations(field: VaultObjectField, rows: QuerySet[Any]) -> QuerySet[Any]:
+def _with_relations(field: ObjectColumn, rows: QuerySet[Any]) -> QuerySet[Any]:
     """Fetch what chooses the key contexts along with the rows, as far as it is a related row's."""
     for item in (field.key_context or {}).values():
         relation, _, rest = item.path.partition(".") if isinstance(item, FromRow) else ("", "", "")
@@ -101,7 +100,7 @@ def _with_relations(field: VaultObjectField, rows: QuerySet[Any]) -> QuerySet[An
     return rows
 
 
-def _fault(field: VaultObjectField, row: Model, names: dict[str, str], shared: bool) -> Finding | None:
+def _fault(field: ObjectColumn, row: Model, names: dict[str, str], shared: bool) -> Finding | None:
     stored = field.held_by(row)
     try:
         stored.prove(row)
@@ -117,7 +116,7 @@ def _fault(field: VaultObjectField, row: Model, names: dict[str, str], shared: b
     return Finding("objects", str(field), "problem", f"Row {row.pk}: {fault}", advice)
 
 
-def _exists(field: VaultObjectField, object_id: str) -> bool:
+def _exists(field: ObjectColumn, object_id: str) -> bool:
     try:
         field.vault.backend.describe_object(object_id)
     except VaultNotFound:

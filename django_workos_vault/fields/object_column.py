@@ -1,0 +1,126 @@
+"""The column of a :class:`VaultObjectField`: which references it holds, and what an instance holds for them.
+
+What reads, writes, proves and deletes the objects of a field knows this much of the field.
+"""
+
+from collections.abc import Iterable
+from functools import cached_property
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.db.models import Field, Model
+from django.utils.translation import gettext_lazy as _
+
+from django_workos_vault.backends.objects import ObjectVersion
+from django_workos_vault.fields.object_proof import check_answer
+from django_workos_vault.fields.object_value import Assigned, ObjectAttribute, StoredObject, encode
+from django_workos_vault.fields.scheme import NOT_LOADED, Row, Scheme
+from django_workos_vault.fields.vault_field import VaultField
+from django_workos_vault.frame_locals import leaves_no_locals
+
+#: The API description names no maximum, so this is ours: what goes in one request and comes back in one, well
+#: inside the 16 MiB that the client takes. Larger values are what encrypted fields are for.
+MAX_VALUE_BYTES = 1024 * 1024
+
+
+class ObjectScheme(Scheme):
+    """References are bound to their rows: to the primary key, and to what chooses the key context."""
+
+    def __init__(self, field: Any) -> None:
+        super().__init__(field)
+        self.is_bound = self.remembers_row = True
+
+    @cached_property
+    def row_columns(self) -> tuple[str, ...]:
+        key = (column.attname for column in self._options.pk_fields)
+        return tuple(dict.fromkeys((*key, *self.context_columns)))
+
+    def has_moved(self, row: Row | None, instance: Model) -> bool:
+        """Whether the program moved the row to another key context. A copy of a row gets its own object."""
+        pairs = zip(self.row_columns, row or (), self.row_of(instance), strict=row is not None)
+        return any(
+            old != new
+            for name, old, new in pairs
+            if name in self.context_columns and NOT_LOADED not in (old, new)
+        )
+
+
+class ObjectColumn(VaultField, Field):
+    """A field whose values live in Vault."""
+
+    descriptor_class = ObjectAttribute
+    holds_cells = "references"
+    scheme_class = ObjectScheme
+
+    def get_internal_type(self) -> str:
+        return "CharField"
+
+    @leaves_no_locals
+    def encoded(self, value: Any) -> tuple[str, bool]:
+        """Return what to store for ``value``, and whether it is JSON.
+
+        Raises ValidationError when JSON cannot hold it or Vault would not take so much.
+        """
+        problem = ""
+        try:
+            text, structured = encode(value)
+            size = len(text.encode())
+        except UnicodeEncodeError:
+            problem = "The text is not valid Unicode."
+        except (TypeError, ValueError) as exc:
+            problem = str(exc)
+        if problem:
+            raise ValidationError(problem, code="invalid")
+        if size > MAX_VALUE_BYTES:
+            raise ValidationError(
+                _(
+                    "This value has %(size)d bytes; an object in Vault holds at most %(most)d. Keep values "
+                    "of this size in an encrypted field (EncryptedTextField, EncryptedJSONField, ...)."
+                ),
+                code="too_large",
+                params={"size": size, "most": MAX_VALUE_BYTES},
+            )
+        return text, structured
+
+    def raw_value(self, instance: Model) -> Any:
+        """Return what ``instance`` holds: None, StoredObject or Assigned. What was deferred is loaded."""
+        if self.attname not in instance.__dict__:
+            instance.refresh_from_db(fields=[self.attname])
+        return instance.__dict__[self.attname]
+
+    def held_by(self, instance: Model) -> Any:
+        """Return the assigned value, or what stands for the stored one, fetching nothing."""
+        held = self.raw_value(instance)
+        return held.value if isinstance(held, Assigned) else held
+
+    def history_of(self, instance: Model) -> tuple[ObjectVersion, ...]:
+        """Return the stored object's versions in Vault's order; none for NULL.
+
+        Raises UntrustedReference and VaultError.
+        """
+        stored = self.stored_in(instance)
+        if stored is None:
+            return ()
+        backend, object_id, context = self.vault.backend, stored.reference.id, stored.prove(instance)
+        check_answer(self, object_id, backend.describe_object(object_id), context)
+        return backend.list_object_versions(object_id)
+
+    async def ahistory_of(self, instance: Model) -> tuple[ObjectVersion, ...]:
+        """:meth:`history_of` for async code."""
+        stored = self.stored_in(instance)
+        if stored is None:
+            return ()
+        backend, object_id = self.vault.backend, stored.reference.id
+        context = await stored.aprove(instance)
+        check_answer(self, object_id, await backend.adescribe_object(object_id), context)
+        return await backend.alist_object_versions(object_id)
+
+    def stored_in(self, instance: Model) -> StoredObject | None:
+        """Return what stands for the stored value, also where another was assigned. None for NULL."""
+        held = self.raw_value(instance)
+        return held.base if isinstance(held, Assigned) else held
+
+
+def object_fields(fields: "Iterable[Field[Any, Any]]") -> list[ObjectColumn]:
+    """Return those of ``fields`` whose values live in Vault."""
+    return [field for field in fields if isinstance(field, ObjectColumn)]
