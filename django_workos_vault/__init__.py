@@ -2,12 +2,12 @@
 
 from typing import TYPE_CHECKING, Any
 
+from django_workos_vault.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from django_workos_vault.vault import vaults as vaults
 
 __all__ = ["vaults"]
-
-__version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:

@@ -14,7 +14,6 @@ from typing import TypeVar, cast
 import httpx
 import stamina
 
-from django_workos_vault import __version__
 from django_workos_vault.backends import errors, forks, options
 from django_workos_vault.backends.base import VaultBackend
 from django_workos_vault.backends.breaker import Breaker
@@ -28,6 +27,7 @@ from django_workos_vault.backends.rate_limit import REQUESTS, RateLimiter
 from django_workos_vault.backends.retries import About, AttemptFailed, Deadline, RetryRule
 from django_workos_vault.backends.threads import is_awaited, waited
 from django_workos_vault.exceptions import VaultUnavailable
+from django_workos_vault.version import __version__
 
 Result = TypeVar("Result")
 

@@ -1,0 +1,114 @@
+"""docs/architecture.md shows the rooms of the package and the arrows between them as the imports have them."""
+
+import ast
+import re
+from collections.abc import Iterator
+from functools import cache
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+PACKAGE = "django_workos_vault"
+PAGE = (CHECKOUT / "docs" / "architecture.md").read_text()
+GROUND = "ground"
+
+Graph = dict[str, set[str]]
+
+
+def modules() -> dict[str, Path]:
+    """The modules of the package by dotted name; a package is its ``__init__``."""
+    paths = sorted((CHECKOUT / PACKAGE).rglob("*.py"))
+    names = [".".join(path.relative_to(CHECKOUT).with_suffix("").parts) for path in paths]
+    return {name.removesuffix(".__init__"): path for name, path in zip(names, paths, strict=True)}
+
+
+MODULES = modules()
+
+
+def imported(module: str) -> Iterator[str]:
+    """What the code of ``module`` imports of the package, anywhere in it: in functions and for types too."""
+    for node in ast.walk(ast.parse(MODULES[module].read_text())):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{module}: a relative import"
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        for name in names:
+            if name.split(".")[0] == PACKAGE:
+                yield name if name in MODULES else name.rpartition(".")[0]
+
+
+@cache
+def imports() -> Graph:
+    return {module: set(imported(module)) - {module} for module in MODULES}
+
+
+@cache
+def rooms() -> dict[str, str]:
+    """The room of each module right under the package, as the page's table has it."""
+    rows = re.findall(r"^\| (\w+) \| (`.*`) \| (.+\.) \|$", PAGE, re.MULTILINE)
+    return {module: room for room, members, _ in rows for module in re.findall(r"`(\w+)`", members)}
+
+
+def room_of(module: str) -> str:
+    parts = module.split(".")
+    return rooms()[parts[1] if len(parts) > 1 else "__init__"]
+
+
+@cache
+def arrows_between_rooms() -> Graph:
+    arrows: Graph = {room: set() for room in rooms().values()}
+    for module, others in imports().items():
+        here = room_of(module)
+        arrows[here] |= {room_of(other) for other in others} - {here}
+    return arrows
+
+
+def beyond(graph: Graph, start: str) -> set[str]:
+    """What can be reached from ``start``."""
+    found: set[str] = set()
+    waiting = list(graph[start])
+    while waiting:
+        place = waiting.pop()
+        if place not in found:
+            found.add(place)
+            waiting += graph[place]
+    return found
+
+
+def drawn() -> Graph:
+    graph: Graph = {room: set() for room in rooms().values() if room != GROUND}
+    (diagram,) = re.findall(r"```mermaid\n(.*?)```", PAGE, re.DOTALL)
+    for start, ends in re.findall(r"^ *(\w+) --> (.*)$", diagram, re.MULTILINE):
+        graph[start] |= set(ends.split(" & "))
+    return graph
+
+
+def test_no_two_modules_import_each_other() -> None:
+    """No circle of imports, type-only ones and those inside of functions included."""
+    tuple(TopologicalSorter(imports()).static_order())  # a CycleError names the circle
+
+
+def test_every_module_has_a_room() -> None:
+    """The table names each module and package once, and none that is not there."""
+    listed = re.findall(r"`(\w+)`", "".join(re.findall(r"^\| \w+ \| (`.*`) \|", PAGE, re.MULTILINE)))
+    there = {name.split(".")[1] for name in MODULES if "." in name} | {"__init__"}
+    assert sorted(listed) == sorted(there)
+
+
+def test_the_ground_carries_itself() -> None:
+    """The room to which no arrows are drawn imports no other."""
+    assert arrows_between_rooms()[GROUND] == set()
+
+
+def test_the_diagram_is_what_the_imports_are() -> None:
+    """Each arrow is an import; each import is an arrow, or leads to a room further along the arrows."""
+    real = {room: ends - {GROUND} for room, ends in arrows_between_rooms().items() if room != GROUND}
+    tuple(TopologicalSorter(real).static_order())
+    needed = {
+        room: {end for end in ends if not any(end in beyond(real, other) for other in ends)}
+        for room, ends in real.items()
+    }
+    assert drawn() == needed
