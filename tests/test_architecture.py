@@ -1,4 +1,4 @@
-"""docs/architecture.md shows the rooms of the package and the arrows between them as the imports have them."""
+"""docs/architecture.md shows the rooms of the package and its arrows are what the imports are."""
 
 import ast
 import re
