@@ -40,9 +40,12 @@ FIRST_COMMANDS = "python3.11 -m venv "
 
 
 @pytest.fixture
-def namespace(monkeypatch: pytest.MonkeyPatch, transactional_db: None) -> Iterator[dict[str, Any]]:
+def namespace(
+    monkeypatch: pytest.MonkeyPatch, transactional_db: None, settings: Any, tmp_path: Path
+) -> Iterator[dict[str, Any]]:
     """A page's globals, those of a module of ``tests.app``; models it declares are forgotten afterwards."""
     monkeypatch.setenv("WORKOS_API_KEY", "sk_test_documentation")
+    settings.MEDIA_ROOT = tmp_path
     # django-simple-history imports the module that a model says it is in.
     monkeypatch.setitem(sys.modules, "tests.app.page", ModuleType("tests.app.page"))
     known = set(apps.get_models())
