@@ -63,15 +63,18 @@ class EncryptedQuerySet(models.QuerySet[_Model]):
             )
         if self.query.is_sliced:
             raise TypeError("Cannot update a query once a slice has been taken.")
+        self._not_support_combined_queries("update")  # type: ignore[attr-defined]
+        self._for_write = True
+        everything: EncryptedQuerySet[_Model] = EncryptedQuerySet(self.model, using=self.db)
         with transaction.atomic(using=self.db):
-            rows = self.using(self.db)
+            # Not these rows themselves: values() has no instances, and groups and joins cannot be locked.
+            rows = everything.filter(pk__in=self.using(self.db).order_by().values("pk"))
             if connections[self.db].features.has_select_for_update:
                 rows = rows.select_for_update()
             objs = list(rows)
             for obj in objs:
                 for name, value in values.items():
                     setattr(obj, name, value)
-            everything: EncryptedQuerySet[_Model] = EncryptedQuerySet(self.model, using=self.db)
             names = {self.model._meta.get_field(name).name for name in values} | resealed
             return everything.bulk_update(objs, names, UPDATE_BATCH)
 
@@ -90,7 +93,10 @@ class EncryptedQuerySet(models.QuerySet[_Model]):
                 if field.name in fields:
                     field.pre_save(obj, add=False)
         # Django's bulk_update() writes with update(), which must not be the one above.
-        plain: models.QuerySet[_Model] = models.QuerySet(self.model, self.query.chain(), self.db)
+        django: Any = self
+        plain: models.QuerySet[_Model] = models.QuerySet(
+            self.model, self.query.chain(), django._db, django._hints
+        )
         return plain.bulk_update(objs, fields, batch_size)
 
     bulk_update.alters_data = True  # type: ignore[attr-defined]

@@ -1,5 +1,6 @@
 """Children of two parents, composite keys, and what a child's queryset writes into its parent."""
 
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -7,13 +8,14 @@ from typing import Any
 import pytest
 from django.core.exceptions import ValidationError
 from django.db import connection, models
+from django.test import override_settings
 from django.test.utils import isolate_apps
 
 from django_workos_vault.checks.declarations import check_model
 from django_workos_vault.fields import EncryptedCharField, EncryptedEmailField, stored_cell
 from django_workos_vault.indexes import BlindIndex, Exact
 from django_workos_vault.querysets import EncryptedManager
-from tests.app.models import Voter
+from tests.app.models import Device, Organization, Voter
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -236,3 +238,54 @@ def test_a_related_manager_moves_rows_with_their_cells() -> None:
         assert first.owned.get().secret == "s"
         first.owned.clear()
         assert Owned.objects.get(owner=None).secret == "s"
+
+
+@pytest.mark.parametrize(
+    "narrow",
+    [
+        lambda rows: rows.values("name"),
+        lambda rows: rows.values_list("name", flat=True),
+        lambda rows: rows.distinct(),
+        lambda rows: rows.only("name").order_by("name"),
+        lambda rows: rows.annotate(n=models.Count("organization")).filter(n=1),
+        lambda rows: rows.select_related("organization"),
+        lambda rows: rows.filter(organization__patient__isnull=True),
+    ],
+)
+def test_any_queryset_updates_rows_that_cells_depend_on(narrow: Any) -> None:
+    """``update()`` works on values, groups and joins as it does with Django."""
+    organization = Organization.objects.create(name="one", workos_id="org_one")
+    Device.objects.create(organization=organization, pin="1")
+    assert narrow(Device.sealed.all()).update(pin="2") == 1
+    assert Device.objects.get().pin == "2"
+
+
+class Replicated:
+    """Reads from a replica, as ``DATABASE_ROUTERS`` do."""
+
+    def db_for_read(self, model: Any, **hints: Any) -> str:
+        return "other"
+
+    def db_for_write(self, model: Any, **hints: Any) -> str:
+        return "default"
+
+    def allow_relation(self, *args: Any, **hints: Any) -> bool:
+        return True
+
+
+@pytest.mark.django_db(transaction=True, databases="__all__")
+@pytest.mark.parametrize("way", ["update", "bulk_update"])
+def test_bulk_writes_go_where_the_router_writes(way: str) -> None:
+    """With a replica for reading, the manager's writes go to the primary."""
+    key = uuid.uuid4()
+    for using in ("default", "other"):
+        organization = Organization.objects.using(using).create(name="one", workos_id="org_one", pk=1)
+        Device.objects.using(using).create(pk=key, organization=organization, pin="1")
+    with override_settings(DATABASE_ROUTERS=[Replicated()]):
+        if way == "update":
+            Device.sealed.update(pin="2")
+        else:
+            row = Device.objects.using("default").get()
+            row.pin = "2"
+            Device.sealed.bulk_update([row], ["pin"])
+    assert [Device.objects.using(using).get().pin for using in ("default", "other")] == ["2", "1"]
