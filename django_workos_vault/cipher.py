@@ -38,7 +38,9 @@ class Cipher:
         self.label = label
         self._label_id = envelope.label_id(label)
         self._labels = {envelope.label_id(name): name for name in (*previous_labels, label)}
-        self._reference_flag = envelope.REFERENCE if keyring.policy.envelope == "reference" else 0
+        #: whether cells refer to the registry for their wrapped key
+        self.refers = keyring.policy.envelope == "reference"
+        self._reference_flag = envelope.REFERENCE if self.refers else 0
         self._key_in_memory = keyring.cache.get
         self._now = keyring.clock
         self._recent: Head | None = None
@@ -135,7 +137,7 @@ class Cipher:
 
         Raises WrongKey when that cannot be promised.
         """
-        if self._reference_flag and self.keyring.budgets.unsettled:
+        if self.refers and self.keyring.budgets.unsettled:
             front = envelope.digests_end(cell)
             self.keyring.budgets.secure(cell[front:][_COMMITMENT], database)
 

@@ -16,6 +16,7 @@ from django.db.models import CharField, Field, Model, TextField
 
 from django_workos_vault.blind import Kind
 from django_workos_vault.cipher import Cipher
+from django_workos_vault.context import KeyContext
 from django_workos_vault.exceptions import CANNOT_BE_OPENED, MalformedEnvelope, WrongBinding
 from django_workos_vault.fields.cell import NEIGHBOURS, PLAIN, ForeignCell, Sealed, SealedAttribute, opened
 from django_workos_vault.fields.column import EncryptedCol, opening_converter
@@ -211,7 +212,10 @@ class CellField(VaultField):
         if scheme.is_bound:
             plaintext = self._open_bound(cell, neighbours, row)
         else:
-            plaintext = scheme.cipher.open(cell, neighbours=neighbours)
+            cipher = scheme.cipher_in_use
+            if cipher is None or cipher.keyring.closed:
+                cipher = scheme.cipher
+            plaintext = cipher.open(cell, neighbours=neighbours)
         try:  # not suppress(), which takes as long as the rest: this runs for every value
             return self.encoding.decode(plaintext)
         except Exception:  # noqa: S110 -- whatever a field's class makes of a foreign plaintext, and quotes
@@ -255,13 +259,25 @@ class CellField(VaultField):
             value = model_instance.__dict__.get(self.attname)
             if type(value) not in PLAIN or not self._takes_the_short_way:
                 return self._cell_to_write(model_instance, add)
-            sealed = self.sealed(value)
-            if sealed is not None:
-                model_instance.__dict__[self.attname] = sealed
+            plaintext = self._encoded(value)
+            if plaintext is None:
+                return None
+            cipher, context = self._ready
+            if cipher.keyring.closed:
+                del self._ready
+                cipher, context = self._ready
+            sealed = Sealed(cipher.seal(plaintext, context, pad_to=self.block), self)
+            sealed.remember(value, None)
+            model_instance.__dict__[self.attname] = sealed
             return sealed
         except Exception as exc:
             forget_locals(exc)
             raise
+
+    @cached_property
+    def _ready(self) -> tuple[Cipher, KeyContext]:
+        """Cipher and key context of values that depend on no row, until the vault is closed."""
+        return self.scheme.cipher, self.scheme.static_context()
 
     @cached_property
     def _takes_the_short_way(self) -> bool:
@@ -299,7 +315,7 @@ class CellField(VaultField):
 
     def get_db_prep_save(self, value: Any, connection: Any) -> Any:
         try:  # as in pre_save()
-            if self._is_cell_of_mine(value):
+            if type(value) is Sealed and (value.field is self or self._is_cell_of_mine(value)):
                 return self._parameter(value, connection)
             if not hasattr(value, "resolve_expression"):
                 if is_needed_by_no_row(self, value, connection):
@@ -319,10 +335,13 @@ class CellField(VaultField):
         return None if value is None else self._parameter(value, connection)
 
     def _parameter(self, sealed: Sealed, connection: Any) -> Any:
-        if isinstance(sealed.cell, ForeignCell):
-            return sealed.cell.stored
-        self.scheme.cipher.secure(sealed.cell, connection.alias)
-        return connection.Database.Binary(sealed.cell)
+        cell = sealed.cell
+        if type(cell) is ForeignCell:
+            return cell.stored
+        cipher = self.scheme.cipher_in_use
+        if cipher is None or cipher.keyring.closed or cipher.refers:
+            self.scheme.cipher.secure(cell, connection.alias)
+        return connection.Database.Binary(cell)
 
     def _is_cell_of_mine(self, value: Any) -> bool:
         # A cell that a program carries over from another column would not open in this one.

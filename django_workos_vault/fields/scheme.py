@@ -40,7 +40,8 @@ class Scheme:
         self._options = field.model._meta
         self._given: dict[str, Any] | None = field.key_context
         self._bindings: tuple[tuple[str, ...], ...] = (field.bind_to, *field.previous_bind_to)
-        self._cipher: Cipher | None = None
+        #: the cipher, once it was asked for: from a vault that may have been closed since
+        self.cipher_in_use: Cipher | None = None
         self.vault_alias: str = field.vault_alias
         #: the name that cells are sealed for
         self.label: str = field.explicit_label or f"{self._options.label}.{field.name}"
@@ -61,9 +62,9 @@ class Scheme:
     @property
     def cipher(self) -> Cipher:
         """What seals and opens the cells."""
-        cipher = self._cipher
+        cipher = self.cipher_in_use
         if cipher is None or cipher.keyring.closed:
-            cipher = self._cipher = self.vault.cipher(self.label, self.labels[1:])
+            cipher = self.cipher_in_use = self.vault.cipher(self.label, self.labels[1:])
         return cipher
 
     # Which key
