@@ -10,6 +10,8 @@ from rest_framework.fields import SkipField, empty
 from django_workos_vault.paths import encrypted_path
 from django_workos_vault.reading import read_or
 
+__all__ = ["OrderingFilter", "ValueOrField"]
+
 _UNREADABLE: Any = object()
 
 

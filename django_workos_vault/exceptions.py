@@ -30,6 +30,30 @@ An outage and tampering never look alike. No message carries a plaintext, a key 
 
 from django.core.exceptions import ImproperlyConfigured, SynchronousOnlyOperation
 
+__all__ = [
+    "DecryptionForbidden",
+    "EnvelopeError",
+    "InvalidVaultConfiguration",
+    "MalformedEnvelope",
+    "MissingKeyContext",
+    "TamperedEnvelope",
+    "UndeclaredKeyContext",
+    "UnknownFormat",
+    "UntrustedReference",
+    "VaultAuthenticationError",
+    "VaultConflict",
+    "VaultContextMismatch",
+    "VaultError",
+    "VaultNotFound",
+    "VaultPermissionDenied",
+    "VaultRateLimited",
+    "VaultRequestError",
+    "VaultUnavailable",
+    "WouldBlockEventLoop",
+    "WrongBinding",
+    "WrongKey",
+]
+
 
 class VaultError(Exception):
     """The Vault service could not, or would not, do what was asked."""

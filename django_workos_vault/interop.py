@@ -25,6 +25,17 @@ from django_workos_vault.frame_locals import leaves_no_locals
 from django_workos_vault.sdk_format import SDK, Payload
 from django_workos_vault.vault import vaults
 
+__all__ = [
+    "SDKPayload",
+    "cell_from_sdk",
+    "cell_to_sdk",
+    "open_from_sdk",
+    "plain_bytes",
+    "seal_for_sdk",
+    "value_from_sdk",
+    "value_to_sdk",
+]
+
 _NOT_OF_A_CELL = (
     "The associated data is not that of a cell this release knows: open the payload and assign the value."
 )

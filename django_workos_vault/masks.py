@@ -7,6 +7,8 @@ masked whole.
 from collections.abc import Callable
 from typing import Any
 
+__all__ = ["email", "last4", "masked"]
+
 #: The whole mask, the same for every value.
 FULL = "••••••••"
 _HIDDEN = "••••"

@@ -7,6 +7,8 @@ from django.db.migrations.operations.base import Operation
 from django_workos_vault.maintenance.reencryption.adoption import Adoption
 from django_workos_vault.maintenance.reencryption.labels import seal_for_own_label
 
+__all__ = ["EncryptColumn", "SealForLabel", "VerifyEncryptedColumn"]
+
 
 class EncryptColumn(Operation):
     """Copy a plaintext column into an encrypted one, batch by batch, while the application writes both.

@@ -7,6 +7,8 @@ from django.db.models import Model
 
 from django_workos_vault.exceptions import EnvelopeError, VaultError, is_outage
 
+__all__ = ["read_or", "value_or"]
+
 _Value = TypeVar("_Value")
 _Other = TypeVar("_Other")
 

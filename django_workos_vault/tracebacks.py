@@ -25,6 +25,8 @@ from django.views.debug import SafeExceptionReporterFilter
 
 from django_workos_vault.fields.vault_field import VaultField
 
+__all__ = ["ExceptionReporterFilter", "before_send"]
+
 HIDDEN = SafeExceptionReporterFilter.cleansed_substitute
 
 #: Shown in frames of libraries: they say what was going on, and never what a value was.

@@ -31,6 +31,8 @@ from django_workos_vault.streams.reader import SealedFile
 from django_workos_vault.streams.sources import FileSource
 from django_workos_vault.streams.values import Data
 
+__all__ = ["Vault", "VaultHandler", "vaults"]
+
 #: The root key's version that references are proven with: the blind indexes' first.
 _PROOFS = 1
 

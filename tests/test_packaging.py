@@ -3,6 +3,7 @@
 import re
 import subprocess
 import tomllib
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 
@@ -92,3 +93,16 @@ def test_every_form_and_hook_is_yaml() -> None:
     paths = [*CHECKOUT.glob(".github/**/*.yml"), CHECKOUT / ".pre-commit-config.yaml"]
     assert len(paths) >= 6
     assert all(isinstance(yaml.safe_load(path.read_text()), dict) for path in paths)
+
+
+def test_what_the_pages_import_is_named() -> None:
+    """Each module that a page imports from says what is for users, and has all that the pages take."""
+    pages = [CHECKOUT / "README.md", *(CHECKOUT / "docs").rglob("*.md")]
+    imports = re.compile(r"^\s*from (django_workos_vault[\w.]*) import ([\w, ]+|\([^)]+\))", re.MULTILINE)
+    for page in pages:
+        for module, names in imports.findall(page.read_text()):
+            for name in filter(None, re.split(r"[\s,()]+", names)):
+                try:
+                    import_module(f"{module}.{name}")  # a module of its own
+                except ImportError:
+                    assert name in import_module(module).__all__, f"{page.name}: {name} of {module}"

@@ -29,6 +29,8 @@ from django_workos_vault.backends.threads import is_awaited, waited
 from django_workos_vault.exceptions import VaultUnavailable
 from django_workos_vault.version import __version__
 
+__all__ = ["WorkOSVault"]
+
 Result = TypeVar("Result")
 
 #: Failures that come before the request has left: Vault cannot have acted on it.

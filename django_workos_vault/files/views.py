@@ -16,6 +16,8 @@ from django_workos_vault.exceptions import OUTAGES
 from django_workos_vault.files.ranges import wanted_range
 from django_workos_vault.streams.reader import SealedFile
 
+__all__ = ["EncryptedFileView"]
+
 #: What a browser shows without running it. All else is a download, whatever was asked for.
 _SHOWN = ("image/", "video/", "audio/", "application/pdf", "text/plain")
 _NOT_SHOWN = ("image/svg+xml",)
