@@ -9,6 +9,8 @@ from django.db import connection
 
 from tests.benchmarks import simulation
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.django_db
 def test_simulation_below_the_limit(capsys: pytest.CaptureFixture[str]) -> None:

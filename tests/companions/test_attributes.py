@@ -110,6 +110,7 @@ def test_an_attribute_that_hides_ours() -> None:
     assert ids(Child) == ["django_workos_vault.E014"]
 
 
+@pytest.mark.slow
 def test_modeltranslation(tmp_path: Path) -> None:
     """Each language is a column of its own, sealed for its own label."""
     project = Project(tmp_path, "modeltranslation", settings=SETTINGS)

@@ -12,6 +12,7 @@ import pytest
 from tests.emulator.asking import CONTEXT, connect, create_data_key, refused
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("ctrl_c_works")
 class TestCommand:
     """``manage.py vault_emulator``."""

@@ -12,6 +12,7 @@ from django_workos_vault import fields
 CHECKOUT = Path(__file__).resolve().parents[2]
 
 
+@pytest.mark.slow
 def test_attributes_have_the_types_of_plain_fields() -> None:
     """To mypy with django-stubs an encrypted attribute is a str, an int, a datetime; with null, or None."""
     pytest.importorskip("mypy_django_plugin", reason="django-stubs is part of the extra 'lint'")

@@ -18,6 +18,7 @@ from tests.files.urls import asked
 
 CHROMIUM, DRIVER = Path("/usr/bin/chromium"), Path("/usr/bin/chromedriver")
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.skipif(
         not (CHROMIUM.exists() and DRIVER.exists()),
         reason=f"no browser test: {CHROMIUM} and {DRIVER} are not both there",

@@ -235,6 +235,7 @@ MEMORY = """
 """
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_file() -> None:
     """Sealing and reading a long file takes no more than 8 MiB above the interpreter."""
     program = textwrap.dedent(MEMORY).replace("{megabytes}", "128")
@@ -286,6 +287,7 @@ UPLOAD = """
 """
 
 
+@pytest.mark.slow
 def test_memory_of_an_upload_does_not_grow() -> None:
     """Uploading a long file through a field, and reading it, takes no more than 8 MiB either."""
     program = textwrap.dedent(UPLOAD).replace("{megabytes}", "128")

@@ -7,6 +7,8 @@ import pytest
 
 from tests.project import Project
 
+pytestmark = pytest.mark.slow
+
 SEED = """
 from django.db import migrations
 

@@ -6,6 +6,8 @@ import pytest
 
 from tests.project import Project
 
+pytestmark = pytest.mark.slow
+
 PATIENT = """
 class {model}(models.Model):
     name = models.CharField(max_length=20)

@@ -6,6 +6,8 @@ import pytest
 
 from tests.project import Project
 
+pytestmark = pytest.mark.slow
+
 SERVER = """
 class {model}(models.Model):
     {field} = VaultObjectField({options})
