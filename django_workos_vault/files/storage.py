@@ -24,6 +24,9 @@ from django_workos_vault.streams.reader import SealedFile
 from django_workos_vault.streams.values import as_bytes
 from django_workos_vault.vault import vaults
 
+#: As much of a header as has its salt, which no other file has.
+_TOLD_APART = 88
+
 
 class Sealing(Protocol):
     """How files are sealed: the storage's own way for all, or a field's for one row."""
@@ -90,13 +93,26 @@ class SealedStorage(Storage):
         if started is None:
             return
         with suppress(Exception):  # the error under way says what matters
-            source = source_of(self.inner, name)
-            try:
-                mine = started.startswith(source.read_at(0, len(started)))
-            finally:
-                source.close()
-            if mine:
-                self.inner.delete(name)
+            if self._remove_if_mine(name, started):
+                return
+        with suppress(Exception):
+            # Another one took the name meanwhile, and the inner storage chose one beside it.
+            directory, last = posixpath.split(name)
+            root = posixpath.splitext(last)[0]
+            for other in self.inner.listdir(directory)[1]:
+                if other.startswith(root) and other != last:
+                    self._remove_if_mine(posixpath.join(directory, other), started, at_least=_TOLD_APART)
+
+    def _remove_if_mine(self, name: str, started: bytes, at_least: int = 0) -> bool:
+        source = source_of(self.inner, name)
+        try:
+            stored = source.read_at(0, len(started))
+        finally:
+            source.close()
+        mine = len(stored) >= at_least and started.startswith(stored)
+        if mine:
+            self.inner.delete(name)
+        return mine
 
     def open(self, name: str, mode: str = "rb") -> "StoredFile":
         """Return the plaintext of a stored file, for reading.

@@ -169,6 +169,38 @@ def test_names_that_would_break_a_header(rf: RequestFactory) -> None:
         assert disposition.startswith("attachment; filename")
 
 
+def test_two_who_want_one_name(as_default: Path) -> None:
+    """When a broken upload lost its name to another one, its half is removed, and the other's file stays."""
+
+    class Broken(ContentFile):  # type: ignore[type-arg]
+        def chunks(self, chunk_size: int | None = None) -> Any:
+            yield TEXT
+            default_storage.save("a.bin", ContentFile(b"the other's"))
+            yield TEXT * 20
+            raise OSError("the client went away")
+
+    class Late(FileSystemStorage):
+        """Finds the name free, and then somebody takes it."""
+
+        def get_available_name(self, name: str, max_length: int | None = None) -> str:
+            if not taken:
+                taken.append(name)
+                return name
+            return super().get_available_name(name, max_length)
+
+    taken: list[str] = []
+    location = as_default
+    storage = EncryptedStorage(Late(location=location))
+    default_storage.save("a.bin", ContentFile(b"first"))
+    with pytest.raises(OSError, match="went away"):
+        storage.save("a.bin", Broken(b""))
+    texts = []
+    for name in default_storage.listdir("")[1]:
+        with default_storage.open(name) as file:
+            texts.append(file.read())
+    assert sorted(texts) == [b"first", b"the other's"]
+
+
 def test_a_closed_file_keeps_nothing(as_default: Path) -> None:
     """Closing a file lets go of its key and of the frame that was read last."""
     name = default_storage.save("a", ContentFile(TEXT))
