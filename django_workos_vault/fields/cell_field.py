@@ -264,7 +264,7 @@ class CellField(VaultField):
                 return None
             cipher, context = self._ready
             if cipher.keyring.closed:
-                del self._ready
+                self.__dict__.pop("_ready", None)  # another thread may have done so
                 cipher, context = self._ready
             sealed = Sealed(cipher.seal(plaintext, context, pad_to=self.block), self)
             sealed.remember(value, None)
