@@ -96,6 +96,14 @@ def test_the_index_names_every_page() -> None:
     assert set(PAGES) - named == {INDEX}
 
 
+@pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(CHECKOUT)) for page in PAGES])
+def test_tests_that_a_page_names_are_there(page: Path) -> None:
+    """A page that says which test holds a promise names one that there is."""
+    for file, name in re.findall(r"\b(tests/[\w/]+\.py)(?:::(\w+))?", page.read_text()):
+        assert (CHECKOUT / file).exists(), file
+        assert f"def {name}(" in (CHECKOUT / file).read_text() or not name, name
+
+
 def run_python(code: Any, namespace: dict[str, Any]) -> None:
     known = set(apps.get_models())
     exec(code, namespace)
