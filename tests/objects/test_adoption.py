@@ -1,7 +1,5 @@
 """References to objects in Vault: adopted, bound to keys of every type, checked by vault_check."""
 
-# ruff: noqa: F811 - fixtures are imported
-
 import json
 from contextlib import suppress
 from io import StringIO
@@ -23,8 +21,8 @@ from django_workos_vault.fields import (
 )
 from django_workos_vault.models import IndexKeyRecord
 from tests.app.models import Contract, Credential, Organization
+from tests.objects.rows import column, loaded, names
 from tests.objects.test_references import UUIDS, put, refused
-from tests.objects.test_values import column, loaded, names, requests_made, vault  # noqa: F401
 
 
 @pytest.mark.django_db(transaction=True)

@@ -1,7 +1,5 @@
 """Whatever Vault or the database says of an object is an error of ours, and stays with its own row."""
 
-# ruff: noqa: F811 - fixtures are imported
-
 from typing import Any
 
 import pytest
@@ -22,8 +20,8 @@ from django_workos_vault.exceptions import (
 from django_workos_vault.fields import VaultObjectField
 from django_workos_vault.models import IndexKeyRecord
 from tests.app.models import Credential
+from tests.objects.rows import column, loaded, names
 from tests.objects.test_references import put
-from tests.objects.test_values import column, loaded, names, vault  # noqa: F401
 from tests.scripted import Reply, scripted_server
 from tests.security.test_attacks import our_locals
 

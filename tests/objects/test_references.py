@@ -1,7 +1,5 @@
 """Whoever writes the database writes references: none makes us read, change or delete another's object."""
 
-# ruff: noqa: F811 - fixtures are imported
-
 import logging
 from typing import Any
 
@@ -22,7 +20,7 @@ from django_workos_vault.fields import (
 )
 from django_workos_vault.fields.object_proof import signer
 from tests.app.models import Contract, Credential, Organization
-from tests.objects.test_values import column, loaded, names, requests_made, vault  # noqa: F401
+from tests.objects.rows import column, loaded, names, requests_made
 
 UUIDS = "0b0e1c5e-7d5f-4f0e-9a53-0f6f6f0f0f0f:2c3d4e5f-7d5f-4f0e-9a53-0f6f6f0f0f0f"
 NO_REFERENCES = [

@@ -1,0 +1,44 @@
+"""Rows to seal again, their cells, and runs of ``vault_reencrypt``."""
+
+from io import StringIO
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import connection
+
+from django_workos_vault import envelope
+from tests.app.models import Person
+
+
+def cell_of(row: Any, column: str = "ssn") -> bytes:
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT {column} FROM {row._meta.db_table} WHERE id = %s", [row.pk])
+        return bytes(cursor.fetchone()[0])
+
+
+def store(row: Any, cell: bytes, column: str = "ssn") -> None:
+    with connection.cursor() as cursor:
+        binary = connection.Database.Binary(cell)
+        cursor.execute(f"UPDATE {row._meta.db_table} SET {column} = %s WHERE id = %s", [binary, row.pk])
+
+
+def key_of(row: Any, column: str = "ssn") -> bytes:
+    return envelope.parse(cell_of(row, column)).commitment
+
+
+def people(count: int) -> list[Person]:
+    return [Person.objects.create(ssn=f"123-45-{n:04}") for n in range(count)]
+
+
+def reencrypt(target: str, **options: Any) -> str:
+    out = StringIO()
+    call_command("vault_reencrypt", target, stdout=out, **options)
+    return out.getvalue()
+
+
+def failing(target: str, **options: Any) -> tuple[CommandError, str]:
+    out = StringIO()
+    with pytest.raises(CommandError) as caught:
+        call_command("vault_reencrypt", target, stdout=out, **options)
+    return caught.value, out.getvalue()

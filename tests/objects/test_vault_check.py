@@ -1,0 +1,62 @@
+"""``vault_check`` over objects: leftovers are found, and rows whose object is gone."""
+
+import json
+from contextlib import suppress
+from io import StringIO
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import transaction
+
+from tests.app.models import Credential
+from tests.objects.rows import column
+
+# ruff: noqa: PT012 - a transaction is rolled back by what is raised in its block
+
+
+@pytest.mark.django_db(transaction=True, databases=["default", "other"])
+class TestVaultCheck:
+    def findings(self) -> list[tuple[str, str]]:
+        out = StringIO()
+        with suppress(CommandError):
+            call_command("vault_check", objects=True, format="json", stdout=out)
+        assert "s3cr3t" not in out.getvalue()
+        found = json.loads(out.getvalue())["findings"]
+        mine = [f for f in found if f["subject"] == "app.Credential.token"]
+        return [(f["status"], f["message"]) for f in mine]
+
+    def test_sound(self, vault: Any) -> None:
+        """As many objects as rows; NULL needs none."""
+        Credential.objects.create(token="s3cr3t")
+        Credential.objects.create(token=None)
+        assert self.findings() == [("ok", "1 objects, and a row for each.")]
+
+    def test_orphans_and_rows_whose_object_is_gone(self, vault: Any) -> None:
+        """A rollback's leftover is found by its name, and a row without its object by its primary key."""
+        row = Credential.objects.create(token="s3cr3t")
+        with pytest.raises(RuntimeError), transaction.atomic():
+            Credential.objects.create(token="s3cr3t")
+            raise RuntimeError
+        vault.create_object("app.Credential.tokens", "s3cr3t", {"app": "tests"})
+        vault.delete_object(column(row).split(":")[0])
+        gone, orphan = self.findings()
+        assert gone == (
+            "problem",
+            f"Row {row.pk}: its object {column(row).split(':')[0]} is gone from Vault.",
+        )
+        assert orphan[0] == "problem"
+        assert "named app.Credential.token/" in orphan[1]
+
+    def test_rolled_back_update(self, vault: Any) -> None:
+        """What was kept for a row is no orphan while the row is read from it; later it is."""
+        row = Credential.objects.create(token="s3cr3t")
+        with pytest.raises(RuntimeError), transaction.atomic():
+            row.token = "new"
+            row.save()
+            raise RuntimeError
+        assert self.findings() == [
+            ("ok", "2 objects, and a row for each. 1 rows are read from what was kept for a rollback.")
+        ]
+        Credential.objects.update(token=None)
+        assert [status for status, _ in self.findings()] == ["problem", "problem"]
