@@ -272,6 +272,7 @@ class CellField(VaultField):
             return sealed
         except Exception as exc:
             forget_locals(exc)
+            value = plaintext = None
             raise
 
     @cached_property
