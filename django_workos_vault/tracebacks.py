@@ -1,6 +1,6 @@
 """Error reports without the values of encrypted fields: a filter for Django's, and one for Sentry's.
 
-Frames of this package forget their locals when they raise (see ``traces``). Frames of Django, of other
+Frames of this package forget their locals when they raise (see ``frame_locals``). Frames of Django, of other
 libraries and of the project hold the values that were to be written or looked for; only what shows them can
 leave them out.
 """

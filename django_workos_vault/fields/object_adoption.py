@@ -42,7 +42,7 @@ def bound_to(stored: StoredObject, instance: Model) -> StoredObject:
 
 
 def adopt(field: ObjectColumn, instance: Model, key_context: dict[str, str] | None = None) -> bool:
-    """See ``lifecycle.adopt_object``."""
+    """See ``object_history.adopt_object``."""
     stored = field.stored_in(instance)
     if stored is None:
         return False
