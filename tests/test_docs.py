@@ -20,6 +20,8 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+import reversion
+from auditlog.registry import auditlog
 from django.apps import apps
 from django.contrib import admin
 from django.core import checks
@@ -54,6 +56,10 @@ def namespace(
     for model in reversed(declared):
         if admin.site.is_registered(model):
             admin.site.unregister(model)
+        if reversion.is_registered(model):
+            reversion.unregister(model)
+        if auditlog.contains(model):
+            auditlog.unregister(model)
         with connection.schema_editor() as editor:
             editor.delete_model(model)
         del apps.all_models[model._meta.app_label][model._meta.model_name]
