@@ -85,3 +85,9 @@ def sealed_without_database(ring: KeyRing) -> bytes:
     head = cipher._head(key, 0, b"")
     sealed = key.aead.encrypt(bytes(12), b"x", head.associated_data)
     return head.start + bytes(12) + sealed[-16:] + sealed[:-16]
+
+
+def fail_at_once(emulator: RunningEmulator, status: int = 503) -> None:
+    """Make every request fail and be tried no second time: a call needs no deadline that load could reach."""
+    emulator.faults.fail_status, emulator.faults.retry_after = status, "3600"
+    emulator.faults.fail = 1.0

@@ -10,6 +10,7 @@ from django_workos_vault import vaults
 from django_workos_vault.emulator import RunningEmulator
 from django_workos_vault.fields import stored_cell
 from tests.app.models import Organization, Patient, Person
+from tests.keyring.rings import fail_at_once
 
 # Not in a test's transaction: while that is open, keys take the way of those whose record may be undone.
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -30,7 +31,6 @@ def configure(settings: Any, vault_emulator: RunningEmulator) -> Iterator[Any]:
                 "OPTIONS": {
                     "api_key": vault_emulator.api_key,
                     "base_url": vault_emulator.url,
-                    "deadline": 0.3,
                 },
             }
         }
@@ -141,7 +141,7 @@ def test_outage_grace(configure: Any, vault_emulator: RunningEmulator) -> None:
     assert read() == ["123-45-6789"]
     stats = vaults["default"].stats()
     assert (stats.outage_uses, stats.keys_unwrapped > 0) == (0, True)
-    vault_emulator.faults.fail = 1.0
+    fail_at_once(vault_emulator)
     assert read() == ["123-45-6789"]
     assert vaults["default"].stats().outage_uses == 1
 

@@ -13,7 +13,7 @@ from django_workos_vault.exceptions import (
     WrongKey,
 )
 from django_workos_vault.keyring.outcomes import REMEMBERED
-from tests.keyring.rings import CLINIC, Client, Clock, cipher_of, make_ring
+from tests.keyring.rings import CLINIC, Client, Clock, cipher_of, fail_at_once, make_ring
 
 pytestmark = pytest.mark.django_db
 
@@ -24,7 +24,7 @@ def test_grace_serves_expired_keys_only_while_vault_is_unreachable(
     """With outage_grace an expired key opens and seals through an outage, and that is logged."""
     clock = Clock()
     ring = make_ring(
-        client(deadline=0.5),
+        client(),
         clock,
         cache_ttl=timedelta(seconds=60),
         outage_grace=timedelta(seconds=60),
@@ -32,7 +32,7 @@ def test_grace_serves_expired_keys_only_while_vault_is_unreachable(
     cipher = cipher_of(ring)
     cell = cipher.seal(b"x", CLINIC)
     clock.now += 61
-    vault_emulator.faults.fail = 1.0
+    fail_at_once(vault_emulator)
     with caplog.at_level(logging.WARNING, "django_workos_vault"):
         assert cipher.open(cell) == b"x"
         made = ring.stats().requests
@@ -51,10 +51,10 @@ def test_grace_serves_expired_keys_only_while_vault_is_unreachable(
 def test_without_grace_an_outage_is_an_error(vault_emulator: RunningEmulator, client: Client) -> None:
     """The default trusts no key beyond its time."""
     clock = Clock()
-    ring = make_ring(client(deadline=0.3), clock)
+    ring = make_ring(client(), clock)
     cell = cipher_of(ring).seal(b"x", CLINIC)
     clock.now += 301
-    vault_emulator.faults.fail = 1.0
+    fail_at_once(vault_emulator)
     with pytest.raises(VaultUnavailable):
         cipher_of(ring).open(cell)
 
@@ -62,7 +62,7 @@ def test_without_grace_an_outage_is_an_error(vault_emulator: RunningEmulator, cl
 def test_grace_is_for_outages_alone(vault_emulator: RunningEmulator, client: Client) -> None:
     """Where Vault answers, an expired key is asked for, and not used on when the answer is no."""
     clock = Clock()
-    ring = make_ring(client(deadline=0.5), clock, outage_grace=timedelta(hours=1))
+    ring = make_ring(client(), clock, outage_grace=timedelta(hours=1))
     cell = cipher_of(ring).seal(b"x", CLINIC)
     clock.now += 301
     assert cipher_of(ring).open(cell) == b"x"

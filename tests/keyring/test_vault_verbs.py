@@ -12,6 +12,7 @@ from django_workos_vault.exceptions import InvalidVaultConfiguration, VaultUnava
 from django_workos_vault.fields import stored_cell
 from django_workos_vault.models import DataKeyRecord
 from tests.app.models import Account, Person
+from tests.keyring.rings import fail_at_once
 
 pytestmark = pytest.mark.django_db
 
@@ -101,11 +102,11 @@ def test_close() -> None:
 
 def test_forget_outage(vault_emulator: RunningEmulator, settings: Any) -> None:
     """After an outage Vault is asked at the next call when somebody says so, and not before."""
-    options = {"api_key": vault_emulator.api_key, "base_url": vault_emulator.url, "deadline": 0.5}
+    options = {"api_key": vault_emulator.api_key, "base_url": vault_emulator.url}
     backend = "django_workos_vault.backends.workos.WorkOSVault"
     settings.WORKOS_VAULTS = {"default": {"BACKEND": backend, "OPTIONS": options}}
     vault = vaults["default"]
-    vault_emulator.faults.fail = 1.0
+    fail_at_once(vault_emulator)
     with pytest.raises(VaultUnavailable):
         vault.create_data_key(CLINIC)
     vault_emulator.faults.fail = 0.0

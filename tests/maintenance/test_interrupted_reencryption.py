@@ -14,6 +14,7 @@ from django.test import override_settings
 from django_workos_vault import vaults
 from django_workos_vault.testing import RunningEmulator
 from tests.app.models import Organization, Patient, Person
+from tests.keyring.rings import fail_at_once
 from tests.maintenance.reencrypting import cell_of, failing, key_of, people, reencrypt
 
 pytestmark = pytest.mark.django_db
@@ -139,7 +140,6 @@ def emulated(emulator: RunningEmulator, **options: Any) -> Any:
                 "OPTIONS": {
                     "base_url": emulator.url,
                     "api_key": emulator.api_key,
-                    "deadline": 1.0,
                     **options,
                 },
             }
@@ -158,7 +158,7 @@ def test_outage_stops_the_run_and_says_where(vault_emulator: RunningEmulator) ->
         vaults["default"].keyring.forget()
 
         def go_away() -> None:
-            vault_emulator.faults.change({"fail": 1.0})
+            fail_at_once(vault_emulator)
 
         with once_after(f"UPDATE {connection.ops.quote_name('app_patient')}", go_away):
             error, out = failing("app.Patient", batch_size=1)

@@ -14,6 +14,7 @@ from django_workos_vault.exceptions import OUTAGES, EnvelopeError, VaultError
 from django_workos_vault.fields import stored_cell
 from django_workos_vault.maintenance.index_plan import Planner
 from tests.app.models import Organization, Resident
+from tests.keyring.rings import fail_at_once
 from tests.security.test_attacks import our_locals
 
 pytestmark = pytest.mark.django_db
@@ -160,7 +161,7 @@ def breakable(settings: Any, vault_emulator: RunningEmulator) -> RunningEmulator
         "default": {
             "BACKEND": "django_workos_vault.backends.workos.WorkOSVault",
             "KEY_CONTEXT": {"app": "tests"},
-            "OPTIONS": {"api_key": vault_emulator.api_key, "base_url": vault_emulator.url, "deadline": 0.5},
+            "OPTIONS": {"api_key": vault_emulator.api_key, "base_url": vault_emulator.url},
         }
     }
     return vault_emulator
@@ -174,7 +175,7 @@ def test_an_outage_is_no_answer(
     """While Vault cannot be asked, a search that has to open cells raises instead of finding nothing."""
     assert Resident.objects.filter(town="Paris").exists()
     vaults["default"].keyring.forget()
-    breakable.faults.fail, breakable.faults.fail_status = 1.0, status
+    fail_at_once(breakable, status)
     with pytest.raises(OUTAGES) as caught:
         list(search(town="Paris"))
     assert "Paris" not in our_locals(caught.value)
