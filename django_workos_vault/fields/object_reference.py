@@ -1,7 +1,7 @@
 """What the column of a ``VaultObjectField`` holds, as text, and what the objects that it names are called."""
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from hashlib import sha256
 from typing import Any
 
@@ -44,6 +44,11 @@ class ObjectReference:
             if proven and is_id(object_id) and is_id(version):
                 return cls(object_id, version, structured, *proofs)
         return cls("", "", unreadable=stored if isinstance(stored, str) and stored else repr(stored))
+
+    def __setstate__(self, state: list[Any]) -> None:
+        """Take up what was pickled, also before there were proofs: two attributes are missing then."""
+        for attribute, value in zip(fields(self), [*state, "", ""], strict=False):
+            object.__setattr__(self, attribute.name, value)
 
     def __str__(self) -> str:
         parts = (self.id, self.version, _STRUCTURED if self.structured else "", self.proof)
