@@ -35,6 +35,10 @@ __all__ = [
 ]
 
 
+# Literal numbers, not parameters: SQLite matches an index by the text of its expression.
+_TEMPLATE = "%(function)s(%(expressions)s, %(start)s, %(length)s)"
+
+
 class DigestAt(Func):
     """The 32 bytes in slot ``slot`` of an encrypted column.
 
@@ -55,29 +59,25 @@ class DigestAt(Func):
         return self.slot
 
     def as_sql(  # type: ignore[override]
-        self, compiler: Any, connection: Any, **extra_context: Any
+        self, compiler: Any, connection: Any, function: str = "SUBSTRING", template: str = _TEMPLATE
     ) -> Any:
-        # Literal numbers, not parameters: SQLite matches an index by the text of its expression.
-        start = 2 + DIGEST_BYTES * self.find_slot()
-        extra_context.setdefault("template", "%(function)s(%(expressions)s, %(start)s, %(length)s)")
-        ours = self.copy()
         [source] = self.get_source_expressions()
-        if hasattr(source, "as_ciphertext"):
-            ours.set_source_expressions([source.as_ciphertext()])
-        return super(DigestAt, ours).as_sql(
-            compiler, connection, start=start, length=DIGEST_BYTES, **extra_context
-        )
+        column = source.as_ciphertext() if hasattr(source, "as_ciphertext") else source
+        sql, params = compiler.compile(column)
+        start = 2 + DIGEST_BYTES * self.find_slot()
+        values = {"function": function, "expressions": sql, "start": start, "length": DIGEST_BYTES}
+        return template % values, params
 
-    def as_sqlite(self, compiler: Any, connection: Any, **extra_context: Any) -> Any:
-        return self.as_sql(compiler, connection, function="SUBSTR", **extra_context)
+    def as_sqlite(  # type: ignore[override]
+        self, compiler: Any, connection: Any
+    ) -> Any:
+        return self.as_sql(compiler, connection, function="SUBSTR")
 
-    def as_mysql(self, compiler: Any, connection: Any, **extra_context: Any) -> Any:
-        if not connection.mysql_is_mariadb:
-            # MySQL refuses to index an expression of a BLOB type.
-            extra_context["template"] = (
-                "CAST(%(function)s(%(expressions)s, %(start)s, %(length)s) AS BINARY(%(length)s))"
-            )
-        return self.as_sql(compiler, connection, **extra_context)
+    def as_mysql(self, compiler: Any, connection: Any) -> Any:
+        if connection.mysql_is_mariadb:
+            return self.as_sql(compiler, connection)
+        # MySQL refuses to index an expression of a BLOB type.
+        return self.as_sql(compiler, connection, template=f"CAST({_TEMPLATE} AS BINARY(%(length)s))")
 
 
 class BlindIndex(DigestAt):

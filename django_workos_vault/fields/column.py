@@ -12,6 +12,7 @@ from django_workos_vault.fields.refused_queries import refuse_misuse
 from django_workos_vault.frame_locals import forget_locals
 
 Converter = Callable[[Any, Any, Any], Any]
+_BYTES = BinaryField()
 
 
 class ReferenceCol(Col):
@@ -23,7 +24,7 @@ class ReferenceCol(Col):
 
     def as_ciphertext(self) -> Col:
         """Return the column for one of our expressions, which know what to do with ciphertext."""
-        return Col(self.alias, self.target, BinaryField())
+        return Col(self.alias, self.target, _BYTES)
 
 
 class EncryptedCol(ReferenceCol):
