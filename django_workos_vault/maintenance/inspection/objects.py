@@ -129,9 +129,10 @@ _ORPHAN = (
     "or a crash, or belongs to another database; if not, delete it with delete_object() of the backend."
 )
 _NOT_ITS_OWN = (
-    "Find out who writes to the table. If the row is as it should be (copied from another database, its key "
-    "context changed, the index root key lost), adopt_object() of django_workos_vault.fields makes the "
-    "reference its own. If not, assign a value and save: the object referred to is left alone."
+    "Find out who writes to the table. If the row is as it should be (written before references had proofs, "
+    "copied from another database, its key context changed, the index root key lost), adopt_object() of "
+    "django_workos_vault.fields makes the reference its own. If not, assign a value and save: the object "
+    "referred to is left alone."
 )
 _GONE = (
     "Something deleted the object, or the row was restored from an older backup. Assign a value and save, or "
