@@ -123,10 +123,13 @@ def looks_for_renames() -> bool:
 
 #: Where a compiler compiles another query inside its own, and the local variable that is the outer compiler.
 _COMPILES_ANOTHER = {
-    Query.as_sql.__code__: "compiler",
-    SQLCompiler.get_combinator_sql.__code__: "self",
-    SQLCompiler.get_qualify_sql.__code__: "self",
-    SQLAggregateCompiler.as_sql.__code__: "self",
+    id(function.__code__): (local, function.__code__)  # by identity, as above
+    for function, local in (
+        (Query.as_sql, "compiler"),
+        (SQLCompiler.get_combinator_sql, "self"),
+        (SQLCompiler.get_qualify_sql, "self"),
+        (SQLAggregateCompiler.as_sql, "self"),
+    )
 }
 
 
@@ -138,6 +141,6 @@ def outer_compilers() -> Iterator[Any]:
     for frame in _callers():
         if frame.f_code is SQLCompiler.execute_sql.__code__:
             return
-        name = _COMPILES_ANOTHER.get(frame.f_code)
-        if name is not None:
-            yield frame.f_locals[name]
+        found = _COMPILES_ANOTHER.get(id(frame.f_code))
+        if found is not None:
+            yield frame.f_locals[found[0]]
