@@ -104,8 +104,8 @@ def test_the_others_are_read(vault: FailingFor, kind: str) -> None:
 
 
 def test_a_list_in_the_admin(vault: FailingFor, admin_client: Client, settings: Any) -> None:
-    """One cell of the page is marked."""
-    fail_for(vault, 3)
+    """One cell of the page is marked. The page has the last row first, and the key is asked for early."""
+    fail_for(vault, TENANTS - 4)
     with stamina.set_testing(True, attempts=2):
         for mask in ("full", "last4"):
             Patient._meta.get_field("ssn").mask = mask  # type: ignore[union-attr]
