@@ -44,7 +44,8 @@ def test_other_models_are_not_combined(together: dict[str, bool]) -> None:
     assert refused(employees.values_list("badge").union(robots.values_list("badge"), **together))
     assert refused(employees.values("pk", "badge").union(robots.values("pk", "badge"), **together))
     assert refused(employees.union(robots, **together).values("badge"))
-    assert len(employees.union(robots, **together).values("pk")) == (3 if together else 2)
+    keys = [row.pk for row in (*employees, *robots)]
+    assert len(employees.union(robots, **together).values("pk")) == len(keys if together else {*keys})
 
 
 @pytest.mark.usefixtures("_badges")
