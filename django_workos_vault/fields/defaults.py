@@ -125,7 +125,7 @@ def _with_default(model: str, name: str) -> Any:
     except (LookupError, FieldDoesNotExist):
         return None
     # Another field may have the name by now, and one without a default would give an empty value.
-    return field if hasattr(field, "explicit_label") and field.has_default() else None
+    return field if hasattr(field, "holds_cells") and field.has_default() else None
 
 
 def is_needed_by_no_row(field: Any, value: Any, connection: Any) -> bool:

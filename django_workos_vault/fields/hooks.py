@@ -54,7 +54,7 @@ def _watched_save(save_table: Any) -> Any:
         using: Any = None,
         update_fields: frozenset[str] | None = None,
     ) -> Any:
-        fields = [field for field in cls._meta.local_concrete_fields if hasattr(field, "vault_alias")]
+        fields = [field for field in cls._meta.local_concrete_fields if hasattr(field, "holds_cells")]
         for field in fields:
             field.before_row_write(self, using)
         if raw:

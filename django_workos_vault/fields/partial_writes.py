@@ -58,7 +58,7 @@ def bring_cells_along(instance: Model, written: frozenset[str]) -> frozenset[str
     each table of the row is written: a parent's column may move a child's cell.
     """
     brought: set[str] = instance._state.__dict__.setdefault(_BROUGHT, set())
-    fields: list[Any] = [f for f in instance._meta.concrete_fields if hasattr(f, "scheme")]
+    fields: list[Any] = [f for f in instance._meta.concrete_fields if hasattr(f, "holds_cells")]
     for field in fields:
         names = field.scheme.row_columns if field.scheme.remembers_row else ()
         columns = map(field.model._meta.get_field, names)
