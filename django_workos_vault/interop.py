@@ -22,8 +22,8 @@ from django_workos_vault.exceptions import MalformedEnvelope, WrongBinding, Wron
 from django_workos_vault.fields.cell import stored_cell
 from django_workos_vault.fields.field import EncryptedField
 from django_workos_vault.frame_locals import leaves_no_locals
+from django_workos_vault.handler import vaults
 from django_workos_vault.sdk_format import SDK, Payload
-from django_workos_vault.vault import vaults
 
 __all__ = [
     "SDKPayload",

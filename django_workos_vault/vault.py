@@ -1,17 +1,10 @@
-"""``vaults["default"]``: alias to configured vault, one per process.
-
-Vaults are kept as Django keeps file storages: shared by all threads and tasks, so that key caches and
-connection pools are. (``BaseConnectionHandler`` keeps one object per thread and task.)
-"""
+"""One configured vault, and the verbs on it."""
 
 import hmac
 from collections.abc import AsyncIterable, Callable, Iterator, Mapping
-from contextlib import suppress
-from threading import Lock
 from typing import Any, BinaryIO, Literal, TypeVar, overload
 
 from asgiref.sync import sync_to_async
-from django.core.signals import setting_changed
 
 from django_workos_vault import blind, conf
 from django_workos_vault.cipher import Cipher
@@ -31,7 +24,7 @@ from django_workos_vault.streams.reader import SealedFile
 from django_workos_vault.streams.sources import FileSource
 from django_workos_vault.streams.values import Data
 
-__all__ = ["Vault", "VaultHandler", "vaults"]
+__all__ = ["Vault"]
 
 #: The root key's version that references are proven with: the blind indexes' first.
 _PROOFS = 1
@@ -273,51 +266,3 @@ def _of(kind: type[Blob], blob: object) -> Blob:
     if not isinstance(blob, kind):
         raise TypeError(f"This format is opened from {kind.__name__}, not from {type(blob).__name__}.")
     return blob
-
-
-class VaultHandler:
-    """The configured vaults, made when first asked for."""
-
-    def __init__(self) -> None:
-        self._vaults: dict[str, Vault] = {}
-        self._lock = Lock()
-
-    def __getitem__(self, alias: str) -> Vault:
-        """Return the vault ``alias``. Raises InvalidVaultConfiguration when it is unknown or wrong."""
-        try:
-            return self._vaults[alias]
-        except KeyError:
-            with self._lock:
-                if alias not in self._vaults:
-                    self._vaults[alias] = Vault(conf.vault_settings(alias))
-                return self._vaults[alias]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(conf.vault_aliases())
-
-    def usable(self) -> Iterator[Vault]:
-        """Yield the vaults whose settings are right; the system checks tell of the others."""
-        with suppress(InvalidVaultConfiguration):
-            for alias in self:
-                with suppress(InvalidVaultConfiguration):
-                    yield self[alias]
-
-    def reset(self) -> None:
-        """Drop every vault with its keys and connections. The next use reads the settings again."""
-        with self._lock:
-            for vault in self._vaults.values():
-                vault.keyring.close()
-                vault.close()
-            self._vaults.clear()
-
-
-vaults = VaultHandler()
-
-
-def _reset_on_setting_change(*, setting: str, **kwargs: Any) -> None:
-    if setting == conf.SETTING:
-        conf.hide_secrets()
-        vaults.reset()
-
-
-setting_changed.connect(_reset_on_setting_change)

@@ -15,8 +15,8 @@ from django_workos_vault.exceptions import InvalidVaultConfiguration
 from django_workos_vault.fields.migration_history import Step, migrations_on_disk
 from django_workos_vault.fields.unique import names_of_constraints_over
 from django_workos_vault.fields.vault_field import VaultField
+from django_workos_vault.handler import vaults
 from django_workos_vault.maintenance.renames import ColumnLabels, LabelHistory, claims
-from django_workos_vault.vault import vaults
 
 
 @checks.register(checks.Tags.security)

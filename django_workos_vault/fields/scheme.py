@@ -17,7 +17,8 @@ from django_workos_vault.cipher import Cipher
 from django_workos_vault.context import KeyContext, key_context
 from django_workos_vault.exceptions import InvalidVaultConfiguration
 from django_workos_vault.fields.from_row import FromRow
-from django_workos_vault.vault import Vault, vaults
+from django_workos_vault.handler import vaults
+from django_workos_vault.vault import Vault
 
 #: In the place of a value that was deferred.
 NOT_LOADED: Any = object()

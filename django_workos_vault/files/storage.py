@@ -18,11 +18,11 @@ from django.utils.deconstruct import deconstructible
 from django_workos_vault.context import KeyContext
 from django_workos_vault.files.content import SealedContent
 from django_workos_vault.files.sources import source_of
+from django_workos_vault.handler import vaults
 from django_workos_vault.streams.cipher import FileCipher
 from django_workos_vault.streams.padding import Padding, check_padding
 from django_workos_vault.streams.reader import SealedFile
 from django_workos_vault.streams.values import as_bytes
-from django_workos_vault.vault import vaults
 
 #: As much of a header as has its salt, which no other file has.
 _TOLD_APART = 88

@@ -22,6 +22,7 @@ from django_workos_vault.exceptions import (
 from django_workos_vault.files.content import SealedContent
 from django_workos_vault.files.fields import EncryptedFieldFile, EncryptedFileField
 from django_workos_vault.files.sources import source_of
+from django_workos_vault.handler import vaults
 from django_workos_vault.maintenance.cells import REMEMBERED, BadCell, batches
 from django_workos_vault.maintenance.files.columns import (
     Referrers,
@@ -31,7 +32,7 @@ from django_workos_vault.maintenance.files.columns import (
 )
 from django_workos_vault.streams.cipher import read_header
 from django_workos_vault.streams.header import FileHeader
-from django_workos_vault.vault import Vault, vaults
+from django_workos_vault.vault import Vault
 
 _ROWS_AT_A_TIME = 500
 #: What disks write whole or not at all. A header is changed in place within one of these alone.

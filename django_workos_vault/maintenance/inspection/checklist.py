@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from django_workos_vault import conf
+from django_workos_vault.handler import vaults
 from django_workos_vault.maintenance.inspection.columns import (
     ColumnReport,
     inspect_columns,
@@ -18,7 +19,6 @@ from django_workos_vault.maintenance.inspection.vault import (
     inspect_registry,
     inspect_round_trip,
 )
-from django_workos_vault.vault import vaults
 
 
 class Inspection:
