@@ -26,6 +26,13 @@ def lint(session: nox.Session) -> None:
 
 
 @nox.session
+def site(session: nox.Session) -> None:
+    """Make the site of the pages under docs/, in build/site."""
+    session.install("-e", ".[docs]")
+    session.run("python", "-m", "sphinx", "-W", "--keep-going", "-b", "html", "docs", "build/site")
+
+
+@nox.session
 def benchmarks(session: nox.Session) -> None:
     """Measure against the floor and the peers: ``nox -s benchmarks -- --rows 20000``."""
     session.install("-e", ".[test]")

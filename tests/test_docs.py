@@ -36,6 +36,9 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 INDEX = CHECKOUT / "docs" / "index.md"
 PAGES = [CHECKOUT / "README.md", *sorted((CHECKOUT / "docs").rglob("*.md"))]
 LINK = re.compile(r"\]\((?!https?:)([^)#]+)")
+ANCHOR = re.compile(r"\]\((?!https?:)([^)#]*)#([^)]+)\)")
+OUTSIDE = re.compile(r"\]\((\w+:[^)]*)\)|<(https?:[^>]*)>")
+HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 BLOCK = re.compile(r"^( *)```(.*)\n((?:.*\n)*?)\1```$", re.MULTILINE)
 CHEAP_COMMANDS = {"check", "makemigrations", "vault_check"}
 FIRST_COMMANDS = "python3.11 -m venv "
@@ -96,6 +99,20 @@ def test_links_lead_somewhere(page: Path) -> None:
     assert not missing
 
 
+@pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(CHECKOUT)) for page in PAGES])
+def test_links_lead_to_a_heading(page: Path) -> None:
+    """Every link to a section finds it, under the name that code hosts and the site give it."""
+    for link, anchor in ANCHOR.findall(page.read_text()):
+        assert anchor in anchors(page.parent / link if link else page), f"{link}#{anchor}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(CHECKOUT)) for page in PAGES])
+def test_links_to_other_sites_have_a_form(page: Path) -> None:
+    """They cannot be followed where there is no network: they are https, to a name, and hold no space."""
+    for link in ("".join(found) for found in OUTSIDE.findall(page.read_text())):
+        assert re.fullmatch(r"https://[a-z0-9-]+(\.[a-z0-9-]+)+(/[^\s<>()]*)?", link), link
+
+
 def test_the_index_names_every_page() -> None:
     """A page that ``docs/index.md`` does not name would not be found."""
     named = {(CHECKOUT / "docs" / link).resolve() for link in LINK.findall(INDEX.read_text())}
@@ -108,6 +125,12 @@ def test_tests_that_a_page_names_are_there(page: Path) -> None:
     for file, name in re.findall(r"\b(tests/[\w/]+\.py)(?:::(\w+))?", page.read_text()):
         assert (CHECKOUT / file).exists(), file
         assert f"def {name}(" in (CHECKOUT / file).read_text() or not name, name
+
+
+def anchors(page: Path) -> set[str]:
+    """The names of a page's sections: lower case, without punctuation, with hyphens for spaces."""
+    text = BLOCK.sub("", page.read_text())
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in HEADING.findall(text)}
 
 
 def run_python(code: Any, namespace: dict[str, Any]) -> None:

@@ -25,7 +25,7 @@ def refusal(field: Any, name: str) -> FieldError:
     return FieldError(
         f"Cannot look up {field} by {name}: equal values have different ciphertexts, and ciphertext has no "
         f"order and no parts. This field has: {', '.join(['isnull', *answered])}. Its "
-        "blind_indexes declare more: see docs/search.md."
+        "blind_indexes declare more: see docs/searching.md."
     )
 
 
