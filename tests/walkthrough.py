@@ -1,0 +1,131 @@
+"""Follows a page to the letter, in an empty directory, as its reader would.
+
+A ``sh`` block is run by bash; where it went to and what it set (``cd``, an activated environment) holds for
+the next one. A ``python`` block is a file if its first line is ``# name.py`` or ``# name.py, at the end``;
+the one after a line that ends with ``manage.py shell`` is typed into that shell. A ``text`` block is what the
+block before it has printed, line by line, with ``...`` for what differs each time. A line that ends with
+``runserver`` starts the server, on a free port, until the page ends.
+
+One thing is not as the reader has it: packages come from the environment that the tests run in, of which the
+reader's ``pip install`` finds everything installed.
+"""
+
+import re
+import signal
+import socket
+import subprocess
+import sys
+import sysconfig
+import textwrap
+import time
+from pathlib import Path
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+BLOCK = re.compile(r"^( *)```(\w+)\n((?:.*\n)*?)\1```$", re.MULTILINE)
+FILE = re.compile(r"# ([\w./]+)(, at the end)?\n")
+SHELL = "manage.py shell"
+
+
+class Walk:
+    """The directory that a page's blocks are run in, and what they left behind."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path / "project"
+        self.path.mkdir()
+        python = path / "bin" / "python3"
+        python.parent.mkdir()
+        python.symlink_to(sys.executable)
+        self.environment = {
+            "PATH": f"{python.parent}:/usr/local/bin:/usr/bin:/bin",
+            "HOME": str(path),
+            "LANG": "C.UTF-8",
+            "PIP_NO_INDEX": "1",
+            "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+        }
+        self.said = ""
+        self.typed = False
+        self.server: subprocess.Popen[bytes] | None = None
+        self.url = ""
+
+    def follow(self, page: Path) -> None:
+        """Run every block of the page. AssertionError when a command fails or says something else."""
+        for match in BLOCK.finditer(page.read_text()):
+            _, language, block = match.groups()
+            block = textwrap.dedent(block)
+            if language == "sh":
+                self._commands(block)
+            elif language == "python":
+                self._python(block)
+            elif language == "text":
+                assert _pattern(block).search(self.said), f"expected:\n{block}\nsaid:\n{self.said}"
+
+    def run(self, script: str, typed: str = "") -> str:
+        """Run a script of bash; return what it says."""
+        kept = self.path.parent / "kept"
+        done = subprocess.run(
+            ["bash", "-ec", f"{script}\npwd >{kept}.cwd; env -0 >{kept}.env"],
+            cwd=self.path,
+            env=self.environment,
+            input=typed,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, f"{script}\n{done.stdout}"
+        self.path = Path(Path(f"{kept}.cwd").read_text().strip())
+        pairs = [pair.partition("=") for pair in Path(f"{kept}.env").read_text().split("\0") if pair]
+        self.environment = {name: value for name, _, value in pairs}
+        return done.stdout
+
+    def close(self) -> None:
+        """End the server."""
+        if self.server is not None:
+            self.server.send_signal(signal.SIGTERM)
+            self.server.wait(10)
+
+    def _commands(self, block: str) -> None:
+        self.said, self.typed = "", block.rstrip().endswith(SHELL)
+        for line in block.splitlines():
+            if line.endswith("runserver"):
+                self._serve(line)
+            elif not line.endswith(SHELL):
+                self.said += self.run(line)
+            if line.endswith("-m venv .venv"):
+                self._lend_packages()
+
+    def _python(self, block: str) -> None:
+        place = FILE.match(block)
+        if place is None:
+            assert self.typed, f"where does this go?\n{block}"
+            self.said = self.run(f"python {SHELL}", block)
+            return
+        path = self.path / place[1]
+        assert path.exists() or not place[2], path
+        with path.open("a" if place[2] else "w") as file:
+            file.write(block[place.end() :])
+
+    def _serve(self, line: str) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        self.server = subprocess.Popen(
+            ["bash", "-ec", f"exec {line} --noreload {port}"], cwd=self.path, env=self.environment
+        )
+        self.url = f"http://127.0.0.1:{port}/"
+        for _ in range(300):
+            with socket.socket() as asked:
+                if asked.connect_ex(("127.0.0.1", port)) == 0:
+                    return
+            time.sleep(0.1)
+        raise AssertionError("the server does not answer")
+
+    def _lend_packages(self) -> None:
+        [packages] = self.path.glob(".venv/lib/python*/site-packages")
+        lent = (str(CHECKOUT), sysconfig.get_path("purelib"))
+        (packages / "lent.pth").write_text("\n".join(lent) + "\n")
+
+
+def _pattern(shown: str) -> re.Pattern[str]:
+    lines = [re.escape(line.rstrip()).replace(r"\.\.\.", ".*") for line in shown.splitlines()]
+    return re.compile(r" *\n".join(lines))
