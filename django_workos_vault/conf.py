@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from datetime import timedelta
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from django.conf import settings
 from django.utils.module_loading import import_string
 
 from django_workos_vault.backends.base import VaultBackend
+from django_workos_vault.backends.observing import Observer
 from django_workos_vault.context import DeclaredContexts, KeyContext
 from django_workos_vault.exceptions import InvalidVaultConfiguration
 from django_workos_vault.frame_locals import leaves_no_locals
@@ -20,7 +22,9 @@ from django_workos_vault.keyring.policy import DataKeyPolicy
 
 SETTING = "WORKOS_VAULTS"
 DUMP_PLAINTEXT = "WORKOS_VAULT_DUMP_PLAINTEXT"
-_VAULT_OPTIONS = frozenset({"BACKEND", "KEY_CONTEXT", "DECLARED_CONTEXTS", "DATA_KEYS", "OPTIONS"})
+_VAULT_OPTIONS = frozenset(
+    {"BACKEND", "KEY_CONTEXT", "DECLARED_CONTEXTS", "DATA_KEYS", "OBSERVER", "OPTIONS"}
+)
 _ENVELOPES = ("inline", "reference")
 #: Options that hold a secret. An address with a password in any other is taken for one as well.
 _SECRETS = frozenset({"api_key", "master_key", "rate_limit_store"})
@@ -55,6 +59,7 @@ class VaultSettings:
     declared: DeclaredContexts
     policy: DataKeyPolicy
     options: Mapping[str, Any]
+    observer: Observer | None = None
 
     def __repr__(self) -> str:
         return f"<VaultSettings {self.alias!r} {self.backend}>"
@@ -114,6 +119,7 @@ def vault_settings(alias: str) -> VaultSettings:
         declared=_declared(where, given.get("DECLARED_CONTEXTS", {})),
         policy=_policy(where, given.get("DATA_KEYS", {})),
         options=options,
+        observer=_observer(alias, given.get("OBSERVER")),
     )
 
 
@@ -158,12 +164,14 @@ def make_backend(vault: VaultSettings) -> VaultBackend:
     backend_class = _backend_class(vault)
     where = f"{SETTING}[{vault.alias!r}]['OPTIONS']"
     try:
-        return backend_class(**vault.options)
+        backend = backend_class(**vault.options)
     except InvalidVaultConfiguration as exc:
         raise InvalidVaultConfiguration(f"{where}: {exc}") from None
     except TypeError as exc:
         # The message names the argument, never its value; the traceback would carry the API key.
         raise InvalidVaultConfiguration(f"{where}: {exc}") from None
+    backend.observer = vault.observer
+    return backend
 
 
 def _backend_class(vault: VaultSettings) -> type[VaultBackend]:
@@ -224,6 +232,18 @@ def _declared_values(where: str, values: object) -> Callable[[str], bool]:
     raise InvalidVaultConfiguration(
         f"{where} must be a list of strings, or a function of a value, or the dotted path of either."
     )
+
+
+def _observer(alias: str, given: object) -> Observer | None:
+    where = f"{SETTING}[{alias!r}]['OBSERVER']"
+    if isinstance(given, str):
+        try:
+            given = import_string(given)
+        except ImportError as exc:
+            raise InvalidVaultConfiguration(f"{where}: {exc}") from exc
+    if given is None or callable(given):
+        return given and partial(given, alias)
+    raise InvalidVaultConfiguration(f"{where} must be a function, or the dotted path of one.")
 
 
 def _policy(where: str, given: object) -> DataKeyPolicy:

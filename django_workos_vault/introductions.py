@@ -6,20 +6,40 @@ from typing import Any
 
 from django.apps import apps
 
+from django_workos_vault.fields import twins
 from django_workos_vault.fields.django_internals.frames import let_move_values
 from django_workos_vault.fields.field import EncryptedField
 from django_workos_vault.fields.vault_field import VaultField
+from django_workos_vault.files.fields import EncryptedFileField
+
+_OURS = (VaultField, EncryptedFileField)
 
 
 def introduce() -> None:
     """Tell those packages that are there. Called whenever the apps are loaded, as tests do more than once."""
     with suppress(ImportError):
         introduce_to_ninja(import_module("ninja.orm.fields"))
+    with suppress(ImportError):
+        introduce_by_class(import_module("model_bakery.generators").default_mapping)
+    if apps.is_installed("strawberry_django"):
+        types = import_module("strawberry_django.fields.types")
+        introduce_by_class(types.field_type_map)
+        introduce_by_class(types.input_field_type_map)
     if apps.is_installed("django_tables2"):
         introduce_to_tables(import_module("django_tables2.columns.base").library)
     if apps.is_installed("simple_history"):
         # It copies a row's values into a row of the history: cells, unless that has labels of its own.
         let_move_values(import_module("simple_history.models").HistoricalRecords.create_historical_record)
+
+
+def introduce_by_class(known: dict[Any, Any]) -> None:
+    """Have ``known``, by field class, hold for each class of ours what it holds for the plain one."""
+    declared = {type(field) for model in apps.get_models() for field in model._meta.concrete_fields}
+    for field_class in (*declared, *vars(twins).values()):
+        if isinstance(field_class, type) and issubclass(field_class, _OURS):
+            plain = next(base for base in field_class.__mro__ if not issubclass(base, _OURS))
+            if plain in known:
+                known.setdefault(field_class, known[plain])
 
 
 def introduce_to_ninja(fields: Any) -> None:

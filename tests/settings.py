@@ -87,6 +87,7 @@ INSTALLED_APPS = [
     "import_export",
     "reversion",
     "simple_history",
+    "strawberry_django",
     "tests.app",
     "tests.companions",
     "tests.files",

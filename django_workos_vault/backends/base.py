@@ -21,6 +21,7 @@ from django_workos_vault.backends.objects import (
     Page,
     VaultObject,
 )
+from django_workos_vault.backends.observing import Observed, Observer
 from django_workos_vault.backends.operations import Operation
 from django_workos_vault.backends.threads import Threads
 from django_workos_vault.datakey import DataKey
@@ -45,6 +46,9 @@ class VaultBackend:
     #: whether its keys are good for development only
     for_development: bool = False
 
+    #: what the project has around each call, if anything
+    observer: Observer | None = None
+
     #: seconds after which every call has ended, one way or the other
     deadline: float = 15.0
     #: whether key calls return without waiting for a network, so that they may be made in an event loop
@@ -56,6 +60,10 @@ class VaultBackend:
         """Carry out ``operation``. Raises VaultRequestError for arguments that Vault would not take."""
         lacking = "" if operation.is_about_keys else "makes data keys but keeps no objects: it "
         raise VaultRequestError(f"{type(self).__name__} {lacking}cannot {operation.purpose}.")
+
+    def observed(self, operation: Operation[Result]) -> Observed:
+        """Return what :meth:`call` does its work in, for ``with``."""
+        return Observed(self.observer, operation.name)
 
     def create_data_key(self, context: Mapping[str, str]) -> DataKey:
         """Make a data key, wrapped by the KEK of each item of ``context``."""

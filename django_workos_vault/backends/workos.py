@@ -118,7 +118,7 @@ class WorkOSVault(VaultBackend):
     def call(self, operation: Operation[Result], arguments: Arguments) -> Result:
         operation.check(arguments)
         deadline = Deadline(self._deadline, begun=waited())
-        with self._breaker.enter(operation.purpose) as passage:
+        with self.observed(operation), self._breaker.enter(operation.purpose) as passage:
             rule = RetryRule(
                 deadline, repeatable=operation.repeatable, once=passage.is_probe, is_awaited=is_awaited
             )

@@ -59,7 +59,8 @@ class LocalVault(VaultBackend):
 
     def call(self, operation: Operation[Result], arguments: Arguments) -> Result:
         operation.check(arguments)
-        return self.carry_out(operation, arguments, _ACTOR)
+        with self.observed(operation):
+            return self.carry_out(operation, arguments, _ACTOR)
 
     def carry_out(self, operation: Operation[Result], arguments: Arguments, actor: Actor) -> Result:
         """Do what ``actor`` asks for, within no limits but the vault's own."""
