@@ -8,6 +8,7 @@ from django_workos_vault.fields import (
     EncryptedTextField,
     FromRow,
 )
+from django_workos_vault.indexes import BlindIndex, Exact
 
 PER_ORGANIZATION = {"organization_id": FromRow("organization.workos_id")}
 
@@ -31,7 +32,11 @@ class Patient(models.Model):
     organization = models.ForeignKey(Organization, models.CASCADE, related_name="patients")
     name = models.CharField(max_length=100)
     ssn = EncryptedCharField(
-        "social security number", max_length=11, mask="last4", key_context=PER_ORGANIZATION
+        "social security number",
+        max_length=11,
+        mask="last4",
+        key_context=PER_ORGANIZATION,
+        blind_indexes=[Exact()],
     )
     email = EncryptedEmailField(blank=True, mask="email", key_context=PER_ORGANIZATION)
     notes = EncryptedTextField(blank=True, key_context=PER_ORGANIZATION)
@@ -39,6 +44,7 @@ class Patient(models.Model):
 
     class Meta:
         ordering = ("name", "pk")
+        indexes = (models.Index(BlindIndex("ssn"), name="patient_ssn"),)
 
     def __str__(self) -> str:
         return self.name

@@ -22,8 +22,8 @@ def run() -> str:
 
 
 def shown(output: str) -> list[str]:
-    """The social security number in the database, opened, and masked."""
-    return re.findall("^  ssn .*", output, re.MULTILINE)[:3]
+    """The address in the database, opened, and masked."""
+    return re.findall("^  email .*", output, re.MULTILINE)[:3]
 
 
 @pytest.fixture(autouse=True)
@@ -35,8 +35,9 @@ def test_it_runs_twice_with_one_vault_request_an_organization() -> None:
     """The second run makes the same patients anew, and off a terminal the text is plain."""
     first, second = run(), run()
     for output in (first, second):
-        assert "written     with 3 Vault requests" in output
-        assert "read        with 3 Vault requests" in output
+        assert "written      36 values with 4 Vault requests" in output
+        assert "read         36 values with 3 Vault requests" in output
+        assert re.search("found +" + Patient.objects.latest("pk").name, output)
         assert "New data keys: 3." in output
         assert "\x1b" not in output
     assert (Organization.objects.count(), Patient.objects.count()) == (3, 12)
@@ -53,6 +54,18 @@ def test_the_admin_opens_with_what_it_prints(client: Client) -> None:
     patient = Patient.objects.earliest("pk")
     assert patient.ssn not in html
     assert f"•••• {patient.ssn[-4:]}" in html
+
+
+def test_it_shows_what_becomes_of_a_changed_cell_and_a_withdrawn_key() -> None:
+    """One cell and one organization cannot be read, the others can; afterwards everything can."""
+    output = run()
+    assert "The cell in clinic.Patient.notes was changed after it was sealed." in output
+    assert "11 of 12 patients read as before" in output
+    assert "0 of 4 patients can be read" in output
+    assert "8 of 8 read as before" in output
+    assert "12 of 12 can be read" in output
+    assert "Everything that was checked is in order." in output
+    assert not re.search("[0-9a-f]{8}-[0-9a-f]{4}-", output)
 
 
 def test_another_organizations_patients_stay() -> None:

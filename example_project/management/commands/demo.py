@@ -3,28 +3,35 @@
 import os
 import secrets
 import sys
-from itertools import cycle, islice
+from io import StringIO
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
 from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
-from django.db import connection
+from django.db import connection, transaction
+from tqdm import tqdm
 
 from django_workos_vault import vaults
-from django_workos_vault.exceptions import EnvelopeError
+from django_workos_vault.backends.local import LocalVault
+from django_workos_vault.exceptions import EnvelopeError, VaultRequestError
+from django_workos_vault.fields import stored_cell
 from django_workos_vault.fields.field import EncryptedField
 from django_workos_vault.fields.masking import masked_value
 from django_workos_vault.management.output import style_for
-from example_project.models import Patient
+from django_workos_vault.reading import value_or
+from example_project.models import Organization, Patient
 
 PATIENTS = 1000
 SEED = "clinic"
 ORGANIZATIONS = ("Northside", "Harbour", "Old Mill")
+LEAVING = "Harbour"
 BYTES_SHOWN = 20
 USERNAME = "demo"
-WIDTH = 12
+WIDTH = 13
+FIELDS = [field for field in Patient._meta.fields if isinstance(field, EncryptedField)]
 
 
 class Command(BaseCommand):
@@ -37,21 +44,22 @@ class Command(BaseCommand):
         self.colour = style_for(self.stdout, self.style, options["force_color"])
         call_command("migrate", verbosity=0)
         try:
-            writing = self._write_patients()
-        except EnvelopeError as exc:
+            written = self._write_patients()
+        except (EnvelopeError, VaultRequestError) as exc:
             raise CommandError(
                 f"The database {connection.settings_dict['NAME']} was written under another key file. They "
                 "belong together: delete the database, and run the demo again."
             ) from exc
-        reading = self._read_patients()
+        values = f"{PATIENTS * len(FIELDS):,} values with"
         self._heading(f"{PATIENTS:,} synthetic patients of {len(ORGANIZATIONS)} organizations")
-        self._line("written", f"with {writing} Vault requests")
-        self._line("read", f"with {reading} Vault requests, all keys forgotten in between")
-        self._show_row(Patient.objects.select_related("organization").latest("pk"))
-        self._heading("vault_check")
-        self._run("vault_check")
-        self._heading("vault_reencrypt: every patient sealed again, under new data keys")
-        self._run("vault_reencrypt", "clinic.Patient")
+        self._line("written", f"{values} {written} Vault requests: a key an organization, and the index's")
+        self._line("read", f"{values} {self._read_patients()} Vault requests, all keys forgotten in between")
+        patient = Patient.objects.select_related("organization").latest("pk")
+        self._show_row(patient)
+        self._search(patient)
+        self._tamper(patient)
+        self._withdraw()
+        self._renew()
         self._show_admin()
 
     def _write_patients(self) -> int:
@@ -59,9 +67,10 @@ class Command(BaseCommand):
         factories.reseed_random(SEED)
         organizations = [factories.OrganizationFactory(name=name) for name in ORGANIZATIONS]
         Patient.objects.filter(organization__in=organizations).delete()
+        progress = tqdm(range(PATIENTS), "patients", file=sys.stderr, leave=False, disable=None)
         patients = [
             factories.PatientFactory.build(organization=organization)
-            for organization in islice(cycle(organizations), PATIENTS)
+            for organization, _ in zip(cycle(organizations), progress, strict=False)
         ]
         vaults.reset()
         Patient.objects.bulk_create(patients)
@@ -74,22 +83,70 @@ class Command(BaseCommand):
         return vaults["default"].backend.requests_made
 
     def _show_row(self, patient: Patient) -> None:
-        fields = [field for field in Patient._meta.fields if isinstance(field, EncryptedField)]
         self._heading(f"One row: {patient.name}, of {patient.organization}")
         self.stdout.write("in the database")
-        with connection.cursor() as cursor:
-            columns = ", ".join(connection.ops.quote_name(str(field.column)) for field in fields)
-            table = connection.ops.quote_name(Patient._meta.db_table)
-            cursor.execute(f"SELECT {columns} FROM {table} WHERE id = %s", [patient.pk])  # noqa: S608
-            for field, cell in zip(fields, cursor.fetchone(), strict=True):
-                start = bytes(cell)[:BYTES_SHOWN].hex(" ")
-                self._line(field.name, f"{start} … {len(cell)} bytes", self.colour.ERROR)
+        for field in FIELDS:
+            cell = stored_cell(patient, field.name)
+            self._line(field.name, f"{cell[:BYTES_SHOWN].hex(' ')} … {len(cell)} bytes", self.colour.ERROR)
         self.stdout.write("opened")
-        for field in fields:
+        for field in FIELDS:
             self._line(field.name, getattr(patient, field.name), self.colour.SUCCESS)
         self.stdout.write("masked")
-        for field in fields:
+        for field in FIELDS:
             self._line(field.name, masked_value(field, field.held_by(patient)), self.colour.WARNING)
+
+    def _search(self, patient: Patient) -> None:
+        self._heading("A search in ciphertext, by a blind index")
+        found = Patient.objects.filter(ssn=patient.ssn)
+        self._line("asked", f"Patient.objects.filter(ssn={patient.ssn!r})")
+        self._line("found", ", ".join(each.name for each in found), self.colour.SUCCESS)
+
+    def _tamper(self, patient: Patient) -> None:
+        self._heading("One bit of one cell is flipped in the database")
+        cell = bytearray(stored_cell(patient, "notes"))
+        cell[-1] ^= 1
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute("UPDATE clinic_patient SET notes = %s WHERE id = %s", [bytes(cell), patient.pk])
+            try:
+                _ = Patient.objects.get(pk=patient.pk).notes
+            except EnvelopeError as exc:
+                self._line("that one", exc, self.colour.ERROR)
+            self._line("the others", f"{self._readable():,} of {PATIENTS:,} patients read as before")
+            transaction.set_rollback(True)
+
+    def _withdraw(self) -> None:
+        leaving = Organization.objects.get(name=LEAVING)
+        self._heading(f"{leaving} withdraws its key")
+        vaults.reset()
+        backend = vaults["default"].backend
+        if isinstance(backend, LocalVault):
+            backend.revoke("organization_id", leaving.workos_id)
+        theirs = Patient.objects.filter(organization=leaving)
+        others = Patient.objects.exclude(organization=leaving)
+        self._line("theirs", f"{self._readable(theirs):,} of {theirs.count():,} patients can be read")
+        self._line("the others", f"{self._readable(others):,} of {others.count():,} read as before")
+        vaults.reset()  # a LocalVault without an objects_file forgets what was withdrawn
+        self._line("given back", f"{self._readable():,} of {PATIENTS:,} can be read", self.colour.SUCCESS)
+
+    def _readable(self, patients: Any = None) -> int:
+        unreadable = object()
+        rows = Patient.objects.all() if patients is None else patients
+        return sum(value_or(patient, "notes", unreadable) is not unreadable for patient in rows)
+
+    def _renew(self) -> None:
+        self._heading("Checked, and sealed again under new keys")
+        self._line("vault_check", self._said_by("vault_check")[-1], self.colour.SUCCESS)
+        self.stdout.write("  vault_reencrypt clinic.Patient")
+        for line in self._said_by("vault_reencrypt", "clinic.Patient"):
+            self.stdout.write(f"    {line}")
+
+    def _said_by(self, *command: str) -> list[str]:
+        output = StringIO()
+        try:
+            call_command(*command, stdout=output, stderr=output)
+        except CommandError as exc:
+            output.write(str(exc))
+        return output.getvalue().strip().splitlines()
 
     def _show_admin(self) -> None:
         password = secrets.token_urlsafe(9)
@@ -101,12 +158,6 @@ class Command(BaseCommand):
         self._line("open", "http://127.0.0.1:8000/admin/clinic/patient/")
         self._line("user name", USERNAME)
         self._line("password", f"{password} (made for this run)")
-
-    def _run(self, *command: str) -> None:
-        try:
-            call_command(*command, stdout=self.stdout, stderr=self.stderr)
-        except CommandError as exc:
-            self.stdout.write(self.colour.ERROR(str(exc)))
 
     def _heading(self, text: str) -> None:
         self.stdout.write("\n" + self.colour.MIGRATE_HEADING(text))
