@@ -1,6 +1,5 @@
 """What is assumed of Django's private code: one test each, so that a new Django says which broke."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -194,10 +193,10 @@ class TestQueries:
         """A subquery's compiler runs inside of the outer one, whose frame has it under a known name."""
         seen: list[Any] = []
 
-        def spy() -> Iterator[Any]:
-            found = list(frames.outer_compilers())
+        def spy() -> list[Any]:
+            found = frames.outer_compilers()
             seen.append([compiler.query.model for compiler in found])
-            return iter(found)
+            return found
 
         monkeypatch.setattr(refused_queries, "outer_compilers", spy)
         list(Organization.objects.annotate(note=models.Subquery(Person.objects.values("notes")[:1])))
