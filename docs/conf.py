@@ -40,7 +40,6 @@ nitpicky = False
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
-autodoc_default_options = {"members": True, "show-inheritance": False}
 
 # Modules with models, for api.md, are imported in a project of nothing else.
 settings.configure(

@@ -5,11 +5,13 @@ one block, and in the next ones (the table now exists; it is dropped at the end)
 what comes back. A ``python`` block that assigns ``WORKOS_VAULTS`` stands for settings.py: with a test API
 key in the environment, what it assigns must pass the system checks; then the test run's own vault is back
 in force. In a ``sh`` block, every line runs ``manage.py`` and must parse with that command's own parser, and
-the cheap commands are run as well; a line that begins with ``python3 -m venv`` is one of the README's
+the cheap commands are run as well; a line that begins with ``python3.11 -m venv`` is one of the README's
 two first commands, which ``.ci/run`` runs. Blocks in other languages (``text``, ``json``, ...) are for
 reading only; one without is an error.
 """
 
+import dataclasses
+import inspect
 import re
 import shlex
 import sys
@@ -25,18 +27,22 @@ from auditlog.registry import auditlog
 from django.apps import apps
 from django.contrib import admin
 from django.core import checks
-from django.core.management import call_command, get_commands, load_command_class
+from django.core.management import BaseCommand, call_command, get_commands, load_command_class
 from django.db import connection
 from django.test import override_settings
 from django.urls import clear_url_caches, path
 
+from django_workos_vault import conf, exceptions
+from django_workos_vault.backends.local import LocalVault
+from django_workos_vault.backends.workos import WorkOSVault
+from django_workos_vault.keyring.policy import DataKeyPolicy
 from tests import urls
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 INDEX = CHECKOUT / "docs" / "index.md"
 PAGES = [CHECKOUT / "README.md", *sorted((CHECKOUT / "docs").rglob("*.md"))]
 #: Pages that begin with an empty directory. tests/test_walkthroughs.py follows them in one.
-WALKTHROUGHS = {"tutorial.md"}
+WALKTHROUGHS = {"leaving.md", "tutorial.md"}
 RUN_HERE = [page for page in PAGES if page.name not in WALKTHROUGHS]
 LINK = re.compile(r"\]\((?!https?:)([^)#]+)")
 ANCHOR = re.compile(r"\]\((?!https?:)([^)#]*)#([^)]+)\)")
@@ -44,7 +50,7 @@ OUTSIDE = re.compile(r"\]\((\w+:[^)]*)\)|<(https:[^>]*)>")
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 BLOCK = re.compile(r"^( *)```(.*)\n((?:.*\n)*?)\1```$", re.MULTILINE)
 CHEAP_COMMANDS = {"check", "makemigrations", "vault_check"}
-FIRST_COMMANDS = "python3 -m venv "
+FIRST_COMMANDS = "python3.11 -m venv "
 
 
 @pytest.fixture
@@ -134,6 +140,43 @@ def anchors(page: Path) -> set[str]:
     """The names of a page's sections: lower case, without punctuation, with hyphens for spaces."""
     text = BLOCK.sub("", page.read_text())
     return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in HEADING.findall(text)}
+
+
+def test_the_table_of_settings_is_whole() -> None:
+    """Each setting and option that the code knows has a line, and no line is of one that it does not know."""
+    ours = {value for name, value in vars(conf).items() if name in {"SETTING", "DUMP_PLAINTEXT"}}
+    ours |= set(re.findall(r'"(WORKOS_VAULT\w*)"', Path(conf.__file__).read_text()))
+    policy = {field.name for field in dataclasses.fields(DataKeyPolicy)}
+    backends = [*inspect.signature(WorkOSVault).parameters, *inspect.signature(LocalVault).parameters]
+    known = ours | conf._VAULT_OPTIONS | policy | set(backends) - {"transport"}
+    page = (CHECKOUT / "docs" / "settings.md").read_text().partition("## Of Django")[0]
+    assert set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)) == known
+
+
+def test_the_table_of_errors_is_whole() -> None:
+    """Each public error has a line with what to do, and there are no others."""
+    page = (CHECKOUT / "docs" / "errors.md").read_text()
+    assert sorted(re.findall(r"^\| (?:&nbsp; )*`(\w+)` \|", page, re.MULTILINE)) == exceptions.__all__
+
+
+def test_the_glossary_is_in_order() -> None:
+    """A word is found where the alphabet has it."""
+    words = re.findall(r"^- \*\*(.+?)\*\*", (CHECKOUT / "docs" / "glossary.md").read_text(), re.MULTILINE)
+    assert words == sorted(words, key=str.lower)
+
+
+OURS = sorted(name for name, app in get_commands().items() if app == "django_workos_vault")
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_every_option_of_a_command_is_told(name: str) -> None:
+    """What ``--help`` lists of a command of ours stands on commands.md, or a page that shows the command."""
+    texts = {page.name: page.read_text() for page in PAGES}
+    pages = [text for page, text in texts.items() if f"manage.py {name}" in text or page == "commands.md"]
+    parser = load_command_class("django_workos_vault", name).create_parser("manage.py", name)
+    django = BaseCommand().create_parser("manage.py", name)._option_string_actions
+    told = {option for option in parser._option_string_actions if option not in django}
+    assert not [option for option in told if not any(option in text for text in pages)]
 
 
 def run_python(code: Any, namespace: dict[str, Any]) -> None:

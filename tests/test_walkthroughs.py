@@ -14,6 +14,9 @@ from tests.walkthrough import CHECKOUT, Walk
 pytestmark = pytest.mark.slow
 
 
+DOCS = CHECKOUT / "docs"
+
+
 @pytest.fixture
 def walk(tmp_path: Path) -> Iterator[Walk]:
     walk = Walk(tmp_path)
@@ -21,9 +24,19 @@ def walk(tmp_path: Path) -> Iterator[Walk]:
     walk.close()
 
 
-def test_the_tutorial(walk: Walk) -> None:
-    """From nothing to a masked, searchable, rotated column; the pages are those that it says."""
-    walk.follow(CHECKOUT / "docs" / "tutorial.md")
+def test_the_tutorial_and_the_way_back(walk: Walk) -> None:
+    """From nothing to a masked, searchable, rotated column; then out of the package, with the values."""
+    walk.follow(DOCS / "tutorial.md")
+    look_at_the_admin(walk)
+    walk.close()
+    walk.follow(DOCS / "leaving.md")
+    sources = [path for path in walk.path.rglob("*.py") if ".venv" not in path.parts]
+    assert sources
+    assert not [path for path in sources if "workos" in path.read_text()]
+
+
+def look_at_the_admin(walk: Walk) -> None:
+    """The pages are masked, and the search finds, as the tutorial says."""
     browser = build_opener(HTTPCookieProcessor(CookieJar()))
     page = browser.open(f"{walk.url}admin/").read().decode()
     token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', page)

@@ -1,8 +1,6 @@
-"""URLs of the test site: the admin, and one beside it."""
+"""URLs of the test site: the admin."""
 
 from django.contrib import admin
 from django.urls import path
 
-from tests.app.admin import other_site
-
-urlpatterns = [path("admin/", admin.site.urls), path("other/", other_site.urls)]
+urlpatterns = [path("admin/", admin.site.urls)]

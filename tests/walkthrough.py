@@ -7,7 +7,7 @@ block before it has printed, line by line, with ``...`` for what differs each ti
 ``runserver`` starts the server, on a free port, until the page ends.
 
 One thing is not as the reader has it: packages come from the environment that the tests run in, of which the
-reader's ``pip install`` finds everything installed.
+reader's ``pip install`` finds everything installed, and ``pip uninstall`` only takes this checkout away.
 """
 
 import re
@@ -89,6 +89,8 @@ class Walk:
         for line in block.splitlines():
             if line.endswith("runserver"):
                 self._serve(line)
+            elif line.startswith("pip uninstall"):
+                self._lend_packages(without_ours=True)
             elif not line.endswith(SHELL):
                 self.said += self.run(line)
             if line.endswith("-m venv .venv"):
@@ -120,10 +122,10 @@ class Walk:
             time.sleep(0.1)
         raise AssertionError("the server does not answer")
 
-    def _lend_packages(self) -> None:
+    def _lend_packages(self, without_ours: bool = False) -> None:
         [packages] = self.path.glob(".venv/lib/python*/site-packages")
-        lent = (str(CHECKOUT), sysconfig.get_path("purelib"))
-        (packages / "lent.pth").write_text("\n".join(lent) + "\n")
+        lent = "" if without_ours else f"{CHECKOUT}\n"
+        (packages / "lent.pth").write_text(f"{lent}{sysconfig.get_path('purelib')}\n")
 
 
 def _pattern(shown: str) -> re.Pattern[str]:

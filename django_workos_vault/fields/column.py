@@ -41,8 +41,8 @@ class EncryptedCol(ReferenceCol):
 
     def as_sql(self, compiler: Any, connection: Any) -> Any:
         query = compiler.query
-        self._fills_instances = query.default_cols and not (
-            query.annotations and any(self is each for each in query.annotation_select.values())
+        self._fills_instances = query.default_cols and not any(
+            self is annotation for annotation in query.annotation_select.values()
         )
         return super().as_sql(compiler, connection)
 

@@ -133,16 +133,14 @@ _COMPILES_ANOTHER = {
 }
 
 
-def outer_compilers() -> list[Any]:
-    """Return the compilers inside of which the current query is being compiled, the innermost first.
+def outer_compilers() -> Iterator[Any]:
+    """Yield the compilers inside of which the current query is being compiled, the innermost first.
 
     Neither a query nor its compiler knows them, so they are looked for once a query.
     """
-    compilers, outermost = [], SQLCompiler.execute_sql.__code__
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None and frame.f_code is not outermost:
+    for frame in _callers():
+        if frame.f_code is SQLCompiler.execute_sql.__code__:
+            return
         found = _COMPILES_ANOTHER.get(id(frame.f_code))
         if found is not None:
-            compilers.append(frame.f_locals[found[0]])
-        frame = frame.f_back
-    return compilers
+            yield frame.f_locals[found[0]]
