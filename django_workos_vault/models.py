@@ -1,4 +1,7 @@
-"""The registry's tables: wrapped keys, shared between processes. They hold no key material in clear."""
+"""The package's tables: wrapped keys, shared between processes, and runs of maintenance.
+
+They hold no key material in clear, and no value.
+"""
 
 from django.db import models
 
@@ -52,3 +55,72 @@ class IndexKeyRecord(models.Model):
 
     def __str__(self) -> str:
         return f"{self.vault}: index root key {self.version}"
+
+
+class MaintenanceRun(models.Model):
+    """Columns on their way from one state to another. Written by ``maintenance.engine`` only.
+
+    It is in the database of its rows, so that a batch and the count of it commit together.
+    """
+
+    class State(models.TextChoices):
+        RUNNING = "running", "running"
+        PAUSED = "paused", "paused"
+        CANCELLED = "cancelled", "cancelled"
+        FINISHED = "finished", "finished"
+        FAILED = "failed", "failed"
+
+    operation = models.CharField(max_length=40)
+    targets = models.JSONField(help_text="The columns, as app.Model.field.")
+    options = models.JSONField(default=dict)
+    fingerprint = models.CharField(max_length=64, help_text="Of the declarations of the columns.")
+    state = models.CharField(max_length=20, choices=State.choices, default=State.RUNNING)
+    reason = models.TextField(blank=True, help_text="Why it is paused, or failed.")
+    created_at = models.DateTimeField()
+    finished_at = models.DateTimeField(null=True)
+    rows_estimate = models.PositiveBigIntegerField(default=0)
+    next_ordinal = models.PositiveIntegerField(default=0, help_text="The number of chunks made so far.")
+    next_model = models.PositiveIntegerField(default=0, help_text="Of which model the next chunk is.")
+    next_lower = models.TextField(blank=True, help_text="Behind which key it begins, as JSON.")
+
+    class Meta:
+        verbose_name = "maintenance run"
+
+    def __str__(self) -> str:
+        return f"run {self.pk}: {self.operation} of {', '.join(self.targets)}"
+
+
+class MaintenanceChunk(models.Model):
+    """A range of one model's primary keys, and how far the work on it is.
+
+    Keys are JSON lists of texts, one for each column of the key; an empty text is no bound.
+    """
+
+    class State(models.TextChoices):
+        WAITING = "waiting", "waiting"
+        CLAIMED = "claimed", "claimed"
+        DONE = "done", "done"
+
+    run = models.ForeignKey(MaintenanceRun, models.CASCADE, related_name="chunks")
+    ordinal = models.PositiveIntegerField()
+    model = models.CharField(max_length=200)
+    lower = models.TextField(blank=True, help_text="The key behind which it begins.")
+    upper = models.TextField(blank=True, help_text="The last key in it.")
+    position = models.TextField(blank=True, help_text="The last key that is done.")
+    state = models.CharField(max_length=20, choices=State.choices, default=State.WAITING)
+    worker = models.CharField(max_length=100, blank=True)
+    lease_until = models.FloatField(default=0, help_text="Seconds since 1970-01-01 UTC.")
+    rows_done = models.PositiveBigIntegerField(default=0)
+    keys_made = models.PositiveIntegerField(default=0)
+    counts = models.JSONField(default=dict)
+    left = models.JSONField(default=list)
+
+    class Meta:
+        verbose_name = "maintenance chunk"
+        constraints = [
+            models.UniqueConstraint(fields=["run", "ordinal"], name="workos_vault_one_chunk_an_ordinal")
+        ]
+        indexes = [models.Index(fields=["run", "state"], name="workos_vault_chunk_state")]
+
+    def __str__(self) -> str:
+        return f"chunk {self.ordinal} of run {self.run_id}"

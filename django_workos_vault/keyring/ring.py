@@ -6,6 +6,7 @@ has sealed ``max_messages`` values. The registry shares the current one between 
 
 import time
 from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
 from itertools import islice
 
 from django_workos_vault.backends import forks
@@ -149,6 +150,14 @@ class KeyRing:
     def retire(self, context: KeyContext) -> LoadedKey:
         """Make a new data key for ``context`` now, whatever the age of the current one, and return it."""
         return self.rotation.next(context)[1]
+
+    def renew(self, contexts: Iterable[KeyContext], since: datetime) -> dict[str, Exception | None]:
+        """Have this process seal with keys made after ``since``, an aware time; make those that are missing.
+
+        Return by the digest of each context why there is none, or None.
+        """
+        outcomes = self.rotation.since(contexts, since)
+        return {d: outcome if isinstance(outcome, Exception) else None for d, outcome in outcomes.items()}
 
     def verify(
         self, filed: Sequence[tuple[KeyContext, KeyRecord]]

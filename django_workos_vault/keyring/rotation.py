@@ -1,6 +1,7 @@
 """Which data key each context seals with now: the registry's newest, or the next one when that is used up."""
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 
 from django_workos_vault.backends.base import VaultBackend
 from django_workos_vault.context import DeclaredContexts, KeyContext
@@ -67,6 +68,28 @@ class Rotation:
         self._declared.check(context)
         made = self._made([context], self._registry.current([context]), whatever_others_make=True)
         return ready_or_raise(made[context.digest])
+
+    def since(self, contexts: Iterable[KeyContext], moment: datetime) -> dict[str, Ready | Exception]:
+        """Return what to seal with under each of ``contexts``: a key made after ``moment``, by whomever.
+
+        Where the registry has none, or has one that cannot be had, one is made.
+        """
+        self._unwrapping.check_may_wait()
+        wanted = list(contexts)
+        outcomes: dict[str, Ready | Exception] = {
+            context.digest: fault for context in wanted if (fault := self._declared.fault(context))
+        }
+        declared = [context for context in wanted if context.digest not in outcomes]
+        newest = self._registry.current(declared)
+        young = {
+            digest: record
+            for digest, record in self._still_sealing(newest).items()
+            if record.is_sound and record.created_at >= moment
+        }
+        keys = {d: key for d, key in self._keys_of(young).items() if isinstance(key, LoadedKey)}
+        outcomes |= self._budgeted(declared, young, keys)
+        missing = [context for context in declared if context.digest not in outcomes]
+        return outcomes | (self._made(missing, newest) if missing else {})
 
     def forget(self) -> None:
         """Try again to unwrap what Vault denied."""

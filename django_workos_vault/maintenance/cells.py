@@ -10,11 +10,11 @@ from django.db.models import Model, QuerySet
 
 from django_workos_vault import envelope
 from django_workos_vault.exceptions import (
-    REFUSALS,
     EnvelopeError,
     InvalidVaultConfiguration,
     VaultError,
     WrongKey,
+    is_outage,
 )
 from django_workos_vault.fields.cell import stored_cell
 from django_workos_vault.fields.field import EncryptedField
@@ -101,7 +101,9 @@ class CellReader:
             raise self._refused[key]
         try:
             return getattr(instance, field.attname)
-        except (WrongKey, *REFUSALS) as exc:
+        except (WrongKey, VaultError) as exc:
+            if is_outage(exc):
+                raise
             if len(self._refused) >= REMEMBERED:
                 self._refused.clear()
             self._refused[key] = _cannot_open(exc)
@@ -115,7 +117,9 @@ def faults_of_row() -> Iterator[None]:
     """Raise CannotOpen for what is wrong with another cell or column of a row that the block needs."""
     try:
         yield
-    except (EnvelopeError, InvalidVaultConfiguration, *REFUSALS) as exc:
+    except (EnvelopeError, InvalidVaultConfiguration, VaultError) as exc:
+        if is_outage(exc):
+            raise
         raise _cannot_open(exc) from None
 
 

@@ -28,7 +28,7 @@ def as_stored(moment: datetime) -> datetime:
     return moment if conf.uses_time_zones() else timezone.make_naive(moment, timezone.get_default_timezone())
 
 
-def _moment(stored: object) -> datetime:
+def as_moment(stored: object) -> datetime:
     if not isinstance(stored, datetime):
         return _NEVER
     local = timezone.is_naive(stored)
@@ -45,7 +45,7 @@ def key_record(row: DataKeyRecord) -> KeyRecord:
         proof=from_hex(row.proof),
         key_id=as_told(row.key_id),
         wrapped=as_blob(row.wrapped),
-        created_at=_moment(row.created_at),
+        created_at=as_moment(row.created_at),
         generation=as_count(row.generation, -1),
         messages=as_count(row.messages, -1),
     )

@@ -31,14 +31,14 @@ def people(count: int) -> list[Person]:
     return [Person.objects.create(ssn=f"123-45-{n:04}") for n in range(count)]
 
 
-def reencrypt(target: str, **options: Any) -> str:
+def reencrypt(*targets: str, **options: Any) -> str:
     out = StringIO()
-    call_command("vault_reencrypt", target, stdout=out, **options)
+    call_command("vault_reencrypt", *targets, stdout=out, **options)
     return out.getvalue()
 
 
-def failing(target: str, **options: Any) -> tuple[CommandError, str]:
+def failing(*targets: str, **options: Any) -> tuple[CommandError, str]:
     out = StringIO()
     with pytest.raises(CommandError) as caught:
-        call_command("vault_reencrypt", target, stdout=out, **options)
+        call_command("vault_reencrypt", *targets, stdout=out, **options)
     return caught.value, out.getvalue()

@@ -16,7 +16,8 @@ from django_workos_vault import vaults
 from django_workos_vault.blind import Kind
 from django_workos_vault.fields import EncryptedCharField
 from django_workos_vault.indexes import BlindIndex, Exact
-from django_workos_vault.maintenance.reencryption import Resealing, Run
+from django_workos_vault.maintenance.engine.rehearsal import Pass
+from django_workos_vault.maintenance.operations import Resealing
 from django_workos_vault.models import IndexKeyRecord
 
 ROWS = 40
@@ -55,7 +56,7 @@ def steps(transactional_db: None) -> Iterator[Steps]:
 
 
 def reencrypt(model: Any) -> None:
-    run = Run([model._meta.get_field("handle")], Resealing(), using="default", batch_size=7)
+    run = Pass([model._meta.get_field("handle")], Resealing(), using="default", batch_size=7)
     assert sum(run.batches()) >= ROWS
     assert not run.left
 

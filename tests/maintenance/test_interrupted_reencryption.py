@@ -13,6 +13,7 @@ from django.test import override_settings
 
 from django_workos_vault import vaults
 from django_workos_vault.testing import RunningEmulator
+from django_workos_vault.models import MaintenanceRun
 from tests.app.models import Organization, Patient, Person
 from tests.keyring.rings import fail_at_once
 from tests.maintenance.reencrypting import cell_of, failing, key_of, people, reencrypt
@@ -55,11 +56,14 @@ def test_writer_between_reading_and_storing_keeps_its_value() -> None:
     """A row saved by another connection after it was read keeps what that one saved."""
     _, theirs, nulled = people(3)
 
+    q = connection.ops.quote_name
+
     def write() -> None:
         Person.objects.filter(pk=theirs.pk).update(ssn="newer")
         Person.objects.filter(pk=nulled.pk).update(ssn=None)
 
-    with once_after("SELECT", lambda: in_thread(write).join(), calls=2):  # the first one counts the rows
+    rows = ", ".join(f"{q('app_person')}.{q(column)}" for column in ("id", "name"))
+    with once_after(f"SELECT {rows}", lambda: in_thread(write).join()):
         report = json.loads(reencrypt("app.Person.ssn", format="json"))
     assert report["columns"][0]["changed_meanwhile"] == 2
     assert report["columns"][0]["renewed"] == 1
@@ -118,17 +122,25 @@ def test_writer_that_holds_the_row_wins() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_ctrl_c_keeps_whole_batches_and_says_how_to_go_on(ctrl_c_works: None) -> None:
-    """An interrupt in the second batch leaves the first one done and the second as it was."""
+def test_ctrl_c_finishes_the_batch_and_says_how_to_go_on(ctrl_c_works: None) -> None:
+    """An interrupt in the first batch has it finished, the second left as it was, and the run taken up again."""
     rows = people(4)
     old = key_of(rows[0])
     interrupt = lambda: signal.raise_signal(signal.SIGINT)  # noqa: E731
-    with once_after(f"UPDATE {connection.ops.quote_name('app_person')}", interrupt, calls=3):
+    with once_after(f"UPDATE {connection.ops.quote_name('app_person')}", interrupt):
         error, _ = failing("app.Person.ssn", batch_size=2)
     assert error.returncode == 130
+    run = MaintenanceRun.objects.get()
     assert f"--start-after {rows[1].pk}" in str(error)
+    assert f"--resume {run.pk}" in str(error)
     assert [key_of(row) == old for row in rows] == [False, False, True, True]
     assert len({p.ssn for p in Person.objects.all()}) == 4
+    first = cell_of(rows[0])
+    text = reencrypt(resume=run.pk)
+    assert "app.Person.ssn             4" in text
+    assert "New data keys: 1." in text
+    assert cell_of(rows[0]) == first
+    assert key_of(rows[3]) == key_of(rows[0])
 
 
 def emulated(emulator: RunningEmulator, **options: Any) -> Any:

@@ -19,7 +19,8 @@ from django.test import override_settings
 from django_workos_vault import vaults
 from django_workos_vault.fields import aload_keys
 from django_workos_vault.maintenance import cells
-from django_workos_vault.maintenance.reencryption import Resealing, Run
+from django_workos_vault.maintenance.engine.rehearsal import Pass
+from django_workos_vault.maintenance.operations import Resealing
 from django_workos_vault.maintenance.reencryption.adoption import Adoption
 from django_workos_vault.querysets import EncryptedQuerySet
 from tests.app.models import Account, Citizen, Device, Organization, Person, Voter
@@ -92,7 +93,7 @@ def open_all(model: Any, field: str) -> None:
 
 
 def reseal(model: Any, field: str) -> None:
-    run = Run([model._meta.get_field(field)], Resealing(), using="default")
+    run = Pass([model._meta.get_field(field)], Resealing(), using="default")
     list(run.batches())
     raise cells.CannotOpen("x", repr(run.left))
 

@@ -1,6 +1,10 @@
 """From ``app.Model`` or ``app.Model.field`` to encrypted fields."""
 
+from collections.abc import Sequence
+
 from django.apps import apps
+from django.db import router
+from django.db.models import Model
 
 from django_workos_vault.fields.field import EncryptedField
 from django_workos_vault.maintenance.cells import column_name, encrypted_fields
@@ -19,10 +23,9 @@ def fields_of(target: str) -> list[EncryptedField]:
     if len(parts) not in (2, 3):
         raise UnknownTarget(f"{target!r} is neither app.Model nor app.Model.field.")
     try:
-        model = apps.get_model(parts[0], parts[1])._meta.concrete_model
+        fields = encrypted_fields(model_of(".".join(parts[:2])))
     except LookupError as exc:
         raise UnknownTarget(f"{target!r}: {exc}") from None
-    fields = encrypted_fields(model) if model else []
     chosen = [field for field in fields if parts[2:] in ([], [field.name])]
     if not chosen:
         known = ", ".join(column_name(field) for field in _all_fields()) or "none"
@@ -30,5 +33,42 @@ def fields_of(target: str) -> list[EncryptedField]:
     return chosen
 
 
+def fields_of_all(targets: Sequence[str], using: str | None) -> list[EncryptedField]:
+    """Return the encrypted fields of several targets, each a column, a model or an app; of all, for none.
+
+    Of apps only models whose tables can be in ``using``. Raises UnknownTarget.
+    """
+    fields: list[EncryptedField] = []
+    for target in targets:
+        fields += fields_of(target) if "." in target else _fields_of_app(target, using)
+    if not targets:
+        fields = [field for field in _all_fields() if _is_in(field, using)]
+    if not fields:
+        raise UnknownTarget("There is no encrypted column.")
+    return list(dict.fromkeys(fields))
+
+
+def _fields_of_app(label: str, using: str | None) -> list[EncryptedField]:
+    try:
+        config = apps.get_app_config(label)
+    except LookupError as exc:
+        raise UnknownTarget(f"{label!r}: {exc}") from None
+    fields = [f for model in config.get_models() for f in encrypted_fields(model) if _is_in(f, using)]
+    if not fields:
+        raise UnknownTarget(f"App {label!r} has no encrypted column.")
+    return fields
+
+
+def _is_in(field: EncryptedField, using: str | None) -> bool:
+    options = field.model._meta
+    return not options.proxy and (using is None or router.allow_migrate_model(using, field.model))
+
+
+def model_of(label: str) -> type[Model]:
+    """Return the model that has the table of ``app.Model``. Raises LookupError."""
+    model = apps.get_model(label)
+    return model._meta.concrete_model or model
+
+
 def _all_fields() -> list[EncryptedField]:
-    return [field for model in apps.get_models() for field in encrypted_fields(model)]
+    return [f for model in apps.get_models() if not model._meta.proxy for f in encrypted_fields(model)]

@@ -9,7 +9,7 @@ from django.db import connections, router
 from django_workos_vault.exceptions import VaultError
 from django_workos_vault.fields.field import EncryptedField
 from django_workos_vault.maintenance.index_plan import Plan, Planner
-from django_workos_vault.maintenance.reencryption import UnknownTarget, fields_of
+from django_workos_vault.maintenance.reencryption.target import UnknownTarget, fields_of
 from django_workos_vault.management.output import as_json, progress_bar, table
 
 

@@ -1,139 +1,275 @@
-"""``manage.py vault_reencrypt app.Model[.field]``: seal every row again under a new data key."""
+"""``manage.py vault_reencrypt app.Model[.field]``: move columns to another state while others use them."""
 
 from dataclasses import asdict
 from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import connections, router
+from django.db import DatabaseError, connections, router
 from django.db.models import Field
 
-from django_workos_vault.exceptions import VaultError
+from django_workos_vault.exceptions import InvalidVaultConfiguration, VaultError
 from django_workos_vault.fields.field import EncryptedField
 from django_workos_vault.files.fields import EncryptedFileField
+from django_workos_vault.maintenance.engine import runs
+from django_workos_vault.maintenance.engine.keys import as_text
+from django_workos_vault.maintenance.engine.rehearsal import Pass
+from django_workos_vault.maintenance.engine.runs import RunRefused
+from django_workos_vault.maintenance.engine.work import by_model
 from django_workos_vault.maintenance.files.columns import named_file_field
 from django_workos_vault.maintenance.files.renewal import FileRenewal
-from django_workos_vault.maintenance.reencryption import Rekeying, Resealing, Run, UnknownTarget, fields_of
+from django_workos_vault.maintenance.operations import NAMES, NotAsWritten, operation
+from django_workos_vault.maintenance.reencryption.target import UnknownTarget, fields_of_all
+from django_workos_vault.management import run_reports
+from django_workos_vault.management.following import follow
 from django_workos_vault.management.output import as_json, bad_cells, positive, progress_bar, style_for, table
+from django_workos_vault.models import MaintenanceRun
 
 
 class Command(BaseCommand):
-    """Exit status 1 when rows had to be left as they are, or Vault could not be used; 130 after Ctrl-C."""
+    """Exit status 1 when rows had to be left as they are, or the run stopped; 130 after Ctrl-C or SIGTERM."""
 
-    help = "Seal every row of an encrypted column, or of all those of a model, again under a new data key."
+    help = (
+        "Seal encrypted columns again under a new data key, or bring them to another state, in a run that "
+        "can be stopped at any moment and taken up again."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("target", metavar="app.Model[.field]", help="a file field is named by itself")
         parser.add_argument(
-            "--database", choices=list(connections), help="alias (where the model is written)"
+            "targets", metavar="app[.Model[.field]]", nargs="*", help="a file field is named by itself"
         )
-        parser.add_argument("--batch-size", type=positive, default=500, metavar="ROWS", help="(500)")
-        parser.add_argument("--start-after", metavar="PK", help="take an interrupted run up behind this row")
-        parser.add_argument(
-            "--dry-run", action="store_true", help="open every cell, write nothing, make no key"
-        )
+        parser.add_argument("--all", action="store_true", help="every encrypted column there is")
+        parser.add_argument("--operation", choices=NAMES, default="reseal", help="(reseal)")
         parser.add_argument(
             "--rekey",
             action="store_true",
             help="only wrap the data keys again, under the key contexts that the fields give now",
         )
-        parser.add_argument("--format", choices=["text", "json"], default="text")
-
-    def handle(self, *args: Any, target: str, verbosity: int, **options: Any) -> None:
-        """Run, report, and end with an error when there is something to do."""
-        field = named_file_field(target)
-        if field is not None:
-            self._files(field, verbosity, options)
-            return
-        fields = self._fields(target, options["rekey"])
-        renewal = Rekeying() if options["rekey"] else Resealing()
-        run = Run(
-            fields,
-            renewal,
-            using=options["database"] or router.db_for_write(fields[0].model),
-            batch_size=options["batch_size"],
-            start_after=_primary_key(fields[0], options["start_after"]),
-            dry_run=options["dry_run"],
+        parser.add_argument(
+            "--database", choices=list(connections), help="alias (where the model is written)"
         )
-        stopped = self._run(run, verbosity)
-        if options["format"] == "json":
-            self.stdout.write(as_json(_document(run, renewal.keys_made, options["dry_run"], stopped is None)))
+        parser.add_argument("--start-after", metavar="PK", help="begin behind this row of the one model")
+        parser.add_argument(
+            "--dry-run", action="store_true", help="open every cell, write nothing, make no key"
+        )
+        parser.add_argument("--format", choices=["text", "json"], default="text")
+        pace = parser.add_argument_group("how fast")
+        pace.add_argument("--workers", type=positive, default=1, metavar="N", help="processes (1)")
+        pace.add_argument("--batch-size", type=positive, metavar="ROWS", help="(steers itself)")
+        pace.add_argument(
+            "--batch-seconds", type=float, default=0.5, metavar="S", help="what it aims at (0.5)"
+        )
+        pace.add_argument("--max-rows-per-second", type=positive, metavar="N", help="(no limit)")
+        pace.add_argument("--max-requests-per-second", type=positive, metavar="N", help="to Vault (no limit)")
+        pace.add_argument("--verify", action="store_true", help="open every new cell again, not a sample")
+        on_record = parser.add_argument_group("runs on record")
+        on_record.add_argument("--list", action="store_true", help="show the newest runs")
+        on_record.add_argument("--status", type=positive, metavar="RUN", help="show one")
+        on_record.add_argument("--pause", type=positive, metavar="RUN", help="stop one within a batch")
+        on_record.add_argument("--resume", type=positive, metavar="RUN", help="go on with one")
+        on_record.add_argument("--cancel", type=positive, metavar="RUN", help="end one for good")
+
+    def handle(self, *args: Any, targets: list[str], **options: Any) -> None:
+        """Run, report, and end with an error when there is something to do."""
+        self._options = options
+        self._json = options["format"] == "json"
+        try:
+            if options["list"] or any(options[each] for each in ("status", "pause", "cancel")):
+                self._on_record(targets)
+            elif options["resume"]:
+                _no_targets(targets)
+                run = runs.find(options["resume"], options["database"])
+                runs.resume(run)
+                self._follow(run)
+            else:
+                self._begin(targets)
+        except (RunRefused, UnknownTarget, InvalidVaultConfiguration) as exc:
+            raise CommandError(str(exc)) from None
+
+    def _begin(self, targets: list[str]) -> None:
+        options = self._options
+        if bool(targets) == options["all"]:
+            raise CommandError("Name columns, models or apps, or give --all.")
+        file_field = named_file_field(targets[0]) if len(targets) == 1 else None
+        if file_field is not None:
+            self._files(file_field)
+            return
+        name = "rekey" if options["rekey"] else options["operation"]
+        fields = fields_of_all(targets, options["database"])
+        _refuse_what_cannot_finish(fields, name)
+        using = options["database"] or _database_of(fields)
+        models = by_model(fields)
+        if options["start_after"] is not None and len(models) > 1:
+            raise CommandError("--start-after is a row of one model.")
+        start_after = _primary_key(fields[0], options["start_after"])
+        if options["dry_run"]:
+            self._rehearse(list(models.values()), name, using, start_after)
+            return
+        kept = ("batch_size", "batch_seconds", "max_rows_per_second", "max_requests_per_second", "verify")
+        run = runs.begin(
+            fields,
+            name,
+            using=using,
+            start_after="" if start_after is None else as_text(start_after),
+            options={each: options[each] for each in kept if options[each]},
+        )
+        self._follow(run)
+
+    def _follow(self, run: MaintenanceRun) -> None:
+        options, stopped = self._options, None
+        workers = options["workers"]
+        if workers > 1 and connections[run._state.db or "default"].vendor == "sqlite":
+            self.stderr.write("SQLite has one writer: one worker.")
+            workers = 1
+        if workers != run.options.get("workers", 1):
+            runs.note_workers(run, workers)
+        try:
+            if follow(run, workers=workers, verbosity=options["verbosity"], as_json=self._json):
+                stopped = CommandError(f"Interrupted. {run_reports.way_on(run)}", returncode=130)
+        except KeyboardInterrupt:
+            runs.pause(run, "Interrupted.")
+            stopped = CommandError(f"Interrupted. {run_reports.way_on(run)}", returncode=130)
+        except (VaultError, NotAsWritten) as exc:
+            stopped = CommandError(f"Stopped: {exc} {run_reports.way_on(run)}")
+        except DatabaseError as exc:
+            stopped = CommandError(
+                f"Stopped by the database: {type(exc).__name__}. {run_reports.way_on(run)}"
+            )
+        told = runs.progress(run)
+        if run.state == runs.State.FINISHED:
+            stopped = None
+        elif stopped is None:
+            reason = run.reason or f"The run is {run.state}."
+            stopped = CommandError(f"Stopped: {reason} {run_reports.way_on(run)}")
+        if self._json:
+            self.stdout.write(as_json(run_reports.document(run, told)))
         else:
-            self._report(run, renewal.keys_made, options)
+            self._print(run_reports.text(run, told), runs.left_cells(run))
         if stopped is not None:
             raise stopped
-        if run.left:
+        if told.left_number:
             raise CommandError(
-                f"{len(run.left)} cells were left as they are. docs/commands.md says what to do."
+                f"{told.left_number} cells were left as they are. docs/commands.md says what to do."
             )
 
-    def _files(self, field: EncryptedFileField, verbosity: int, options: dict[str, Any]) -> None:
+    def _on_record(self, targets: list[str]) -> None:
+        options = self._options
+        _no_targets(targets)
+        if options["list"]:
+            listed = runs.newest(options["database"])
+            lines = run_reports.listed(listed)
+            self.stdout.write(
+                as_json([run_reports.summary(run) for run in listed]) if self._json else "\n".join(lines)
+            )
+            return
+        number = options["status"] or options["pause"] or options["cancel"]
+        run = runs.find(number, options["database"])
+        if options["pause"] and not runs.pause(run, "Paused by a command."):
+            raise CommandError(f"Run {run.pk} is {run.state}, not running.")
+        if options["cancel"] and not runs.cancel(run):
+            raise CommandError(f"Run {run.pk} is {run.state}, and over.")
+        told = runs.progress(run)
+        if self._json:
+            self.stdout.write(as_json(run_reports.document(run, told)))
+        else:
+            self._print(run_reports.text(run, told), runs.left_cells(run))
+
+    def _rehearse(self, columns: list[list[EncryptedField]], name: str, using: str, start_after: Any) -> None:
+        """Examine every cell, of one model after the other."""
+        counts, left, last_pk, stopped = [], [], None, None
+        size = self._options["batch_size"] or 500
+        for fields in columns:
+            one = Pass(
+                fields,
+                operation(name),
+                using=using,
+                batch_size=size,
+                start_after=start_after,
+                dry_run=True,
+            )
+            stopped = self._run(one)
+            counts += list(one.counts.values())
+            left += one.left
+            last_pk = one.last_pk
+            if stopped is not None:
+                break
+        if self._json:
+            document = run_reports.rehearsed(counts, left, name, last_pk, finished=stopped is None)
+            self.stdout.write(as_json(document))
+        else:
+            dry = f"Dry run: nothing was written; the column {run_reports.verb(name)!r} counts what would be."
+            self._print([*run_reports.columns(counts, name), dry], left)
+        if stopped is not None:
+            raise stopped
+        if left:
+            raise CommandError(
+                f"{len(left)} cells would be left as they are. docs/commands.md says what to do."
+            )
+
+    def _files(self, field: EncryptedFileField) -> None:
+        options = self._options
         run = FileRenewal(
             field,
             using=options["database"] or router.db_for_write(field.model),
-            rekey=options["rekey"],
+            rekey=options["rekey"] or options["operation"] == "rekey",
             dry_run=options["dry_run"],
             start_after=_primary_key(field, options["start_after"]),
         )
-        stopped = self._run(run, verbosity)
+        stopped = self._run(run)
         counts = asdict(run.counts)
-        if options["format"] == "json":
+        if self._json:
             left = [asdict(each) for each in run.left]
             self.stdout.write(
                 as_json({**counts, "left": left, "last_pk": run.last_pk, "finished": stopped is None})
             )
         else:
-            self.stdout.write("\n".join(table(["files", "number"], list(counts.items()))))
-            style = style_for(self.stdout, self.style, options["force_color"])
-            for line in bad_cells(run.left):
-                self.stdout.write(style.ERROR(line))
+            self._print(table(["files", "number"], list(counts.items())), run.left)
         if stopped is not None:
             raise stopped
         if run.left:
             raise CommandError(f"{len(run.left)} files were left as they are. docs/files.md says what to do.")
 
-    def _fields(self, target: str, rekey: bool) -> list[EncryptedField]:
+    def _run(self, run: Pass | FileRenewal) -> CommandError | None:
         try:
-            fields = fields_of(target)
-        except UnknownTarget as exc:
-            raise CommandError(str(exc)) from None
-        for field in fields:
-            if rekey and field.vault.policy.envelope == "reference":
-                raise CommandError(
-                    f"{field} keeps its wrapped data keys in the registry, where other columns share them: "
-                    "its cells hold nothing to wrap again. Run without --rekey."
-                )
-        return fields
-
-    def _run(self, run: Run | FileRenewal, verbosity: int) -> CommandError | None:
-        try:
-            with progress_bar(run.total(), "rows", verbosity) as bar:
+            with progress_bar(run.total(), "rows", self._options["verbosity"]) as bar:
                 for rows in run.batches():
                     bar.update(rows)
         except KeyboardInterrupt:
-            return CommandError(f"Interrupted. {_resume(run)}", returncode=130)
+            return CommandError(f"Interrupted. {_go_on(run)}", returncode=130)
         except VaultError as exc:
-            return CommandError(f"Stopped: {exc} {_resume(run)}")
+            return CommandError(f"Stopped: {exc} {_go_on(run)}")
         return None
 
-    def _report(self, run: Run, keys_made: int, options: dict[str, Any]) -> None:
-        verb = "rekeyed" if options["rekey"] else "re-encrypted"
-        lines = table(
-            ["column", verb, "null", "changed meanwhile", "left"],
-            [(c.column, c.renewed, c.null, c.changed_meanwhile, c.left) for c in run.columns],
-        )
+    def _print(self, lines: list[str], left: Any) -> None:
         self.stdout.write("\n".join(lines))
-        if options["dry_run"]:
-            self.stdout.write(f"Dry run: nothing was written; the column {verb!r} counts what would be.")
-        else:
-            self.stdout.write(
-                f"{'Data keys wrapped again' if options['rekey'] else 'New data keys'}: {keys_made}."
-            )
-        if any(c.changed_meanwhile for c in run.columns):
-            self.stdout.write("Changed meanwhile: another writer's newer value stands.")
-        style = style_for(self.stdout, self.style, options["force_color"])
-        for line in bad_cells(run.left):
+        style = style_for(self.stdout, self.style, self._options["force_color"])
+        for line in bad_cells(left):
             self.stdout.write(style.ERROR(line))
+
+
+def _no_targets(targets: list[str]) -> None:
+    if targets:
+        raise CommandError("A run on record has its columns: name none.")
+
+
+def _refuse_what_cannot_finish(fields: list[EncryptedField], name: str) -> None:
+    for field in fields:
+        if not field.scheme.needs_row or field.key_context is None:
+            field.scheme.static_context()  # raises where there is none
+        if name == "rekey" and field.vault.policy.envelope == "reference":
+            raise CommandError(
+                f"{field} keeps its wrapped data keys in the registry, where other columns share them: "
+                "its cells hold nothing to wrap again. Run without --rekey."
+            )
+
+
+def _database_of(fields: list[EncryptedField]) -> str:
+    databases = sorted({router.db_for_write(field.model) for field in fields})
+    if len(databases) > 1:
+        raise CommandError(
+            f"The models are in different databases ({', '.join(databases)}): give --database."
+        )
+    return databases[0]
 
 
 def _primary_key(field: "Field[Any, Any]", text: str | None) -> Any:
@@ -145,18 +281,7 @@ def _primary_key(field: "Field[Any, Any]", text: str | None) -> Any:
         raise CommandError(f"--start-after: {'; '.join(exc.messages)}") from None
 
 
-def _resume(run: Run | FileRenewal) -> str:
+def _go_on(run: Pass | FileRenewal) -> str:
     if run.last_pk is None:
         return "No row was changed. Run the command again."
     return f"Everything up to row {run.last_pk} is done. Go on with: --start-after {run.last_pk}"
-
-
-def _document(run: Run, keys_made: int, dry_run: bool, finished: bool) -> dict[str, Any]:
-    return {
-        "finished": finished,
-        "dry_run": dry_run,
-        "keys_made": keys_made,
-        "last_pk": run.last_pk,
-        "columns": [asdict(counts) for counts in run.columns],
-        "left": [asdict(cell) for cell in run.left],
-    }

@@ -1,0 +1,133 @@
+"""One batch of rows: what their cells are replaced by, and what became of them."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
+from random import choice
+from typing import Any
+
+from django.db.models import Model, QuerySet
+
+from django_workos_vault.fields.cell import stored_cell
+from django_workos_vault.fields.field import EncryptedField
+from django_workos_vault.maintenance import cells
+from django_workos_vault.maintenance.cells import BadCell, CannotOpen
+from django_workos_vault.maintenance.operations import NotAsWritten, Operation
+from django_workos_vault.maintenance.reencryption.swap import Swap, swap_all
+
+
+@dataclass(slots=True)
+class ColumnCounts:
+    """What became of one column's cells. ``renewed`` counts what a dry run would renew.
+
+    ``kept`` are those that were as they should be.
+    """
+
+    column: str
+    renewed: int = 0
+    null: int = 0
+    changed_meanwhile: int = 0
+    left: int = 0
+    kept: int = 0
+
+    def add(self, other: "dict[str, int]") -> None:
+        """Add the numbers of another count of the column."""
+        for each in fields(self)[1:]:
+            setattr(self, each.name, getattr(self, each.name) + other.get(each.name, 0))
+
+    def numbers(self) -> dict[str, int]:
+        """Return the numbers by name."""
+        return {name: number for name, number in asdict(self).items() if name != "column"}
+
+
+@dataclass(slots=True)
+class Batch:
+    """Rows, the swaps to carry out, and what is known of the other cells."""
+
+    rows: Sequence[Model]
+    counts: dict[str, ColumnCounts]
+    swaps: list[Swap] = field(default_factory=list)
+    left: list[BadCell] = field(default_factory=list)
+
+
+class Columns:
+    """Encrypted fields of one model in the database ``using``, and the operation that goes through them.
+
+    ``verify`` has every new cell opened again, instead of one in each batch.
+    """
+
+    def __init__(
+        self, columns: Sequence[EncryptedField], operation: Operation, using: str, *, verify: bool = False
+    ) -> None:
+        self.fields = list(columns)
+        self.operation = operation
+        self._using = using
+        self._verify = verify
+
+    def rows(self) -> "QuerySet[Model]":
+        """Return all rows, in no order."""
+        return cells.rows(self.fields, self._using)
+
+    def prepared(self, rows: Sequence[Model], *, dry_run: bool = False) -> Batch:
+        """Make the replacements of the cells of ``rows``. A dry run only examines them.
+
+        Asks Vault, and is no part of a transaction. Raises VaultError in an outage.
+        """
+        batch = Batch(rows, {f.name: ColumnCounts(cells.column_name(f)) for f in self.fields})
+        if not dry_run:
+            self.operation.prepare(self.fields, rows)
+        for instance in rows:
+            for column in self.fields:
+                self._prepare(batch, column, instance, dry_run)
+        return batch
+
+    def store(self, batch: Batch) -> list[ColumnCounts]:
+        """Swap the cells of a prepared batch, open some again, and return the counts. Part of a transaction.
+
+        Raises NotAsWritten.
+        """
+        written = []
+        outcome = {name: replace(counts) for name, counts in batch.counts.items()}
+        for swap, done in zip(batch.swaps, swap_all(batch.swaps, self._using), strict=True):
+            counts = outcome[swap.field.name]
+            counts.renewed += done
+            counts.changed_meanwhile += not done
+            if done:
+                written.append(swap)
+        if written:
+            self._open_again(written if self._verify else [choice(written)])  # noqa: S311
+        return list(outcome.values())
+
+    def _prepare(self, batch: Batch, column: EncryptedField, instance: Model, dry_run: bool) -> None:
+        counts = batch.counts[column.name]
+        if cells.is_null(column, instance):
+            counts.null += 1
+            return
+        try:
+            if dry_run:
+                replaced = self.operation.examine(column, instance)
+                counts.renewed += replaced
+                counts.kept += not replaced
+                return
+            old = stored_cell(instance, column.attname)
+            new = self.operation.replacement(column, instance)
+        except CannotOpen as exc:
+            counts.left += 1
+            batch.left.append(exc.of(column, instance))
+            return
+        if new is None:
+            counts.kept += 1
+        else:
+            batch.swaps.append(Swap(column, instance, old, new))
+
+    def _open_again(self, swaps: list[Swap]) -> None:
+        keys = {swap.instance.pk for swap in swaps}
+        stored: dict[Any, Model] = {row.pk: row for row in self.rows().filter(pk__in=keys)}
+        for swap in swaps:
+            row = stored[swap.instance.pk]
+            held = row.__dict__[swap.field.attname]
+            if held is None or held.cell != swap.new:
+                raise NotAsWritten(
+                    f"The database does not hold what was written to {swap.field} of row {row.pk}: something "
+                    "changes cells on their way, such as a trigger. The batch was taken back."
+                )
+            self.operation.check(swap.field, swap.instance, row, self._verify)

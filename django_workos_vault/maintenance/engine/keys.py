@@ -1,0 +1,33 @@
+"""Primary keys as text, and rows between two of them. Which key is greater, the database alone says."""
+
+import json
+from typing import Any
+
+from django.db.models import Model, QuerySet
+
+
+def as_text(key: Any) -> str:
+    """Return a primary key as a JSON list of texts, one for each of its columns."""
+    return json.dumps([str(part) for part in (key if isinstance(key, tuple) else (key,))])
+
+
+def from_text(model: type[Model], text: str) -> Any:
+    """Return the primary key that :func:`as_text` was given; None for no text."""
+    if not text:
+        return None
+    parts = [
+        field.to_python(part) for field, part in zip(model._meta.pk_fields, json.loads(text), strict=True)
+    ]
+    return parts[0] if len(parts) == 1 else tuple(parts)
+
+
+def between(rows: "QuerySet[Model]", lower: Any, upper: Any = None) -> "QuerySet[Model]":
+    """Return ``rows`` behind the key ``lower`` up to ``upper`` and with it, in the order of their keys.
+
+    None is no bound.
+    """
+    if lower is not None:
+        rows = rows.filter(pk__gt=lower)
+    if upper is not None:
+        rows = rows.filter(pk__lte=upper)
+    return rows.order_by("pk")

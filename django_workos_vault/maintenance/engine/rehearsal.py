@@ -1,0 +1,57 @@
+"""One pass over a model's rows without a run on record: to try an operation out, or to do it at once."""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Any
+
+from django_workos_vault.fields.field import EncryptedField
+from django_workos_vault.maintenance import cells
+from django_workos_vault.maintenance.cells import BadCell
+from django_workos_vault.maintenance.engine.columns import ColumnCounts, Columns
+from django_workos_vault.maintenance.engine.keys import between
+from django_workos_vault.maintenance.engine.transactions import in_transaction
+from django_workos_vault.maintenance.operations import Operation
+
+
+class Pass:
+    """Goes through ``fields``, encrypted fields of one model, in the database ``using``.
+
+    ``start_after`` is the primary key behind which to begin; a dry run examines every cell and writes
+    nothing. What is found stands in ``counts`` and ``left``.
+    """
+
+    def __init__(
+        self,
+        fields: Sequence[EncryptedField],
+        operation: Operation,
+        *,
+        using: str,
+        batch_size: int = 500,
+        start_after: Any = None,
+        dry_run: bool = False,
+    ) -> None:
+        self._columns = Columns(fields, operation, using)
+        self._using = using
+        self._batch_size = batch_size
+        self._dry_run = dry_run
+        self.counts = {field.name: ColumnCounts(cells.column_name(field)) for field in fields}
+        self.left: list[BadCell] = []
+        #: primary key of the last row that is done
+        self.last_pk = start_after
+
+    def total(self) -> int:
+        """Return the number of rows to go through."""
+        return between(self._columns.rows(), self.last_pk).count()
+
+    def batches(self) -> Iterator[int]:
+        """Do the work, yielding the number of rows after each batch. Raises VaultError in an outage."""
+        while rows := list(between(self._columns.rows(), self.last_pk)[: self._batch_size]):
+            batch = self._columns.prepared(rows, dry_run=self._dry_run)
+            counts = list(batch.counts.values())
+            if not self._dry_run:
+                counts = in_transaction(self._using, partial(self._columns.store, batch))
+            for each, name in zip(counts, self.counts, strict=True):
+                self.counts[name].add(each.numbers())
+            self.left += batch.left
+            self.last_pk = rows[-1].pk
+            yield len(rows)

@@ -1,0 +1,48 @@
+"""One short transaction, tried again where other writers were in its way."""
+
+import time
+from collections.abc import Callable
+from random import uniform
+from typing import TypeVar
+
+from django.db import OperationalError, connections, transaction
+
+#: Seconds to wait for a lock that another transaction holds, before stepping back.
+LOCK_TIMEOUT = 3
+_TRIES = 8
+
+Result = TypeVar("Result")
+
+
+def in_transaction(using: str, work: Callable[[], Result]) -> Result:
+    """Return what ``work`` returns, having committed it.
+
+    On servers a lock is waited for 3 seconds. After a deadlock or such a wait everything is taken back, and
+    tried again up to eight times, later each time. Raises OperationalError after that, and where the
+    connection is lost. Part of a transaction of the caller's, it is tried once.
+    """
+    connection = connections[using]
+    for turn in range(1, _TRIES + 1):
+        outermost = not connection.in_atomic_block
+        try:
+            with transaction.atomic(using=using):
+                if outermost:
+                    _limit_lock_waits(using)
+                return work()
+        except OperationalError:
+            if not outermost or turn == _TRIES or not connection.is_usable():
+                raise
+        time.sleep(uniform(0.5, 1) * min(2.0, 0.02 * 2**turn))  # noqa: S311
+    raise AssertionError
+
+
+def _limit_lock_waits(using: str) -> None:
+    connection = connections[using]
+    if connection.vendor == "postgresql":
+        statement = f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}s'"
+    elif connection.vendor == "mysql":
+        statement = f"SET SESSION innodb_lock_wait_timeout = {LOCK_TIMEOUT}"
+    else:
+        return  # SQLite's "timeout" is an option of its connection
+    with connection.cursor() as cursor:
+        cursor.execute(statement)

@@ -1,0 +1,189 @@
+"""What a worker does: it claims a chunk, goes through it batch by batch, and claims the next one.
+
+The new cells of a batch, the position behind it and the counts commit in one transaction, or not at all. So
+whatever ends a worker, its chunk goes on where the last whole batch ended, and no cell is counted twice.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+from django.db import DatabaseError, OperationalError, connections
+from django.db.models import Model
+
+from django_workos_vault.exceptions import VaultError
+from django_workos_vault.fields.field import EncryptedField
+from django_workos_vault.handler import vaults
+from django_workos_vault.maintenance.cells import BadCell
+from django_workos_vault.maintenance.engine import chunks, runs
+from django_workos_vault.maintenance.engine.columns import Batch, ColumnCounts, Columns
+from django_workos_vault.maintenance.engine.keys import as_text, between, from_text
+from django_workos_vault.maintenance.engine.pace import Pace, wait
+from django_workos_vault.maintenance.engine.transactions import in_transaction
+from django_workos_vault.maintenance.operations import NotAsWritten, operation
+from django_workos_vault.maintenance.reencryption.target import model_of
+from django_workos_vault.models import MaintenanceChunk, MaintenanceRun
+from django_workos_vault.registry.rows import as_moment
+
+#: Different messages that a chunk keeps for one reason; cells beyond get the first one.
+_MESSAGES = 20
+#: Seconds between looks at a run whose last chunks are others'.
+_POLL = 0.5
+
+
+class LostChunk(Exception):
+    """The worker was silent for longer than its lease, and another goes on with its chunk."""
+
+
+def never() -> bool:
+    """Do not stop."""
+    return False
+
+
+class Worker:
+    """One worker of a run. ``stop`` is asked at least once a batch; ``told`` hears of each batch's rows.
+
+    Raises RunRefused where the code has changed the fields of the run.
+    """
+
+    def __init__(
+        self,
+        run: MaintenanceRun,
+        *,
+        name: str | None = None,
+        stop: Callable[[], bool] = never,
+        told: Callable[[int], Any] = lambda rows: None,
+        lease: float = chunks.LEASE,
+    ) -> None:
+        self.run = run
+        self.name = name or chunks.worker_name()
+        self._stop = stop
+        self._told = told
+        self._lease = lease
+        self._using = run._state.db or "default"
+        fields = runs.fields_of_run(run)
+        self._operation = operation(run.operation, as_moment(run.created_at))
+        self._columns = {
+            model: Columns(of_model, self._operation, self._using, verify=bool(run.options.get("verify")))
+            for model, of_model in by_model(fields).items()
+        }
+        self._vaults = sorted({field.vault_alias for field in fields})
+        self._pace = Pace(run.options, self._requests)
+        self._keys_told = 0
+
+    def work(self) -> None:
+        """Do chunks until the run is over, or stopped by whomever. Raises as :meth:`chunk` does."""
+        while not self._stop():
+            if self.one_chunk():
+                continue
+            self.run.refresh_from_db()
+            if self.run.state != runs.State.RUNNING:
+                return
+            wait(_POLL, self._stop)  # the last chunks are others', who may die
+
+    def one_chunk(self) -> bool:
+        """Do one chunk, and note the end of the run where it was the last one.
+
+        False where there was none to do: the run was stopped, is over, or its last chunks are others'.
+        Raises VaultError in an outage, NotAsWritten, and OperationalError where rows stayed locked or the
+        connection was lost; the run is paused, or failed, with the reason.
+        """
+        chunk = chunks.claim(self.run, list(self._columns), self.name, self._lease)
+        if chunk is None:
+            self._end()
+            return False
+        try:
+            self._go_through(chunk)
+        except LostChunk:
+            pass
+        except VaultError as exc:
+            runs.pause(self.run, f"{type(exc).__name__}: {exc}")
+            raise
+        except NotAsWritten as exc:
+            runs.fail(self.run, str(exc))
+            raise
+        except OperationalError as exc:
+            with suppress(DatabaseError):
+                connections[self._using].close_if_unusable_or_obsolete()
+                runs.pause(self.run, f"The database: {type(exc).__name__}.")
+            raise
+        finally:
+            with suppress(DatabaseError):
+                chunks.release(chunk)
+        self._end()
+        return True
+
+    def _go_through(self, chunk: MaintenanceChunk) -> None:
+        model = model_of(chunk.model)
+        columns, upper = self._columns[model], from_text(model, chunk.upper)
+        while chunk.state == chunk.State.CLAIMED and not self._stop() and self._is_running():
+            began, size = time.monotonic(), self._pace.size
+            rows = list(between(columns.rows(), from_text(model, chunk.position), upper)[:size])
+            batch = columns.prepared(rows)  # asks Vault, so before the transaction
+            in_transaction(self._using, partial(self._commit, chunk, columns, batch, last=len(rows) < size))
+            chunk.refresh_from_db()
+            self._keys_told = self._operation.keys_made
+            self._told(len(rows))
+            if chunk.state == chunk.State.CLAIMED:
+                wait(self._pace.done(len(rows), time.monotonic() - began), self._stop)
+
+    def _commit(self, chunk: MaintenanceChunk, columns: Columns, batch: Batch, *, last: bool) -> None:
+        counts = columns.store(batch)
+        noted = chunks.mine(chunk).update(
+            position=as_text(batch.rows[-1].pk) if batch.rows else chunk.position,
+            state=chunk.State.DONE if last else chunk.State.CLAIMED,
+            lease_until=time.time() + self._lease,
+            rows_done=chunk.rows_done + len(batch.rows),
+            keys_made=chunk.keys_made + self._operation.keys_made - self._keys_told,
+            counts=added(chunk.counts, counts),
+            left=chunk.left + grouped(batch.left) if batch.left else chunk.left,
+        )
+        if not noted:
+            raise LostChunk
+
+    def _is_running(self) -> bool:
+        rows = MaintenanceRun.objects.using(self._using).filter(pk=self.run.pk)
+        return rows.values_list("state", flat=True).first() == runs.State.RUNNING
+
+    def _end(self) -> None:
+        self.run.refresh_from_db()
+        if self.run.next_model >= len(self._columns) and not chunks.others_at_work(self.run):
+            runs.finish(self.run)
+
+    def _requests(self) -> int:
+        return sum(vaults[alias].backend.requests_made for alias in self._vaults)
+
+
+def by_model(fields: Sequence[EncryptedField]) -> dict[type[Model], list[EncryptedField]]:
+    """Return the fields of each model, in their order."""
+    found: dict[type[Model], list[EncryptedField]] = {}
+    for field in fields:
+        found.setdefault(field.model, []).append(field)
+    return found
+
+
+def added(stored: dict[str, dict[str, int]], counts: Sequence[ColumnCounts]) -> dict[str, dict[str, int]]:
+    """Return the counts of a chunk with those of a batch."""
+    total = dict(stored)
+    for each in counts:
+        sums = ColumnCounts(each.column)
+        sums.add(stored.get(each.column, {}))
+        sums.add(each.numbers())
+        total[each.column] = sums.numbers()
+    return total
+
+
+def grouped(left: Sequence[BadCell]) -> list[dict[str, Any]]:
+    """Return cells that were left, by column, reason and message: who writes cells could make all differ."""
+    groups: dict[tuple[str, str], dict[str, list[str]]] = {}
+    for cell in left:
+        messages = groups.setdefault((cell.column, cell.reason), {})
+        known = cell.message in messages or len(messages) < _MESSAGES
+        messages.setdefault(cell.message if known else next(iter(messages)), []).append(as_text(cell.pk))
+    return [
+        {"column": column, "reason": reason, "message": message, "keys": keys}
+        for (column, reason), messages in groups.items()
+        for message, keys in messages.items()
+    ]

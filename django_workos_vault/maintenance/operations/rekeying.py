@@ -1,0 +1,84 @@
+"""Wrap each cell's data key again, under the key context its field gives now. Data stay as they are."""
+
+import hmac
+from collections.abc import Sequence
+
+from django.db.models import Model
+
+from django_workos_vault import envelope
+from django_workos_vault.context import KeyContext
+from django_workos_vault.datakey import LoadedKey
+from django_workos_vault.exceptions import VaultError, WrongKey, is_outage
+from django_workos_vault.fields.cell import stored_cell
+from django_workos_vault.fields.field import EncryptedField
+from django_workos_vault.maintenance.cells import REMEMBERED, CannotOpen, parsed
+from django_workos_vault.maintenance.operations.base import NotAsWritten, context_of
+
+
+class Rekeying:
+    """One request for each wrapped key and context. Cells of one data key get the same new wrapping, and a
+    wrapped key that is refused is the fault of the cells that carry it.
+    """
+
+    def __init__(self) -> None:
+        self.keys_made = 0
+        self._wrapped: dict[tuple[bytes, bytes, str], bytes | CannotOpen] = {}
+        self._first: dict[tuple[bytes, str], bytes] = {}
+
+    def prepare(self, fields: Sequence[EncryptedField], rows: Sequence[Model]) -> None:
+        pass
+
+    def examine(self, field: EncryptedField, instance: Model) -> bool:
+        if not parsed(field, instance).key_reference:
+            raise CannotOpen(
+                "KeyInRegistry",
+                "Its wrapped data key is kept in the registry, not in the cell: re-encrypt it.",
+            )
+        context_of(field, instance)
+        return True
+
+    def replacement(self, field: EncryptedField, instance: Model) -> bytes | None:
+        self.examine(field, instance)
+        cell = parsed(field, instance)
+        context = context_of(field, instance)
+        name = (cell.commitment, cell.key_reference, context.digest)
+        if name not in self._wrapped:
+            wrapped = _rewrapped(field, cell, context)
+            if len(self._wrapped) >= REMEMBERED:
+                self._wrapped.clear()
+            if isinstance(wrapped, bytes):
+                wrapped = self._first.setdefault((cell.commitment, context.digest), wrapped)
+            self._wrapped[name] = wrapped
+            self.keys_made = len(self._first)
+        wrapped = self._wrapped[name]
+        if isinstance(wrapped, CannotOpen):
+            raise wrapped
+        return envelope.with_key_reference(stored_cell(instance, field.attname), wrapped)
+
+    def check(self, field: EncryptedField, old: Model, new: Model, thoroughly: bool) -> None:
+        # That Vault's answer holds the key the cell commits to was seen when it came. Ciphertext is not
+        # opened: a cell that was changed before the run is not this operation's to find.
+        if not thoroughly:
+            return
+        try:
+            field.vault.keyring.opening_key(parsed(field, new))
+        except (WrongKey, VaultError) as exc:
+            if is_outage(exc):
+                raise
+            raise NotAsWritten(
+                f"The new wrapped key of {field} of row {new.pk} does not unwrap ({type(exc).__name__}). "
+                "The batch was taken back."
+            ) from None
+
+
+def _rewrapped(field: EncryptedField, cell: envelope.Envelope, context: KeyContext) -> bytes | CannotOpen:
+    try:
+        field.vault.declared.check(context)
+        key = LoadedKey.answered(field.vault.backend.rekey_data_key(cell.key_reference, context.items))
+    except VaultError as exc:
+        if is_outage(exc):
+            raise
+        return CannotOpen(type(exc).__name__, str(exc))
+    if not hmac.compare_digest(key.commitment, cell.commitment):
+        return CannotOpen("WrongKey", "The wrapped data key of this cell is not the one that sealed it.")
+    return key.wrapped

@@ -1,0 +1,80 @@
+"""Seal each value again under a data key that is younger than the run."""
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+
+from django.db.models import Model
+
+from django_workos_vault.context import KeyContext
+from django_workos_vault.exceptions import EnvelopeError, InvalidVaultConfiguration, VaultError, is_outage
+from django_workos_vault.fields.field import EncryptedField
+from django_workos_vault.maintenance.cells import CannotOpen, CellReader, faults_of_row, is_null
+from django_workos_vault.maintenance.operations.base import NotAsWritten, context_of
+from django_workos_vault.vault import Vault
+
+#: What keeps a run from one key alone; an outage, or a fault of the code, does not.
+_OF_ONE_KEY = (VaultError, EnvelopeError, InvalidVaultConfiguration)
+
+
+class Resealing:
+    """One new data key for each vault and key context, however many processes work and however often resumed.
+
+    A key that was made after ``since``, an aware time, is new enough, whoever made it.
+    """
+
+    def __init__(self, since: datetime | None = None) -> None:
+        self.keys_made = 0
+        self._since = since or datetime.now(UTC)
+        self._reader = CellReader()
+        self._renewed: dict[tuple[str, str], CannotOpen | None] = {}
+
+    def prepare(self, fields: Sequence[EncryptedField], rows: Sequence[Model]) -> None:
+        for field in fields:
+            contexts = field.scheme.contexts_of(row for row in rows if not is_null(field, row))
+            self._renew(field.vault, contexts)
+
+    def examine(self, field: EncryptedField, instance: Model) -> bool:
+        value = self._reader.open(field, instance)
+        context_of(field, instance)
+        with faults_of_row():
+            field.digests.front(value, instance)
+        return True
+
+    def replacement(self, field: EncryptedField, instance: Model) -> bytes | None:
+        value = self._reader.open(field, instance)
+        context = context_of(field, instance)
+        self._renew(field.vault, [context])
+        refusal = self._renewed[field.vault.alias, context.digest]
+        if refusal is not None:
+            raise refusal
+        with faults_of_row():
+            return field.seal_value(value, instance)
+
+    def check(self, field: EncryptedField, old: Model, new: Model, thoroughly: bool) -> None:
+        holds_the_same_value(field, old, new)
+
+    def _renew(self, vault: Vault, contexts: Iterable[KeyContext]) -> None:
+        missing = {c.digest: c for c in contexts if (vault.alias, c.digest) not in self._renewed}
+        if not missing:
+            return
+        made = vault.keyring.counters.created
+        outcomes = vault.keyring.renew(missing.values(), self._since)
+        self.keys_made += vault.keyring.counters.created - made
+        for digest, fault in outcomes.items():
+            if fault is not None and (is_outage(fault) or not isinstance(fault, _OF_ONE_KEY)):
+                raise fault
+            refusal = None if fault is None else CannotOpen(type(fault).__name__, str(fault))
+            self._renewed[vault.alias, digest] = refusal
+
+
+def holds_the_same_value(field: EncryptedField, old: Model, new: Model) -> None:
+    """Open a cell as it is stored now, and compare it with what ``old`` held. Raises NotAsWritten."""
+    try:
+        if field.encoded(getattr(new, field.attname)) == field.encoded(getattr(old, field.attname)):
+            return
+        fault = "holds another value"
+    except (EnvelopeError, InvalidVaultConfiguration, VaultError) as exc:
+        if is_outage(exc):
+            raise
+        fault = f"cannot be opened ({type(exc).__name__})"
+    raise NotAsWritten(f"{field} of row {new.pk} was written, and {fault}. The batch was taken back.")
