@@ -12,8 +12,8 @@ from django.db import connection, connections
 from django.test import override_settings
 
 from django_workos_vault import vaults
-from django_workos_vault.testing import RunningEmulator
 from django_workos_vault.models import MaintenanceRun
+from django_workos_vault.testing import RunningEmulator
 from tests.app.models import Organization, Patient, Person
 from tests.keyring.rings import fail_at_once
 from tests.maintenance.reencrypting import cell_of, failing, key_of, people, reencrypt
@@ -123,7 +123,7 @@ def test_writer_that_holds_the_row_wins() -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_ctrl_c_finishes_the_batch_and_says_how_to_go_on(ctrl_c_works: None) -> None:
-    """An interrupt in the first batch has it finished, the second left as it was, and the run taken up again."""
+    """After an interrupt in the first batch it is done, the second as it was, and the run can go on."""
     rows = people(4)
     old = key_of(rows[0])
     interrupt = lambda: signal.raise_signal(signal.SIGINT)  # noqa: E731
