@@ -58,13 +58,17 @@ class DigestAt(Func):
         """Return the slot, counted from 0."""
         return self.slot
 
+    def first_byte(self) -> int:
+        """Return where the bytes begin in the column, counted from 1."""
+        return 2 + DIGEST_BYTES * self.find_slot()
+
     def as_sql(  # type: ignore[override]
         self, compiler: Any, connection: Any, function: str = "SUBSTRING", template: str = _TEMPLATE
     ) -> Any:
         [source] = self.get_source_expressions()
         column = source.as_ciphertext() if hasattr(source, "as_ciphertext") else source
         sql, params = compiler.compile(column)
-        start = 2 + DIGEST_BYTES * self.find_slot()
+        start = self.first_byte()
         values = {"function": function, "expressions": sql, "start": start, "length": DIGEST_BYTES}
         return template % values, params
 

@@ -25,6 +25,7 @@ class Budget:
         "commitment",
         "context",
         "exhausted",
+        "gone",
         "granted",
         "leases",
         "record",
@@ -47,6 +48,8 @@ class Budget:
         self.leases = [*older, lease]
         self.used = count()  # next() is atomic; += is not
         self.exhausted = False
+        #: whether the key was destroyed while a lease was not settled
+        self.gone = False
         self.settled = False
         self.settle()
 
@@ -67,6 +70,10 @@ class Budget:
     def stands(self) -> bool:
         """Whether nothing was undone: every lease has committed, or its transaction goes on."""
         return self.settled or all(lease.receipt.pending() for lease in self.leases)
+
+    def brings_record(self) -> bool:
+        """Whether the record itself was written with a lease that a rollback could undo, or has undone."""
+        return any(lease.with_record and not lease.receipt.committed() for lease in self.leases)
 
     def next_lease(self) -> int:
         """Messages to ask for when these are used up."""
@@ -144,12 +151,16 @@ class Budgets:
         }
 
     def restore(self, budget: Budget) -> None:
-        """Write to the registry again what a rollback has undone since."""
+        """Write to the registry again what a rollback has undone since.
+
+        Raises WrongKey, and forgets ``budget``, where the key was destroyed meanwhile.
+        """
         if budget.settled:
             return
+        with_record = budget.brings_record()
         undone = budget.settle()
-        if undone:
-            self._hold(budget, self._registry.restore(budget.context, budget.record, undone))
+        if undone or budget.gone:
+            self._hold(budget, self._restored(budget, undone, with_record))
         elif budget.settled:
             self.unsettled.pop(budget.commitment, None)
 
@@ -164,7 +175,7 @@ class Budgets:
         self.restore(budget)
         if budget.settled or budget.commits_with(database):
             return
-        lease = self._registry.restore(budget.context, budget.record, 0)
+        lease = self._restored(budget, 0, budget.brings_record())
         self._hold(budget, lease)
         if not (lease.receipt.committed() or lease.receipt.commits_with(database)):
             raise WrongKey(
@@ -178,6 +189,15 @@ class Budgets:
         """Begin with no leases."""
         self._budgets.clear()
         self.unsettled.clear()
+
+    def _restored(self, budget: Budget, messages: int, with_record: bool) -> Lease:
+        try:
+            return self._registry.restore(budget.context, budget.record, messages, with_record=with_record)
+        except WrongKey:
+            if self._budgets.get(budget.context.digest) is budget:
+                del self._budgets[budget.context.digest]
+            budget.gone, budget.settled = True, False
+            raise
 
     def _of(self, digest: str, record: KeyRecord) -> Budget | None:
         budget = self._budgets.get(digest)

@@ -58,10 +58,14 @@ class Receipt(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """``messages`` taken from a key's budget, as far as the registry's transaction goes."""
+    """``messages`` taken from a key's budget, as far as the registry's transaction goes.
+
+    ``with_record`` says that the key's record was written with it, and falls with it.
+    """
 
     messages: int
     receipt: Receipt
+    with_record: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +95,11 @@ class Registry(Protocol):
     def lease(self, wanted: Sequence[tuple[KeyRecord, int]], limit: int) -> list[Lease | None]:
         """Take up to so many messages from each key's budget of ``limit``; None where nothing is left."""
 
-    def restore(self, context: KeyContext, record: KeyRecord, messages: int) -> Lease:
-        """Write again what a rollback undid: ``messages`` leased, and the record where it is gone."""
+    def restore(self, context: KeyContext, record: KeyRecord, messages: int, *, with_record: bool) -> Lease:
+        """Write again what a rollback undid: ``messages`` leased, and ``with_record`` the record.
+
+        Raises WrongKey where the record is gone and was not this transaction's: somebody destroyed it.
+        """
 
     def joins_transaction(self) -> bool:
         """Whether what is added or leased now becomes part of a transaction that the caller holds open."""

@@ -6,6 +6,7 @@ has sealed ``max_messages`` values. The registry shares the current one between 
 
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from datetime import datetime
 from itertools import islice
 
@@ -14,7 +15,7 @@ from django_workos_vault.backends.base import VaultBackend
 from django_workos_vault.context import DeclaredContexts, KeyContext
 from django_workos_vault.datakey import LoadedKey
 from django_workos_vault.envelope import Envelope
-from django_workos_vault.exceptions import EnvelopeError, VaultError
+from django_workos_vault.exceptions import EnvelopeError, VaultError, WrongKey
 from django_workos_vault.keyring.authenticity import Authenticity
 from django_workos_vault.keyring.budget import Budgets
 from django_workos_vault.keyring.cache import KeyCache
@@ -208,8 +209,9 @@ class KeyRing:
         if budget is not None and not budget.settled and self.is_ready(context):
             key = self.cache.fresh(budget.commitment)
             if key is not None and key.wrapped == budget.wrapped:
-                self.budgets.restore(budget)  # a rollback has undone it
-                ready = budget, key
+                with suppress(WrongKey):  # destroyed meanwhile: another one seals from now on
+                    self.budgets.restore(budget)  # a rollback has undone it
+                    ready = budget, key
         if ready is None:
             self.counters.misses += 1
         while ready is None or not ready[0].take():

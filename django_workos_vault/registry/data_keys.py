@@ -51,15 +51,17 @@ class DatabaseRegistry:
             self._alias, lambda: [self._lease(record, messages, limit) for record, messages in wanted]
         )
 
-    def restore(self, context: KeyContext, record: KeyRecord, messages: int) -> Lease:
+    def restore(self, context: KeyContext, record: KeyRecord, messages: int, *, with_record: bool) -> Lease:
         if not self._row(record.commitment).update(messages=F("messages") + messages):
+            if not with_record:  # or a key that vault_forget destroyed would be there again
+                raise WrongKey("The registry's record of this data key is gone: the key was destroyed.")
             try:
                 self._insert(context, record, messages)
             except IntegrityError:  # its generation went to another meanwhile, or another thread restored it
                 if not self._row(record.commitment).update(messages=F("messages") + messages):
                     newest = self.current([context]).get(context.digest, record)
                     self._insert_anew(context, record, messages, generation=newest.generation + 1)
-        return Lease(messages, receipt(self._alias))
+        return Lease(messages, receipt(self._alias), with_record)
 
     def find(self, commitments: Iterable[bytes]) -> dict[bytes, bytes]:
         return {
@@ -91,7 +93,7 @@ class DatabaseRegistry:
             return winner
         except NOT_STORABLE as exc:
             return caused(not_storable(exc), exc)
-        return Lease(addition.messages, receipt(self._alias))
+        return Lease(addition.messages, receipt(self._alias), with_record=True)
 
     def _lease(self, record: KeyRecord, messages: int, limit: int) -> Lease | None:
         row = self._row(record.commitment)

@@ -1,0 +1,130 @@
+"""What forgetting a customer would do, and what would stay readable. Looking changes nothing."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from django.apps import apps
+
+from django_workos_vault.exceptions import InvalidVaultConfiguration
+from django_workos_vault.fields.vault_field import VaultField
+from django_workos_vault.handler import vaults
+from django_workos_vault.maintenance.forgetting import columns, files, objects
+from django_workos_vault.maintenance.forgetting.columns import Cells
+from django_workos_vault.maintenance.forgetting.files import Files
+from django_workos_vault.maintenance.forgetting.objects import FoundObject, LeftObject
+from django_workos_vault.maintenance.forgetting.subject import Subject, as_text
+from django_workos_vault.registry.destruction import (
+    FiledKey,
+    FiledRoot,
+    filed,
+    is_of,
+    keys_of,
+    other_contexts,
+    roots_of,
+)
+from django_workos_vault.registry.rows import from_hex
+
+
+@dataclass(slots=True)
+class Plan:
+    """``keys``, ``roots`` and ``objects`` are to be destroyed; all else is told.
+
+    ``doubtful`` are records filed under the context that name another in clear, and ``kept_roots`` root keys
+    that other contexts need. ``wider`` are contexts with the same items and others besides, with the number
+    of their data keys; ``similar`` those that differ in case alone. ``memory`` is how long other processes
+    may keep a key.
+    """
+
+    subject: Subject
+    keys: list[FiledKey] = field(default_factory=list)
+    doubtful: list[FiledKey] = field(default_factory=list)
+    roots: list[FiledRoot] = field(default_factory=list)
+    kept_roots: list[FiledRoot] = field(default_factory=list)
+    wider: dict[str, int] = field(default_factory=dict)
+    similar: list[str] = field(default_factory=list)
+    cells: list[Cells] = field(default_factory=list)
+    files: list[Files] = field(default_factory=list)
+    objects: list[FoundObject] = field(default_factory=list)
+    left_objects: list[LeftObject] = field(default_factory=list)
+    memory: timedelta = timedelta(0)
+
+    @classmethod
+    def of(cls, subject: Subject) -> "Plan":
+        """Look at the registry, every column, the files of the rows, and the objects in Vault.
+
+        Raises VaultError where Vault cannot be asked: what cannot finish is not begun.
+        """
+        plan = cls(subject)
+        for row in keys_of(subject.context):
+            if row.vault in subject.aliases:
+                (plan.keys if is_of(row, subject.context) else plan.doubtful).append(filed(row))
+        for root in roots_of(subject.context):
+            if root.vault in subject.aliases:
+                (plan.roots if _is_alone(subject, root.vault) else plan.kept_roots).append(root)
+        plan._look_for_other_contexts()
+        commitments = {key.commitment for key in plan.keys if from_hex(key.commitment)}
+        plan.cells = list(columns.survey(subject, commitments))
+        plan.files = list(files.survey(subject, commitments))
+        for found in objects.find(subject):
+            if isinstance(found, FoundObject):
+                plan.objects.append(found)
+            else:
+                plan.left_objects.append(found)
+        policies = [vaults[alias].policy for alias in subject.aliases]
+        plan.memory = max((p.cache_ttl + p.outage_grace for p in policies), default=timedelta(0))
+        return plan
+
+    @property
+    def destroys_nothing(self) -> bool:
+        """Whether there is nothing left that is ours to destroy."""
+        return not (self.keys or self.roots or self.objects)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing at all is known of the context."""
+        return self.destroys_nothing and not (
+            self.doubtful
+            or self.kept_roots
+            or self.wider
+            or self.cells
+            or self.files
+            or any(left.id for left in self.left_objects)
+        )
+
+    def memories_end(self, destroyed_at: datetime) -> datetime:
+        """Return when no other process has a key of the context in memory any more."""
+        return destroyed_at + self.memory
+
+    def _look_for_other_contexts(self) -> None:
+        counted: Counter[str] = Counter()
+        similar = set()
+        for alias, context in other_contexts():
+            if alias in self.subject.aliases:
+                if self.subject.is_wider(context):
+                    counted[as_text(context)] += 1
+                elif self.subject.differs_in_case(context):
+                    similar.add(as_text(context))
+        self.wider, self.similar = dict(counted), sorted(similar)
+
+
+def _is_alone(subject: Subject, alias: str) -> bool:
+    """Whether a vault has no key and no field of another context: its indexes are the customer's alone."""
+    if any(other == alias and context != subject.context for other, context in other_contexts()):
+        return False
+    return all(_seals_only_for(subject, column) for column in _fields_of(alias))
+
+
+def _fields_of(alias: str) -> Iterator[VaultField]:
+    for model in apps.get_models():
+        for each in model._meta.local_concrete_fields:
+            if isinstance(each, VaultField) and each.vault_alias == alias:
+                yield each
+
+
+def _seals_only_for(subject: Subject, column: VaultField) -> bool:
+    try:
+        return column.scheme.static_context() == subject.context
+    except InvalidVaultConfiguration:
+        return False

@@ -1,0 +1,141 @@
+"""Whom to forget: a key context, and which rows are sealed under it, as far as the database can tell."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from django.apps import apps
+from django.core.exceptions import FieldDoesNotExist, ValidationError
+from django.db import connections, router
+from django.db.models import CharField, IntegerField, Model, Q, UUIDField
+
+from django_workos_vault.context import KeyContext
+from django_workos_vault.exceptions import InvalidVaultConfiguration
+from django_workos_vault.fields.from_row import FromRow
+from django_workos_vault.handler import vaults
+
+_NO_ROW = Q(pk__in=[])
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A key context in the vaults ``aliases``. ``database`` is where rows are looked for, None for where each
+    model is written."""
+
+    context: KeyContext
+    aliases: frozenset[str]
+    database: str | None = None
+
+    def __str__(self) -> str:
+        return as_text(self.context)
+
+    def is_wider(self, context: KeyContext | None) -> bool:
+        """Whether ``context`` has all of these items, and others besides."""
+        return (
+            context is not None
+            and context != self.context
+            and self.context.items.items() <= context.items.items()
+        )
+
+    def differs_in_case(self, context: KeyContext) -> bool:
+        """Whether ``context`` is this one but for upper and lower case, or spaces around."""
+        return context != self.context and _folded(context) == _folded(self.context)
+
+    def models(self) -> Iterator[tuple[type[Model], str]]:
+        """Yield every model that has a table, with the database that it is looked for in."""
+        tables: dict[str, set[str]] = {}
+        for model in apps.get_models():
+            using = self.database or router.db_for_write(model)
+            if using not in tables:
+                found = connections[using].introspection.table_names(include_views=True)
+                tables[using] = set(found)
+            if model._meta.db_table in tables[using]:
+                yield model, using
+
+    def fields(self, model: type[Model], kind: type[Any]) -> list[Any]:
+        """Return the fields of ``kind`` in the model's own table that use one of the vaults."""
+        return [
+            field
+            for field in model._meta.local_concrete_fields
+            if isinstance(field, kind) and field.vault_alias in self.aliases
+        ]
+
+    def rows_of(self, field: Any) -> Q | None:
+        """Return a condition that no row fails which ``field`` seals under these items, alone or with others.
+
+        Rows that meet it need not be of the context: a database compares texts its own way. None where the
+        field seals no row so.
+        """
+        given = field.key_context
+        if given is None:
+            own = vaults[field.vault_alias].key_context
+            given = own.items if own else {}
+        condition = Q()
+        for name, value in self.context.items.items():
+            item = given.get(name)
+            if isinstance(item, FromRow):
+                condition &= _rows_with(field.model, item.path, value)
+            elif item != value:
+                return None
+        return condition
+
+
+def parsed_items(items: Iterable[str]) -> KeyContext:
+    """Return the key context that arguments like ``organization_id=org_1`` name.
+
+    Raises InvalidVaultConfiguration for what is none.
+    """
+    context: dict[str, str] = {}
+    for item in items:
+        name, found, value = item.partition("=")
+        if not (found and name and value):
+            raise InvalidVaultConfiguration(f"{item!r} is no item of a key context: write name=value.")
+        if name in context:
+            raise InvalidVaultConfiguration(f"{name!r} is given twice.")
+        context[name] = value
+    return KeyContext(context)
+
+
+def as_text(context: KeyContext) -> str:
+    """Return the items of ``context`` as the command takes them."""
+    return " ".join(f"{name}={value}" for name, value in sorted(context.items.items()))
+
+
+def context_for(field: Any, row: Model) -> KeyContext | None:
+    """Return what the row's value is sealed under when it is saved, None where the row does not tell."""
+    try:
+        context: KeyContext = field.scheme.context_for(row)
+    except InvalidVaultConfiguration:
+        return None
+    return context
+
+
+def _rows_with(model: Any, path: str, value: str) -> Q:
+    """Return the condition that ``path`` leads to ``value``, none at all where only Python can follow it."""
+    *relations, last = path.split(".")
+    try:
+        for name in relations:
+            relation = model._meta.get_field(name)
+            if not (relation.many_to_one or relation.one_to_one) or relation.auto_created:
+                return Q()
+            model = relation.related_model
+        column = model._meta.get_field(last)
+    except FieldDoesNotExist:
+        return Q()  # a property
+    target = column
+    if column.is_relation:
+        if last != getattr(column, "attname", None):
+            return Q()  # the text of a related row
+        while target.is_relation:
+            target = target.target_field
+    if not isinstance(target, CharField | IntegerField | UUIDField) or hasattr(target, "vault_alias"):
+        return Q()
+    try:
+        target.to_python(value)
+    except ValidationError:
+        return _NO_ROW  # no row holds it: the text of a number is a number
+    return Q(**{"__".join((*relations, last)): value})
+
+
+def _folded(context: KeyContext) -> dict[str, str]:
+    return {name.strip().casefold(): value.strip().casefold() for name, value in context.items.items()}

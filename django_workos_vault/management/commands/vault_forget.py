@@ -1,0 +1,109 @@
+"""``manage.py vault_forget organization_id=org_1``: destroy the keys of one customer, and report."""
+
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import connections
+
+from django_workos_vault.exceptions import InvalidVaultConfiguration, VaultError
+from django_workos_vault.handler import vaults
+from django_workos_vault.maintenance.forgetting import Forgetting, Plan, Subject, report
+from django_workos_vault.maintenance.forgetting.subject import parsed_items
+from django_workos_vault.management.output import as_json, progress_bar
+
+
+class Command(BaseCommand):
+    """Exit status 1 when something that was planned is not destroyed; 130 after Ctrl-C."""
+
+    help = "Destroy the data keys and the objects in Vault of one key context, and say what stays readable."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("items", nargs="+", metavar="name=value", help="the key context, all its items")
+        parser.add_argument("--vault", metavar="ALIAS", help="one vault (all that are configured)")
+        parser.add_argument("--database", choices=list(connections), help="alias (where each is written)")
+        parser.add_argument("--plan", action="store_true", help="say what would be done, and do nothing")
+        parser.add_argument("--yes", action="store_true", help="do not ask")
+        parser.add_argument(
+            "--report", type=Path, metavar="FILE", help="a new file; JSON if it ends in .json"
+        )
+        parser.add_argument("--format", choices=["text", "json"], default="text")
+
+    def handle(self, *args: Any, verbosity: int, **options: Any) -> None:
+        """Plan, ask, destroy, report."""
+        subject = self._subject(options)
+        as_text, is_plan = options["format"] == "text", options["plan"]
+        if not (is_plan or options["yes"] or (as_text and sys.stdin.isatty())):
+            raise CommandError("Nobody can be asked here. Look at --plan, then add --yes.")
+        try:
+            plan = Plan.of(subject)
+        except VaultError as exc:
+            raise CommandError(f"Nothing was changed. {exc}") from None
+        if plan.is_empty and plan.similar:
+            raise CommandError(report.similar(plan))
+        if as_text:
+            self._write(report.text(plan, None))
+        if is_plan or not (options["yes"] or plan.destroys_nothing or self._confirmed(subject)):
+            if not as_text:
+                self.stdout.write(as_json(report.document(plan, None)))
+            self.stdout.write("Nothing was changed." if as_text else "", ending="\n" if as_text else "")
+            return
+        self._carry_out(Forgetting(plan), options, verbosity)
+
+    def _carry_out(self, run: Forgetting, options: dict[str, Any], verbosity: int) -> None:
+        file = options["report"]
+        self._reserve(file)
+        interrupted = False
+        try:
+            with progress_bar(len(run.plan.objects), "objects", verbosity) as bar:
+                for _ in run.steps():
+                    bar.update(1)
+        except KeyboardInterrupt:
+            interrupted = True
+        lines, document = report.text(run.plan, run), as_json(report.document(run.plan, run))
+        if options["format"] == "text":
+            self._write(["", *lines])
+        else:
+            self.stdout.write(document)
+        if file is not None:
+            file.write_text(
+                (document if file.suffix == ".json" else "\n".join(lines)) + "\n", encoding="utf-8"
+            )
+        if interrupted:
+            raise CommandError("Interrupted. Run it again: it destroys the rest.", returncode=130)
+        if run.stopped is not None:
+            raise CommandError(f"Stopped: {run.stopped} Run it again: it destroys the rest.")
+        if run.left:
+            raise CommandError(f"{len(run.left)} objects were not deleted. Run it again.")
+
+    def _subject(self, options: dict[str, Any]) -> Subject:
+        try:
+            context = parsed_items(options["items"])
+            aliases = [options["vault"]] if options["vault"] else list(vaults)
+            for alias in aliases:
+                vaults[alias]
+        except InvalidVaultConfiguration as exc:
+            raise CommandError(str(exc)) from None
+        return Subject(context, frozenset(aliases), options["database"])
+
+    def _confirmed(self, subject: Subject) -> bool:
+        self.stdout.write(f"\nThis cannot be undone. To destroy it all, type {subject}")
+        with suppress(EOFError):
+            return input("> ").strip() == str(subject)
+        return False
+
+    def _reserve(self, file: Path | None) -> None:
+        """Make sure that the report can be written before anything is destroyed, and replaces no other."""
+        if file is None:
+            return
+        try:
+            file.touch()
+            if file.stat().st_size:
+                raise CommandError(f"{file} is there already. Nothing was changed: name a new file.")
+        except OSError as exc:
+            raise CommandError(f"The report cannot be written: {exc}. Nothing was changed.") from None
+
+    def _write(self, lines: list[str]) -> None:
+        self.stdout.write("\n".join(lines))

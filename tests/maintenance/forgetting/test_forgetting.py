@@ -1,0 +1,256 @@
+"""``vault_forget`` destroys one customer's keys, nobody else's, and says what can be opened all the same."""
+
+import io
+import json
+import sys
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from django_workos_vault import envelope, vaults
+from django_workos_vault.models import DataKeyRecord, IndexKeyRecord
+from tests.app.models import Account, Organization, Patient, Resident
+from tests.maintenance.forgetting.forgetting import (
+    customer,
+    failing,
+    forget,
+    opens,
+    reasons,
+    seal_everything,
+    vault_of,
+)
+from tests.maintenance.reencrypting import cell_of, store
+
+pytestmark = pytest.mark.django_db(databases="__all__")
+
+CONTEXT = "organization_id=org_1"
+
+
+@pytest.mark.parametrize("kept", ["inline", "reference"])
+def test_what_refers_to_the_registry_is_gone_and_what_carries_its_key_is_told(kept: str) -> None:
+    """Of every kind of column, bound or not, indexed or not; files always carry it."""
+    with vault_of(kept):
+        mine, others = seal_everything(customer("org_1")), seal_everything(customer("org_2"))
+        report = forget(CONTEXT)
+        assert report["done"]["finished"]
+        assert [opens(*each) for each in mine] == [kept == "inline"] * 3 + [True]
+        assert all(opens(*each) for each in others)
+        counted = {each["column"]: (each["destroyed"], each["inline"]) for each in report["columns"]}
+        each_column = (1, 0) if kept == "reference" else (0, 1)
+        assert counted == dict.fromkeys(
+            ("app.Patient.ssn", "app.Device.pin", "app.Resident.town"), each_column
+        )
+        assert ("1 of app.Patient.ssn: inline: each carries" in reasons(report)) is (kept == "inline")
+        assert "1 of files.Report.file: inline: each carries" in reasons(report)
+
+
+def test_keys_that_something_else_carries_are_not_gone() -> None:
+    """A file, and a cell from before, hold the wrapped key that opens cells which refer to the registry."""
+    with vault_of("inline"):
+        organization = customer("org_1")
+        seal_everything(organization)
+    with vault_of("reference"):
+        patient = Patient.objects.create(organization=organization, ssn="123-45-6789")
+        report = forget(CONTEXT)
+        carriers = "app.Patient.ssn, app.Device.pin, app.Resident.town, files.Report.file"
+        assert f"whose wrapped copy is still carried by {carriers}" in reasons(report)
+        assert not opens(patient, "ssn")
+        wrapped = envelope.parse(cell_of(Patient.objects.earliest("pk"))).key_reference
+        cell, parsed = cell_of(patient), envelope.parse(cell_of(patient))
+        flags = parsed.flags & ~envelope.REFERENCE
+        front = envelope.header(flags, parsed.label_id, parsed.commitment, parsed.binding, wrapped)
+        store(patient, front + cell[parsed.body_at :])
+        assert opens(patient, "ssn")
+
+
+def test_keys_of_that_context_alone_are_destroyed() -> None:
+    """A name that begins alike, other case, and more items are other key contexts."""
+    with vault_of("reference"):
+        rows = {name: seal_everything(customer(name)) for name in ("org_1", "org_10", "ORG_1", "org_1 ")}
+        vaults["default"].rotate({"organization_id": "org_1", "app": "clinic"})
+        report = forget(CONTEXT)
+        assert len(report["done"]["data_keys"]) == 1
+        assert report["stays"]["wider_key_contexts"] == {"app=clinic organization_id=org_1": 1}
+        assert "1 data keys of app=clinic organization_id=org_1: the key context has other" in reasons(report)
+        left = {name: all(opens(*each) for each in found) for name, found in rows.items()}
+        assert left == {"org_1": False, "org_10": True, "ORG_1": True, "org_1 ": True}
+
+
+def test_a_context_of_several_items_is_named_whole() -> None:
+    """It is destroyed by all of its items in any order, and by none of them alone."""
+    with vault_of("reference"):
+        vaults["default"].rotate({"organization_id": "org_1", "app": "clinic"})
+        assert forget("app=clinic")["done"]["data_keys"] == []
+        report = forget(CONTEXT, "app=clinic")
+        assert len(report["done"]["data_keys"]) == 1
+        assert "each item of a key context is a key of its own in Vault" in reasons(report)
+        assert not DataKeyRecord.objects.exists()
+
+
+def test_a_context_that_nobody_has_but_in_another_case() -> None:
+    """It is told, and it is an error: somebody believes to have forgotten a customer."""
+    with vault_of("reference"):
+        seal_everything(customer("org_1"))
+        error, _ = failing("organization_id=Org_1")
+        assert "but under organization_id=org_1, which is another key context" in str(error)
+        assert forget("organization_id=org_7")["done"]["data_keys"] == []
+
+
+@pytest.mark.parametrize("items", [["organization_id"], ["=x"], ["organization_id="], ["a=b", "a=c"]])
+def test_what_is_no_context_is_one_line(items: list[str]) -> None:
+    """Nothing is guessed."""
+    error, out = failing(*items)
+    assert "\n" not in str(error)
+    assert not out
+    assert "no vault 'nowhere'" in str(failing(CONTEXT, vault="nowhere")[0])
+
+
+def test_a_plan_changes_nothing() -> None:
+    """It needs nobody's consent, names the keys and the columns, and asks Vault to delete nothing."""
+    with vault_of("reference"):
+        rows = seal_everything(customer("org_1"))
+        out = StringIO()
+        call_command("vault_forget", CONTEXT, plan=True, stdout=out)
+        assert "1 wrapped data keys in the registry" in out.getvalue()
+        assert "1 of app.Patient.ssn refer to them" in out.getvalue()
+        assert "Nothing was changed." in out.getvalue()
+        assert all(opens(*each) for each in rows)
+        assert "done" not in forget(CONTEXT, plan=True, yes=False)
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(("typed", "destroyed"), [(CONTEXT, True), ("yes", False), ("", False)])
+def test_it_asks_before_it_acts(monkeypatch: pytest.MonkeyPatch, typed: str, destroyed: bool) -> None:
+    """The key context is to be typed again; anything else, or the end of input, changes nothing."""
+    with vault_of("reference"):
+        seal_everything(customer("org_1"))
+        monkeypatch.setattr(sys, "stdin", Terminal(f"{typed}\n" if typed else ""))
+        out = StringIO()
+        call_command("vault_forget", CONTEXT, stdout=out)
+        plan, asked, _ = out.getvalue().partition("This cannot be undone.")
+        assert asked
+        assert "To be destroyed:" in plan
+        assert DataKeyRecord.objects.filter(key_context={"organization_id": "org_1"}).exists() != destroyed
+
+
+def test_without_a_terminal_it_needs_to_be_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody can be asked by cron."""
+    monkeypatch.setattr(sys, "stdin", io.StringIO(CONTEXT))
+    with pytest.raises(CommandError, match="Look at --plan, then add --yes"):
+        call_command("vault_forget", CONTEXT)
+
+
+def test_reports_are_written_and_replace_none(tmp_path: Path) -> None:
+    """As JSON and as text, without a value; a file that is there stops it before anything is destroyed."""
+    with vault_of("reference"):
+        rows = seal_everything(customer("org_1"))
+        (tmp_path / "old.txt").write_text("an older report")
+        assert "is there already. Nothing was changed" in str(
+            failing(CONTEXT, report=tmp_path / "old.txt")[0]
+        )
+        assert "Nothing was changed" in str(failing(CONTEXT, report=tmp_path / "no" / "where.txt")[0])
+        assert all(opens(*each) for each in rows)
+        forget(CONTEXT, report=tmp_path / "report.json")
+        report = json.loads((tmp_path / "report.json").read_text())
+        assert report["done"]["data_keys"][0]["vault"] == "default"
+        assert report["done"]["memories_end_at"] > report["done"]["destroyed_at"]
+        forget(CONTEXT, report=tmp_path / "report.txt")
+        text = (tmp_path / "report.txt").read_text()
+        assert "1 of app.Patient.ssn: refers to a data key that is not on record" in text
+        assert "up to 300 seconds longer" in text
+        assert "123-45" not in text + json.dumps(report)
+
+
+def test_run_again_it_ends_the_same() -> None:
+    """Nothing is left to destroy, and it says so without an error."""
+    with vault_of("reference"):
+        rows = seal_everything(customer("org_1"))
+        first, second = forget(CONTEXT), forget(CONTEXT)
+        assert (len(first["done"]["data_keys"]), len(second["done"]["data_keys"])) == (1, 0)
+        assert second["done"]["finished"]
+        assert [opens(*each) for each in rows] == [False, False, False, True]
+
+
+def test_cells_of_rows_that_moved_on_are_warned_of() -> None:
+    """A row that another customer took over, past Django, has cells that only the old key opens."""
+    with vault_of("reference"):
+        patient = Patient.objects.create(organization=customer("org_1"), ssn="123-45-6789")
+        Patient.objects.update(organization=customer("org_2"))
+        out = StringIO()
+        call_command("vault_forget", CONTEXT, plan=True, stdout=out)
+        assert f"ANOTHER key context by now: app.Patient.ssn {patient.pk}" in out.getvalue()
+
+
+def test_other_cells_of_the_rows_are_told() -> None:
+    """Those of a customer's rows that another context's key opens, and digests that still answer searches."""
+    with vault_of("reference"):
+        organization = customer("org_1")
+        Resident.objects.create(organization=organization, town="Lyon", street="Rue A")
+        report = forget(CONTEXT)
+        assert "1 of app.Resident.street: sealed under another key context" in reasons(report)
+        assert "1 of app.Resident.town, their digests: blind indexes still find them" in reasons(report)
+
+
+def test_a_record_that_says_two_things_is_left_alone() -> None:
+    """Who writes the registry files another customer's key under this one: it is not destroyed."""
+    with vault_of("reference"):
+        seal_everything(customer("org_1"))
+        others = seal_everything(customer("org_2"))
+        mine = DataKeyRecord.objects.get(key_context={"organization_id": "org_1"})
+        DataKeyRecord.objects.filter(key_context={"organization_id": "org_2"}).update(
+            context_digest=mine.context_digest, generation=7
+        )
+        report = forget(CONTEXT)
+        assert len(report["done"]["data_keys"]) == 1
+        assert len(report["stays"]["data_keys_in_doubt"]) == 1
+        assert "names another one: see vault_check" in reasons(report)
+        assert all(opens(*each) for each in others)
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_index_root_keys_go_with_the_last_one_who_needs_them(alone: bool) -> None:
+    """Those under the customer's own context, where the vault has no key of anybody else's."""
+    declared: dict[str, Any] = {"KEY_CONTEXT": {"organization_id": "org_1"}} if alone else {}
+    with vault_of("reference", **declared):
+        Account.objects.create(login="ada")
+        context = CONTEXT if alone else "app=tests"
+        report = forget(context)
+        # Patient and others of this project's fields seal for any organization: the vault is nobody's alone.
+        assert report["done"]["finished"]
+        assert IndexKeyRecord.objects.count() == 1
+        assert "index root key 1 of vault default: searches of other key contexts need it" in reasons(report)
+
+
+def test_a_vault_of_one_customer_alone(settings: Any) -> None:
+    """A second vault, which no field of another context uses: its root keys are destroyed."""
+    settings.WORKOS_VAULTS = {
+        "default": {**settings.WORKOS_VAULTS["default"]},
+        "theirs": {**settings.WORKOS_VAULTS["default"], "KEY_CONTEXT": {"organization_id": "org_1"}},
+    }
+    vaults["theirs"].index_keys.key(1, b"an index")
+    vaults["default"].index_keys.key(1, b"an index")
+    plan = forget(CONTEXT, plan=True)
+    assert [root["vault"] for root in plan["planned"]["index_root_keys"]] == ["theirs"]
+    assert forget(CONTEXT, vault="default")["planned"]["index_root_keys"] == []
+    forget(CONTEXT)
+    assert [root.vault for root in IndexKeyRecord.objects.all()] == ["default"]
+
+
+def test_property_paths_are_followed_in_python(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key context that a property of the row gives is not missed."""
+    monkeypatch.setattr(Organization, "of_workos", property(lambda self: self.workos_id), raising=False)
+    field: Any = Patient._meta.get_field("ssn")
+    monkeypatch.setattr(field.key_context["organization_id"], "path", "organization.of_workos")
+    with vault_of("reference"):
+        rows = [Patient.objects.create(organization=customer("org_1"), ssn="123-45-6789")]
+        Patient.objects.create(organization=customer("org_2"), ssn="123-45-6789")
+        report = forget(CONTEXT)
+        assert [each["destroyed"] for each in report["columns"]] == [1]
+        assert not any(opens(row, "ssn") for row in rows)
