@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.db.models import BinaryField, JSONField
 from django.forms.boundfield import BoundField
 from django.utils.translation import gettext as _
 
 from django_workos_vault.fields.cell import Withheld
 from django_workos_vault.fields.masking import CANNOT_BE_OPENED, masked_or_marked
-from django_workos_vault.fields.widgets import Answer, KeepingWidget, is_blank, take_text
+from django_workos_vault.fields.widgets import KEPT_OUT, Answer, KeepingWidget, is_blank, take_text
 
 if TYPE_CHECKING:
     _FormField = forms.Field
@@ -85,6 +86,7 @@ class KeepsCells(_FormField):
             bound.__dict__["initial"] = withheld(bound.initial, self.vault_field)
         if self.masks_values or isinstance(bound.initial, Withheld):
             self._hide(bound.initial)
+            self.widget.label = bound.label
         return bound
 
     def bound_data(self, data: Any, initial: Any) -> Any:
@@ -114,7 +116,7 @@ class KeepsCells(_FormField):
                 _("Either enter a new value or tick the clear checkbox, not both."), code="contradiction"
             )
         if data is Answer.CLEAR:
-            return self._at_once(bound_field, getattr(self, "empty_value", None))
+            return self._at_once(bound_field, self._cleared())
         if not self.disabled and not self._says_nothing(data):
             cleaned = super()._clean_bound_field(bound_field)  # type: ignore[misc]
             if cleaned is None and (not self.vault_field.null or isinstance(self, forms.NullBooleanField)):
@@ -128,6 +130,17 @@ class KeepsCells(_FormField):
             setattr(bound_field.form, f"clean_{bound_field.name}", lambda: kept)
             return kept
         return self._kept(bound_field)
+
+    def _cleared(self) -> Any:
+        """Return what clearing leaves: NULL or the type's empty value, the default where there is neither."""
+        field = self.vault_field
+        if field.null:
+            return None
+        if field.empty_strings_allowed:
+            return ""
+        if isinstance(field, BinaryField):
+            return b""
+        return field.get_default() if field.has_default() else {}
 
     def _at_once(self, bound_field: Any, value: Any) -> Any:
         """Assign an answer that looks like none, which would replace no cell later that cannot be opened."""
@@ -157,7 +170,7 @@ class KeepsCells(_FormField):
             self._offer_to_keep(mask)
         take_text(self)
         widget = self.widget
-        widget.attrs.update({"autocomplete": "off", **({"placeholder": mask} if mask else {})})
+        widget.attrs.update(KEPT_OUT | ({"placeholder": mask} if mask else {}))
         if not isinstance(widget, KeepingWidget):
             widget_class: Any = type(widget)
             widget.__class__ = _keeping(KeepingWidget, widget_class)
@@ -192,5 +205,10 @@ def keep_cells(form_field: forms.Field, field: Any) -> "KeepsCells":
     form_field.vault_field = field
     # Where a default is a callable, Django keeps the initial value in a second, hidden input.
     form_field.show_hidden_initial = False
-    form_field.may_be_cleared = field.blank and (field.null or field.empty_strings_allowed)
+    form_field.may_be_cleared = field.blank and (
+        field.null
+        or field.empty_strings_allowed
+        or field.has_default()
+        or isinstance(field, BinaryField | JSONField)
+    )
     return form_field

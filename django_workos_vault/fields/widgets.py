@@ -25,6 +25,19 @@ _INTERPRETED = frozenset(
 _NUMBERS = frozenset(("number", "range"))
 _MEANINGLESS_IN_TEXT = ("type", "min", "max", "step", "list")
 
+#: Asks browsers, password managers (1Password, Bitwarden, LastPass, Dashlane) and spelling services, some of
+#: which send what is typed elsewhere, to leave an input alone.
+KEPT_OUT = {
+    "autocomplete": "off",
+    "autocapitalize": "off",
+    "spellcheck": "false",
+    "data-1p-ignore": "true",
+    "data-bwignore": "true",
+    "data-lpignore": "true",
+    "data-form-type": "other",
+    "data-gramm": "false",
+}
+
 
 class Answer(Enum):
     """What a widget reports of its checkbox "clear"."""
@@ -47,6 +60,7 @@ class KeepingWidget(_Widget):
     clear_ticked = False
     entered = False
     returns_what_was_entered = True
+    label: Any = ""
 
     def use_required_attribute(self, initial: Any) -> bool:
         return super().use_required_attribute(initial) and not isinstance(initial, Withheld)
@@ -71,20 +85,28 @@ class KeepingWidget(_Widget):
         if self.clear_offered:
             hints.append(
                 format_html(
-                    '<input type="checkbox" name="{name}-clear" id="{name}-clear_id"{checked}> '
-                    '<label for="{name}-clear_id">{clear}</label>',
+                    '<input type="checkbox" name="{name}-clear" id="{name}-clear_id" aria-label="{label}"'
+                    '{checked}> <label for="{name}-clear_id">{clear}</label>',
                     name=name,
+                    label=f"{_('Clear')}: {self.label}",
                     checked=" checked" if self.clear_ticked else "",
                     clear=_("Clear"),
                 )
             )
-        html = super().render(name, value, attrs, renderer)
         if not hints:
-            return html
+            return super().render(name, value, attrs, renderer)
+        hint_id = f"{name}-hint_id"
+        described_by = (attrs or {}).get("aria-describedby")
+        attrs = {
+            **(attrs or {}),
+            "aria-describedby": f"{described_by} {hint_id}" if described_by else hint_id,
+        }
+        html = super().render(name, value, attrs, renderer)
         # Spans, because a form may put a widget into a paragraph; the classes are those of Django's admin.
         return format_html(
-            '<span>{}<br><span class="help clearable-file-input">{}</span></span>',
+            '<span>{}<br><span class="help clearable-file-input" id="{}">{}</span></span>',
             html,
+            hint_id,
             format_html_join(" ", "{}", ((hint,) for hint in hints)),
         )
 
