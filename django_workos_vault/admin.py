@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from django import forms
-from django.contrib import messages
+from django.apps import apps
+from django.contrib import admin, messages
 from django.contrib.admin import helpers
 from django.db.models import Model
 from django.db.models.constants import LOOKUP_SEP
@@ -15,10 +16,12 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.html import format_html
 
 from django_workos_vault.admin_lookups import encrypted_field, takes_any_text
+from django_workos_vault.admin_records import AccessRecordAdmin
 from django_workos_vault.exceptions import DecryptionForbidden, EnvelopeError, VaultError, is_outage
 from django_workos_vault.fields.masking import CANNOT_BE_OPENED, masked_or_marked, masked_value
 from django_workos_vault.fields.vault_field import VaultField
 from django_workos_vault.masked_forms import FAILURES, MaskedModelForm, explain_failure
+from django_workos_vault.models import AccessRecord
 from django_workos_vault.paths import encrypted_path
 
 if TYPE_CHECKING:
@@ -28,7 +31,7 @@ if TYPE_CHECKING:
 else:
     _Admin = object
 
-__all__ = ["MaskedAdminMixin", "MaskedColumn", "MaskedModelForm"]
+__all__ = ["AccessRecordAdmin", "MaskedAdminMixin", "MaskedColumn", "MaskedModelForm"]
 
 _FAILURE = "_workos_vault_failure"
 _ACTION = "CHANGE_FORM"
@@ -278,3 +281,7 @@ class _MaskedReadonlyField(_MaskedPart):
 
 def _marker() -> Any:
     return format_html("<em>{}</em>", CANNOT_BE_OPENED)
+
+
+if apps.is_installed("django.contrib.admin") and not admin.site.is_registered(AccessRecord):
+    admin.site.register(AccessRecord, AccessRecordAdmin)

@@ -9,9 +9,16 @@ class WorkOSVaultConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from django_workos_vault import introductions
-        from django_workos_vault.checks import companions, declarations, orderings, setup  # noqa: F401
+        from django_workos_vault import introductions, shell
+        from django_workos_vault.checks import (  # noqa: F401
+            companions,
+            declarations,
+            orderings,
+            records,
+            setup,
+        )
 
         introductions.introduce()
+        shell.want_justification_in_shells()
         if apps.is_installed("django.contrib.admin"):
             from django_workos_vault.checks import admin  # noqa: F401

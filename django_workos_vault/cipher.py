@@ -98,7 +98,7 @@ class Cipher:
             head is None
             or key is None
             or binding
-            or (forbidding.in_use and forbidding.forbidden_vaults.get())
+            or (forbidding.in_use and (forbidding.forbidden_vaults.get() or forbidding.wanting_justification))
             or self._now() >= key.expires_at
             or len(bare) < head.text_at
         ):

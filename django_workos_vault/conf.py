@@ -23,7 +23,7 @@ from django_workos_vault.keyring.policy import DataKeyPolicy
 SETTING = "WORKOS_VAULTS"
 DUMP_PLAINTEXT = "WORKOS_VAULT_DUMP_PLAINTEXT"
 _VAULT_OPTIONS = frozenset(
-    {"BACKEND", "KEY_CONTEXT", "DECLARED_CONTEXTS", "DATA_KEYS", "OBSERVER", "OPTIONS"}
+    {"BACKEND", "KEY_CONTEXT", "DECLARED_CONTEXTS", "DATA_KEYS", "OBSERVER", "OPTIONS", "SHELL"}
 )
 _ENVELOPES = ("inline", "reference")
 #: Options that hold a secret. An address with a password in any other is taken for one as well.
@@ -60,6 +60,7 @@ class VaultSettings:
     policy: DataKeyPolicy
     options: Mapping[str, Any]
     observer: Observer | None = None
+    forbids_shell: bool = False
 
     def __repr__(self) -> str:
         return f"<VaultSettings {self.alias!r} {self.backend}>"
@@ -120,6 +121,7 @@ def vault_settings(alias: str) -> VaultSettings:
         policy=_policy(where, given.get("DATA_KEYS", {})),
         options=options,
         observer=_observer(alias, given.get("OBSERVER")),
+        forbids_shell=_forbids_shell(where, given.get("SHELL", "allow")),
     )
 
 
@@ -142,6 +144,11 @@ def api_key_digests() -> frozenset[bytes]:
         for vault in getattr(settings, SETTING, {}).values()
         if vault.get("OPTIONS", {}).get("api_key")
     )
+
+
+def admin_options() -> object:
+    """Return ``WORKOS_VAULT_ADMIN`` as it is given."""
+    return getattr(settings, "WORKOS_VAULT_ADMIN", {})
 
 
 def dumps_plaintext() -> bool:
@@ -244,6 +251,12 @@ def _observer(alias: str, given: object) -> Observer | None:
     if given is None or callable(given):
         return given and partial(given, alias)
     raise InvalidVaultConfiguration(f"{where} must be a function, or the dotted path of one.")
+
+
+def _forbids_shell(where: str, given: object) -> bool:
+    if given not in ("allow", "forbid"):
+        raise InvalidVaultConfiguration(f"{where}['SHELL'] must be 'allow' or 'forbid'.")
+    return given == "forbid"
 
 
 def _policy(where: str, given: object) -> DataKeyPolicy:

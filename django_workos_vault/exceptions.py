@@ -21,7 +21,8 @@
       UntrustedReference             a column's reference to an object in Vault that is none, or not its own
     InvalidVaultConfiguration        settings (also Django's ImproperlyConfigured)
       MissingKeyContext              a row lacks the value that chooses its key
-    DecryptionForbidden              opening was switched off by ``decryption_forbidden()``
+    DecryptionForbidden              opening was switched off by ``decryption_forbidden()`` or ``SHELL``
+    AccessNotRecorded                an access record could not be written, so nothing was revealed
     WouldBlockEventLoop              a key was needed from Vault in a running event loop (also Django's
                                      SynchronousOnlyOperation)
 
@@ -31,6 +32,7 @@ An outage and tampering never look alike. No message carries a plaintext, a key 
 from django.core.exceptions import ImproperlyConfigured, SynchronousOnlyOperation
 
 __all__ = [
+    "AccessNotRecorded",
     "DecryptionForbidden",
     "EnvelopeError",
     "InvalidVaultConfiguration",
@@ -149,7 +151,11 @@ class MissingKeyContext(InvalidVaultConfiguration):
 
 
 class DecryptionForbidden(Exception):
-    """Opening a cell was asked for where ``decryption_forbidden()`` is in force."""
+    """Opening a cell was asked for where ``decryption_forbidden()``, or a vault's ``SHELL``, is in force."""
+
+
+class AccessNotRecorded(Exception):
+    """The record of an access could not be written. Nothing was revealed."""
 
 
 class WouldBlockEventLoop(SynchronousOnlyOperation):

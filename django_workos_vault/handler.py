@@ -12,6 +12,8 @@ from typing import Any
 from django.core.signals import setting_changed
 
 from django_workos_vault import conf
+from django_workos_vault.access import AccessRecords
+from django_workos_vault.admin_settings import admin_settings
 from django_workos_vault.exceptions import InvalidVaultConfiguration
 from django_workos_vault.vault import Vault
 
@@ -32,7 +34,7 @@ class VaultHandler:
         except KeyError:
             with self._lock:
                 if alias not in self._vaults:
-                    self._vaults[alias] = Vault(conf.vault_settings(alias))
+                    self._vaults[alias] = Vault(conf.vault_settings(alias), self.access_records)
                 return self._vaults[alias]
 
     def __iter__(self) -> Iterator[str]:
@@ -44,6 +46,10 @@ class VaultHandler:
             for alias in self:
                 with suppress(InvalidVaultConfiguration):
                     yield self[alias]
+
+    def access_records(self) -> AccessRecords:
+        """Return the record of who saw what, of all vaults. Its key is one of ``RECORD_VAULT``'s."""
+        return self[admin_settings().record_vault].access_records()
 
     def reset(self) -> None:
         """Drop every vault with its keys and connections. The next use reads the settings again."""

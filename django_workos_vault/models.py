@@ -1,9 +1,12 @@
-"""The package's tables: wrapped keys, shared between processes, and runs of maintenance.
+"""The package's tables: wrapped keys, shared between processes, runs of maintenance, and who saw what.
 
 They hold no key material in clear, and no value.
 """
 
 from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+__all__ = ["AccessChain", "AccessRecord", "DataKeyRecord", "IndexKeyRecord", "MaintenanceChunk", "MaintenanceRun"]
 
 
 class DataKeyRecord(models.Model):
@@ -124,3 +127,66 @@ class MaintenanceChunk(models.Model):
 
     def __str__(self) -> str:
         return f"chunk {self.ordinal} of run {self.run_id}"
+
+
+class AccessRecord(models.Model):
+    """One look at plaintext, or an attempt at one. Written by ``access`` only, and never changed.
+
+    ``mac`` is an HMAC over every other column, ``previous`` the ``mac`` of the record before.
+    """
+
+    class Action(models.TextChoices):
+        """What was done, or tried."""
+
+        REVEAL = "reveal", _("revealed")
+        MATCH = "match", _("compared")
+        EXPORT = "export", _("revealed to a file")
+        DENIED = "denied", _("denied")
+        CHANGE = "change", _("changed in bulk")
+        SHELL = "shell", _("opened in a shell")
+        PRUNE = "prune", _("records pruned")
+
+    sequence = models.PositiveBigIntegerField(_("number"), unique=True)
+    at = models.DateTimeField(_("when"))
+    action = models.CharField(_("what"), max_length=10, choices=Action)
+    user_pk = models.CharField(_("user id"), max_length=100, blank=True)
+    username = models.CharField(_("who"), max_length=200, blank=True)
+    model = models.CharField(_("model"), max_length=200, blank=True)
+    object_pk = models.CharField(_("row"), max_length=200, blank=True)
+    field = models.CharField(_("field"), max_length=200, blank=True)
+    vault = models.CharField(_("vault"), max_length=100, blank=True)
+    reason = models.CharField(_("why"), max_length=500, blank=True)
+    outcome = models.CharField(_("outcome"), max_length=200, blank=True)
+    remote_address = models.CharField(_("from where"), max_length=100, blank=True)
+    view = models.CharField(_("by which view"), max_length=200, blank=True)
+    previous = models.CharField(max_length=64)
+    mac = models.CharField(max_length=64)
+
+    class Meta:
+        verbose_name = _("access record")
+        verbose_name_plural = _("access records")
+        ordering = ["-sequence"]
+        indexes = [models.Index(fields=["user_pk", "action", "at"], name="workos_vault_access_of_user")]
+
+    def __str__(self) -> str:
+        return f"{self.sequence}: {self.get_action_display()}"
+
+
+class AccessChain(models.Model):
+    """Both ends of the chain of access records: the newest, and the last that was pruned. One row.
+
+    ``proof`` is an HMAC over the other columns, so that an end cannot be moved without the key.
+    """
+
+    sequence = models.PositiveBigIntegerField()
+    mac = models.CharField(max_length=64)
+    pruned_sequence = models.PositiveBigIntegerField()
+    pruned_mac = models.CharField(max_length=64)
+    proof = models.CharField(max_length=64)
+
+    class Meta:
+        verbose_name = "chain of access records"
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"access records {self.pruned_sequence + 1} to {self.sequence}"

@@ -2,11 +2,13 @@
 
 import hmac
 from collections.abc import AsyncIterable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, BinaryIO, Literal, TypeVar, overload
 
 from asgiref.sync import sync_to_async
 
-from django_workos_vault import blind, conf
+from django_workos_vault import blind, conf, forbidding
+from django_workos_vault.access import AccessRecords, Entry
 from django_workos_vault.cipher import Cipher
 from django_workos_vault.client import Client
 from django_workos_vault.context import KeyContext
@@ -38,8 +40,12 @@ Blob = TypeVar("Blob", bytes, str)
 class Vault(Client):
     """One configured vault: its backend (the API calls) and its key ring (the data keys in use)."""
 
-    def __init__(self, settings: conf.VaultSettings) -> None:
+    def __init__(
+        self, settings: conf.VaultSettings, access_records: Callable[[], AccessRecords] | None = None
+    ) -> None:
         super().__init__(conf.make_backend(settings))
+        self._access_records = access_records or self.access_records
+        self.forbids_shell = settings.forbids_shell
         self.alias = settings.alias
         self.key_context = settings.key_context
         self.declared = settings.declared
@@ -84,6 +90,10 @@ class Vault(Client):
         """
         key = self.index_keys.key(_PROOFS, f"object-reference:{label}".encode())
         return lambda message: hmac.digest(key, message, "sha256")
+
+    def access_records(self) -> AccessRecords:
+        """Return the chain of access records, with a key of this vault."""
+        return AccessRecords(lambda: self.index_keys.key(_PROOFS, b"access-records"))
 
     @property
     def proves_at_once(self) -> bool:
@@ -230,6 +240,19 @@ class Vault(Client):
     def decryption_forbidden(self) -> ForbidDecryption:
         """Make every opening in this thread or task raise DecryptionForbidden. Also a decorator."""
         return ForbidDecryption(self.alias)
+
+    @contextmanager
+    def justified(self, reason: str) -> Iterator[None]:
+        """Open cells in this block, for a ``reason`` that goes on record: where ``SHELL`` is ``"forbid"``.
+
+        The record is written before anything can be opened. Raises ValueError without a reason,
+        AccessNotRecorded when the record cannot be written.
+        """
+        if not isinstance(reason, str) or not reason.strip():
+            raise ValueError("justified() takes a reason, such as a ticket's number.")
+        self._access_records().append([Entry.of_process("shell", vault=self.alias, reason=reason.strip())])
+        with forbidding.justified(self.alias):
+            yield
 
     def stats(self) -> KeyRingStats:
         """Return what this vault did in this process so far."""

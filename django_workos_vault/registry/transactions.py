@@ -36,6 +36,11 @@ def joins_transaction(alias: str) -> bool:
     return _in_transaction(connection) and (connection.vendor == "sqlite" or _in_test_case(connection))
 
 
+def would_be_undone(alias: str) -> bool:
+    """Whether what is written now falls with a rollback of the caller's, which is no test's transaction."""
+    return joins_transaction(alias) and not _in_test_case(connections[alias])
+
+
 def apart(alias: str, work: Callable[[], Result]) -> Result:
     """Run ``work`` outside of the caller's transaction, if there is one and the database lets us."""
     if not _in_transaction(connections[alias]) or joins_transaction(alias):

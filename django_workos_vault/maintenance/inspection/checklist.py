@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from django_workos_vault import conf
 from django_workos_vault.handler import vaults
+from django_workos_vault.maintenance.inspection.access import inspect_access_records
 from django_workos_vault.maintenance.inspection.columns import (
     ColumnReport,
     inspect_columns,
@@ -64,6 +65,7 @@ class Inspection:
             yield from inspect_contexts(vault)
         for _, fields in inspectable_models(usable):
             yield from inspect_columns(fields, self.columns, self._using, self._sample, self._progress)
+        yield from inspect_access_records()
         yield from inspect_files(usable, self._using, self._sample, self._progress, orphans=self._files)
         if self._objects:
             yield from inspect_objects(usable, self._using, self._progress)
