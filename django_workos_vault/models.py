@@ -6,7 +6,14 @@ They hold no key material in clear, and no value.
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-__all__ = ["AccessChain", "AccessRecord", "DataKeyRecord", "IndexKeyRecord", "MaintenanceChunk", "MaintenanceRun"]
+__all__ = [
+    "AccessChain",
+    "AccessRecord",
+    "DataKeyRecord",
+    "IndexKeyRecord",
+    "MaintenanceChunk",
+    "MaintenanceRun",
+]
 
 
 class DataKeyRecord(models.Model):
