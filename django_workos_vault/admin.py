@@ -145,6 +145,14 @@ class MaskedAdminMixin(_Admin):
         self.message_user(request, explain_failure(failure), messages.ERROR)
         return HttpResponseRedirect(address)
 
+    # Exports of django-import-export, and the preview of its imports
+
+    def get_export_resource_classes(self, request: HttpRequest) -> Any:
+        return _masked_resources(super().get_export_resource_classes(request))  # type: ignore[misc]
+
+    def get_import_resource_classes(self, request: HttpRequest) -> Any:
+        return _masked_resources(super().get_import_resource_classes(request))  # type: ignore[misc]
+
     # Pages of django-simple-history and django-reversion, which have views of their own
 
     def history_form_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
@@ -228,6 +236,12 @@ class MaskedColumn:
         except (DecryptionForbidden, EnvelopeError, VaultError) as exc:
             self._no_use = is_outage(exc)  # or a page of rows would wait for Vault once a row
             return _marker()
+
+
+def _masked_resources(classes: Any) -> list[Any]:
+    from django_workos_vault.exports import masked_resource  # there is such a class, so its package is there
+
+    return [masked_resource(resource_class) for resource_class in classes]
 
 
 def _search_by_text(model: type[Model], name: str) -> str:

@@ -3,14 +3,15 @@
 from collections.abc import Callable
 from typing import Any
 
+from django.db.models.constants import LOOKUP_SEP
 from django.utils.translation import gettext_lazy as _
 from rest_framework import filters, serializers
 from rest_framework.fields import SkipField, empty
 
 from django_workos_vault.paths import encrypted_path
-from django_workos_vault.reading import read_or
+from django_workos_vault.reading import masked, read_or
 
-__all__ = ["OrderingFilter", "ValueOrField"]
+__all__ = ["MaskedField", "OrderingFilter", "ValueOrField"]
 
 _UNREADABLE: Any = object()
 
@@ -27,6 +28,24 @@ class OrderingFilter(filters.OrderingFilter):
         """Return the names that may be ordered by, with what they are called."""
         offered = super().get_valid_fields(queryset, view, {} if context is None else context)
         return [(name, title) for name, title in offered if encrypted_path(queryset, name) is None]
+
+
+class MaskedField(serializers.Field[Any, Any, Any, Any]):
+    """Shows the mask of an encrypted field, read-only: ``ssn = MaskedField()``.
+
+    ``source="patient.ssn"`` leads to a field of another row. What is shown is what
+    :func:`~django_workos_vault.reading.masked` returns.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**{**kwargs, "read_only": True})
+
+    def get_attribute(self, instance: Any) -> Any:
+        """Return the mask: the value itself is not read."""
+        return masked(instance, LOOKUP_SEP.join(self.source_attrs))
+
+    def to_representation(self, value: Any) -> Any:
+        return value
 
 
 class ValueOrField(serializers.Field[Any, Any, Any, Any]):

@@ -85,6 +85,7 @@ def _ported(models: Iterable[type[Model]]) -> Iterator[checks.CheckMessage]:
         return
     wanted = set(models)
     encrypted_field = import_module("django_workos_vault.admin_lookups").encrypted_field
+    shows_mask = import_module("django_workos_vault.exports").ShowsMask
     for site in import_module("django.contrib.admin.sites").all_sites:
         for model, model_admin in site._registry.items():
             if model not in wanted:
@@ -96,11 +97,15 @@ def _ported(models: Iterable[type[Model]]) -> Iterator[checks.CheckMessage]:
                 if column.attribute
                 and encrypted_field(model, column.attribute) is not None
                 and not hasattr(resource, f"dehydrate_{name}")
+                and not isinstance(column, shows_mask)
             }
             if shown:
                 names = ", ".join(sorted(shown))
                 message = f"{type(model_admin).__name__} exports plaintext of {names}, and imports show it."
-                hint = "Name them in Meta.exclude of the resource, or mask them in its dehydrate methods."
+                hint = (
+                    "Put django_workos_vault.admin.MaskedAdminMixin in front, name them in Meta.exclude of "
+                    "the resource, or mask them in its dehydrate methods."
+                )
                 yield _warning(type(model_admin), message, hint, "W112")
 
 

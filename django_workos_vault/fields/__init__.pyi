@@ -3,7 +3,7 @@
 Each class names the Django field first, because a checker takes an attribute's type from the first base.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from django.db import models
@@ -35,7 +35,7 @@ class _Arguments:
         default: Any = ...,
         vault: str = ...,
         key_context: dict[str, Any] | None = ...,
-        mask: str = ...,
+        mask: str | Callable[[Any], str] = ...,
         bind_to: tuple[str, ...] = ...,
         previous_bind_to: tuple[tuple[str, ...], ...] = ...,
         blind_indexes: Sequence[Kind | None] = ...,

@@ -72,13 +72,20 @@ def _binding(field: Any) -> Iterator[CheckMessage]:
 
 def mask(field: Any) -> Iterator[CheckMessage]:
     """Yield what is wrong with the mask."""
-    if field.mask not in masks.NAMES:
+    if reason := masks.problem(field.mask):
         known = ", ".join(repr(name) for name in masks.NAMES)
         yield Error(
-            f"There is no mask {field.mask!r}.",
-            hint=f"The masks are {known}.",
+            reason,
+            hint=f"The masks are {known}. A function of your own is given itself, or by its dotted path.",
             obj=field,
             id="django_workos_vault.E007",
+        )
+    elif masks.problem(masks.path_of(field.mask)):
+        yield Error(
+            "The function given as mask has no dotted path, by which a migration could name it.",
+            hint="Define it with def at the top of a module.",
+            obj=field,
+            id="django_workos_vault.E180",
         )
 
 

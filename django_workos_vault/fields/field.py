@@ -43,7 +43,8 @@ class EncryptedField(CellField):
         context is a key of its own that can unwrap the data key alone, so merging would let the default
         context's key open what an organization's key should guard.
     ``mask``
-        how the admin shows the value: a name from ``masks``.
+        what is shown in the place of the value: a name from ``masks``, or a function of your own, itself or
+        its dotted path: it gets the value and returns text.
     ``bind_to``
         names of local columns (or ``"pk"``) that identify the row. A cell copied into another row no longer
         opens.

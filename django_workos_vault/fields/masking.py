@@ -40,3 +40,9 @@ def masked_or_marked(field: Any, held: Any) -> str:
         return masked_value(field, held)
     except (DecryptionForbidden, EnvelopeError, VaultError):
         return str(CANNOT_BE_OPENED)
+
+
+def masked_of(field: Any, instance: Any) -> str | None:
+    """Return what is shown in place of the value that ``instance`` has of ``field``; None for NULL."""
+    held = field.held_by(instance)
+    return None if held is None else masked_or_marked(field, held)

@@ -4,11 +4,13 @@ The instance holds something withheld (``cell.Withheld``) until somebody reads t
 and raw saves go through here.
 """
 
-from functools import cached_property
+from collections.abc import Callable
+from functools import cached_property, partialmethod
 from typing import TYPE_CHECKING, Any
 
 from django.db.models import Field, Model
 
+from django_workos_vault import masks
 from django_workos_vault.context import KeyContext
 from django_workos_vault.exceptions import EnvelopeError, VaultError
 from django_workos_vault.fields.cell import Withheld
@@ -16,6 +18,7 @@ from django_workos_vault.fields.django_internals.frames import looks_for_renames
 from django_workos_vault.fields.fixtures import dumps_cells
 from django_workos_vault.fields.forms import cells_are_to_stay_sealed, keep_cells
 from django_workos_vault.fields.hooks import watch_rows
+from django_workos_vault.fields.masking import masked_of
 from django_workos_vault.fields.scheme import Scheme
 from django_workos_vault.frame_locals import leaves_no_locals
 from django_workos_vault.vault import Vault
@@ -24,6 +27,11 @@ if TYPE_CHECKING:
     _Base = Field[Any, Any]  # generic in the stubs alone
 else:
     _Base = object
+
+
+def _masked(instance: Model, field: Any) -> str | None:
+    """Return the mask of the value; None for NULL, and a marker where it needs a cell that does not open."""
+    return masked_of(field, instance)
 
 
 class VaultField(_Base):
@@ -40,7 +48,7 @@ class VaultField(_Base):
         *args: Any,
         vault: str = "default",
         key_context: dict[str, Any] | None = None,
-        mask: str = "full",
+        mask: str | Callable[[Any], str] = "full",
         label: str | None = None,
         previous_labels: tuple[str, ...] = (),
         **kwargs: Any,
@@ -56,6 +64,8 @@ class VaultField(_Base):
         self.forget_place()
         super().contribute_to_class(cls, name, *args, **kwargs)
         watch_rows(cls, self.scheme.remembers_row)
+        if f"get_{name}_masked" not in vars(cls):  # as Django does with get_..._display()
+            setattr(cls, f"get_{name}_masked", partialmethod(_masked, field=self))
 
     def forget_place(self) -> None:
         """Work out anew what depends on model and name: a field may be made of another's ``__dict__``."""
@@ -76,7 +86,7 @@ class VaultField(_Base):
         if self.key_context is not None:
             kwargs["key_context"] = self.key_context
         if self.mask != "full":
-            kwargs["mask"] = self.mask
+            kwargs["mask"] = masks.path_of(self.mask)
         if self.explicit_label is not None:
             kwargs["label"] = self.explicit_label
         if self.previous_labels:

@@ -1,9 +1,14 @@
 """Admins that the tests drive."""
 
 from django.contrib import admin
+from import_export.admin import ImportExportModelAdmin
 
 from django_workos_vault.admin import MaskedAdminMixin
-from tests.app.models import Credential, Device, Organization, Patient, Person, Questionnaire
+from tests.app.everything import EACH_TYPE
+from tests.app.models import Credential, Device, Everywhere, Organization, Patient, Person, Questionnaire
+
+#: A site beside Django's own.
+other_site = admin.AdminSite(name="other")
 
 
 @admin.register(Person)
@@ -41,3 +46,28 @@ class QuestionnaireAdmin(MaskedAdminMixin, admin.ModelAdmin):
 @admin.register(Credential)
 class CredentialAdmin(MaskedAdminMixin, admin.ModelAdmin):
     list_display = ("name", "token")
+
+
+class StackedChild(MaskedAdminMixin, admin.StackedInline):
+    model = Everywhere
+    extra = 0
+
+
+class TabularChild(MaskedAdminMixin, admin.TabularInline):
+    model = Everywhere
+    extra = 0
+    readonly_fields = EACH_TYPE
+
+
+@admin.register(Everywhere)
+@admin.register(Everywhere, site=other_site)
+class EverywhereAdmin(MaskedAdminMixin, ImportExportModelAdmin):
+    """Every type, wherever Django and django-import-export show a value."""
+
+    list_display = ("pk", *EACH_TYPE, "parent")
+    list_display_links = ("pk", *EACH_TYPE)
+    list_filter = ("parent",)
+    search_fields = ("pk",)
+    ordering = ("pk",)
+    autocomplete_fields = ("parent",)
+    inlines = (StackedChild, TabularChild)

@@ -148,8 +148,8 @@ def plain_field(name: str) -> Any:
     return TYPES[name].plain(**{"null": True, "blank": True, **TYPES[name].kwargs})
 
 
-def _model(name: str, make_field: Any) -> Any:
-    attributes = {field: make_field(field) for field in TYPES}
+def _model(name: str, make_field: Any, **others: Any) -> Any:
+    attributes = {field: make_field(field) for field in TYPES} | others
     # Or the checks would ask each database whether it can do JSON, and not every test may reach them all.
     meta = type("Meta", (), {"required_db_features": ["supports_json_field"]})
     attributes |= {"Meta": meta, "__module__": __name__, "__str__": lambda self: f"{name} {self.pk}"}
@@ -157,12 +157,17 @@ def _model(name: str, make_field: Any) -> Any:
 
 
 Everything: Any = _model("Everything", encrypted_field)
+Everywhere: Any = _model(
+    "Everywhere",
+    encrypted_field,
+    parent=models.ForeignKey("self", models.CASCADE, null=True, blank=True, related_name="children"),
+)
 PlainEverything: Any = _model("PlainEverything", plain_field)
 EACH_VALUE = [(name, value) for name, spec in TYPES.items() for value in spec.values]
 EACH_TYPE = list(TYPES)
 EACH_TYPE_AND_ONE_VALUE = [(name, spec.values[-1]) for name, spec in TYPES.items()]
 EACH_TYPE_AND_TWO_VALUES = [(name, spec.values[-1], spec.values[0]) for name, spec in TYPES.items()]
-__all__ = ["Everything", "PlainEverything"]
+__all__ = ["Everything", "Everywhere", "PlainEverything"]
 
 
 class BadgeManager(models.Manager):

@@ -24,7 +24,7 @@ from django_workos_vault.indexes import (
     LastCharacters,
 )
 from django_workos_vault.querysets import EncryptedManager
-from tests.app.everything import Badge, Everything, PlainEverything  # noqa: F401
+from tests.app.everything import Badge, Everything, Everywhere, PlainEverything  # noqa: F401
 from tests.app.shapes import Kept, PlainShape, Shape  # noqa: F401
 
 

@@ -30,6 +30,10 @@ def text(**options: Any) -> Any:
     return EncryptedCharField(max_length=20, **options)
 
 
+def ones_own(value: str) -> str:
+    return value[:1]
+
+
 class Case:
     """One fault: a model that has it, what its hint says, and the model after that was done.
 
@@ -113,6 +117,12 @@ CASES = [
     Case("E005", {"code": lambda: text(key_context={})}, {"code": lambda: text(key_context={"a": "b"})}),
     Case("E006", CODE, says=("other columns",), meta={"ordering": lambda: [Lower("code")]}),
     Case("E007", {"code": lambda: text(mask="none")}, {"code": lambda: text(mask="last4")}, ("'last4'",)),
+    Case(
+        "E180",
+        {"code": lambda: text(mask=lambda value: "")},
+        {"code": lambda: text(mask=ones_own)},
+        ("top of a module",),
+    ),
     Case(
         "E008",
         {"code": lambda: text(bind_to=("pk",))},
