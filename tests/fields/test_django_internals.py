@@ -1,5 +1,6 @@
 """What is assumed of Django's private code: one test each, so that a new Django says which broke."""
 
+import inspect
 from collections.abc import Iterator
 from typing import Any
 
@@ -226,3 +227,13 @@ class TestQueries:
     def test_compiled_on_this_database(self) -> None:
         """The shapes above are compiled by the connection's own compiler."""
         assert Person.objects.filter(ssn=None).query.get_compiler(connection=connection).as_sql()
+
+
+class TestRows:
+    """What Django calls to write a row."""
+
+    def test_save_table(self) -> None:
+        """Its arguments are those of Django, in Django's order."""
+        django = inspect.signature(models.Model._save_table)  # type: ignore[attr-defined]
+        ours = inspect.signature(Person._save_table, follow_wrapped=False)  # type: ignore[attr-defined]
+        assert list(ours.parameters) == list(django.parameters)
