@@ -5,7 +5,7 @@ one block, and in the next ones (the table now exists; it is dropped at the end)
 what comes back. A ``python`` block that assigns ``WORKOS_VAULTS`` stands for settings.py: with a test API
 key in the environment, what it assigns must pass the system checks; then the test run's own vault is back
 in force. In a ``sh`` block, every line runs ``manage.py`` and must parse with that command's own parser, and
-the cheap commands are run as well; a line that begins with ``python3.11 -m venv`` is one of the README's
+the cheap commands are run as well; a line that begins with ``python3 -m venv`` is one of the README's
 two first commands, which ``.ci/run`` runs. Blocks in other languages (``text``, ``json``, ...) are for
 reading only; one without is an error.
 """
@@ -50,7 +50,7 @@ OUTSIDE = re.compile(r"\]\((\w+:[^)]*)\)|<(https:[^>]*)>")
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 BLOCK = re.compile(r"^( *)```(.*)\n((?:.*\n)*?)\1```$", re.MULTILINE)
 CHEAP_COMMANDS = {"check", "makemigrations", "vault_check"}
-FIRST_COMMANDS = "python3.11 -m venv "
+FIRST_COMMANDS = "python3 -m venv "
 
 
 @pytest.fixture

@@ -70,7 +70,10 @@ def test_the_system_check_has_nothing_to_say() -> None:
 
 
 def test_the_workflow_runs_what_the_package_says_it_supports() -> None:
-    """Every Python and Django of the classifiers has its place in the matrix, and .ci/run is run whole."""
+    """Every Python and Django of the classifiers has its place in the matrix, and .ci/run is run whole.
+
+    The matrix may try a newer one, which is not claimed before it was seen to work.
+    """
     project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]
     workflow = yaml.safe_load((CHECKOUT / ".github" / "workflows" / "ci.yml").read_text())
     matrix = workflow["jobs"]["matrix"]["strategy"]["matrix"]
@@ -79,7 +82,8 @@ def test_the_workflow_runs_what_the_package_says_it_supports() -> None:
         "django": "Framework :: Django :: ",
     }.items():
         claimed = [line.removeprefix(prefix) for line in project["classifiers"] if line.startswith(prefix)]
-        assert matrix[name] == claimed
+        assert claimed
+        assert matrix[name][: len(claimed)] == claimed
     assert {"run": "bash .ci/run"} in workflow["jobs"]["everything"]["steps"]
 
 
