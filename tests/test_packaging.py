@@ -1,6 +1,8 @@
 """What is true of the repository as a whole, whatever the code does."""
 
+import os
 import re
+import shutil
 import subprocess
 import tomllib
 from importlib import import_module
@@ -110,3 +112,20 @@ def test_what_the_pages_import_is_named() -> None:
                     import_module(f"{module}.{name}")  # a module of its own
                 except ImportError:
                     assert name in import_module(module).__all__, f"{page.name}: {name} of {module}"
+
+
+@pytest.mark.slow
+def test_an_old_python_is_told_so(tmp_path: Path) -> None:
+    """The installation ends with one line that says which Python is needed, before pip looks for anything."""
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
+    candidates = [*sorted(pyenv.glob("3.10.*/bin/python")), shutil.which("python3.10")]
+    old = next(
+        (path for path in candidates if path and subprocess.call([path, "-c", "import venv"]) == 0), None
+    )
+    if old is None:
+        pytest.skip("no Python 3.10 here")
+    subprocess.run([old, "-m", "venv", tmp_path], check=True)
+    command = [tmp_path / "bin" / "pip", "install", "-q", "-e", f"{CHECKOUT}[demo]"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode
+    assert "django-workos-vault needs Python 3.11 or newer, and this is 3.10" in done.stderr
