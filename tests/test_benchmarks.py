@@ -1,4 +1,4 @@
-"""The commands behind docs/speed.md and docs/scale.md still run."""
+"""The commands behind docs/speed.md, docs/scale.md and docs/comparison.md still run."""
 
 import os
 import subprocess
@@ -7,7 +7,7 @@ import sys
 import pytest
 from django.db import connection
 
-from tests.benchmarks import simulation
+from tests.benchmarks import comparison, simulation
 
 pytestmark = pytest.mark.slow
 
@@ -71,3 +71,12 @@ def test_concurrency_runs() -> None:
     assert done.returncode == 0, done.stderr
     assert "| threads | " in done.stdout
     assert "| loop | " in done.stdout
+
+
+def test_what_the_comparison_says_of_this_package() -> None:
+    """Its column of the table is what is found out again; the other packages are not installed for that."""
+    page = (comparison.CHECKOUT / "docs" / "comparison.md").read_text()
+    facts = comparison.facts_of("django-workos-vault")
+    assert set(facts) == set(comparison.FACTS)
+    for fact, found in facts.items():
+        assert f"| {fact} | {found} |" in page

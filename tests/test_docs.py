@@ -159,6 +159,15 @@ def test_the_table_of_errors_is_whole() -> None:
     assert sorted(re.findall(r"^\| (?:&nbsp; )*`(\w+)` \|", page, re.MULTILINE)) == exceptions.__all__
 
 
+def test_each_threat_names_its_test() -> None:
+    """The table of threats says of each attacker which test shows it, or that nothing is done."""
+    table = (CHECKOUT / "docs" / "security.md").read_text().split("| --- | --- | --- | --- |\n")[1]
+    rows = [row.split(" |") for row in table.partition("\n\n")[0].splitlines()]
+    without = [row[0] for row in rows if "tests/" not in row[3]]
+    assert len(rows) > 20
+    assert len(without) == 4  # the page says so, and why
+
+
 def test_the_glossary_is_in_order() -> None:
     """A word is found where the alphabet has it."""
     words = re.findall(r"^- \*\*(.+?)\*\*", (CHECKOUT / "docs" / "glossary.md").read_text(), re.MULTILINE)
