@@ -7,8 +7,8 @@ from django_workos_vault.fields.field import EncryptedField
 from django_workos_vault.fields.from_row import FromRow
 from django_workos_vault.fields.object_field import VaultObjectField
 from django_workos_vault.fields.object_history import adopt_object, aobject_history, object_history
+from django_workos_vault.fields.object_loading import aload_objects
 from django_workos_vault.fields.object_reference import ObjectReference
-from django_workos_vault.fields.object_value import aload_objects
 from django_workos_vault.fields.twins import (
     EncryptedBigIntegerField,
     EncryptedBinaryField,

@@ -19,8 +19,8 @@ from django_workos_vault.fields.object_field import VaultObjectField as VaultObj
 from django_workos_vault.fields.object_history import adopt_object as adopt_object
 from django_workos_vault.fields.object_history import aobject_history as aobject_history
 from django_workos_vault.fields.object_history import object_history as object_history
+from django_workos_vault.fields.object_loading import aload_objects as aload_objects
 from django_workos_vault.fields.object_reference import ObjectReference as ObjectReference
-from django_workos_vault.fields.object_value import aload_objects as aload_objects
 from django_workos_vault.fields.wrap import encrypted as encrypted
 from django_workos_vault.fields.wrap import encrypted_twin as encrypted_twin
 

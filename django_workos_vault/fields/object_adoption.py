@@ -14,10 +14,12 @@ from django_workos_vault.exceptions import (
     VaultNotFound,
     VaultRequestError,
 )
-from django_workos_vault.fields import object_writes
+from django_workos_vault.fields import object_parts, object_storing
 from django_workos_vault.fields.object_column import ObjectColumn
+from django_workos_vault.fields.object_disposal import delete
 from django_workos_vault.fields.object_proof import check_answer, signer
 from django_workos_vault.fields.object_reference import ObjectReference
+from django_workos_vault.fields.object_state import Unneeded
 from django_workos_vault.fields.object_value import StoredObject
 from django_workos_vault.fields.vault_field import VaultField
 
@@ -57,15 +59,17 @@ def adopt(field: ObjectColumn, instance: Model, key_context: dict[str, str] | No
         found = field.vault.backend.read_object(stored.reference.id)
         check_answer(field, stored.reference.id, found, former)
         was = StoredObject(stored.reference, field)
-        was.take(found)
-        adopted = object_writes.create(field, instance, was.open())
+        was.take(object_parts.whole(field, found) if was.reference.split else found)
+        adopted = object_storing.create(field, instance, was.open())
     rows = field.model._base_manager.using(using).filter(pk=instance.pk)
     if not rows.filter(**{field.attname: stored.reference}).update(**{field.attname: adopted.reference}):
         raise VaultConflict(f"The row of {field} was changed meanwhile. Load it again.")
     instance.__dict__[field.attname] = adopted
     adopted.written_for = None
     if former != context:
-        transaction.on_commit(partial(object_writes.delete, field, stored.reference.id, former), using=using)
+        held = stored.reference
+        unneeded = Unneeded(field, held.id, former, split=held.split)
+        transaction.on_commit(partial(delete, unneeded), using=using)
     return True
 
 
@@ -75,4 +79,4 @@ def _signed_anew(
     check_answer(field, reference.id, field.vault.backend.describe_object(reference.id), context)
     row = field.scheme.row_of(instance)
     sign = signer(field, row, context)
-    return StoredObject(sign(reference.id, reference.version, reference.structured), field, row)
+    return StoredObject(sign(reference), field, row)

@@ -12,15 +12,14 @@ from django.db.models import Field, Model
 from django.utils.translation import gettext_lazy as _
 
 from django_workos_vault.backends.objects import ObjectVersion
+from django_workos_vault.fields.object_attribute import ObjectAttribute
+from django_workos_vault.fields.object_encoding import Encoded, encode
+from django_workos_vault.fields.object_parts import MAX_VALUE_BYTES
 from django_workos_vault.fields.object_proof import check_answer
-from django_workos_vault.fields.object_value import Assigned, ObjectAttribute, StoredObject, encode
+from django_workos_vault.fields.object_value import Assigned, StoredObject
 from django_workos_vault.fields.scheme import NOT_LOADED, Row, Scheme
 from django_workos_vault.fields.vault_field import VaultField
 from django_workos_vault.frame_locals import leaves_no_locals
-
-#: The API description names no maximum, so this is ours: what goes in one request and comes back in one, well
-#: inside the 16 MiB that the client takes. Larger values are what encrypted fields are for.
-MAX_VALUE_BYTES = 1024 * 1024
 
 
 class ObjectScheme(Scheme):
@@ -56,15 +55,15 @@ class ObjectColumn(VaultField, Field):
         return "CharField"
 
     @leaves_no_locals
-    def encoded(self, value: Any) -> tuple[str, bool]:
-        """Return what to store for ``value``, and whether it is JSON.
+    def encoded(self, value: Any) -> Encoded:
+        """Return what to store for ``value``.
 
-        Raises ValidationError when JSON cannot hold it or Vault would not take so much.
+        Raises ValidationError when JSON cannot hold it, or when it is larger than what is kept in Vault.
         """
         problem = ""
         try:
-            text, structured = encode(value)
-            size = len(text.encode())
+            encoded = encode(value)
+            size = encoded.size
         except UnicodeEncodeError:
             problem = "The text is not valid Unicode."
         except (TypeError, ValueError) as exc:
@@ -74,13 +73,13 @@ class ObjectColumn(VaultField, Field):
         if size > MAX_VALUE_BYTES:
             raise ValidationError(
                 _(
-                    "This value has %(size)d bytes; an object in Vault holds at most %(most)d. Keep values "
-                    "of this size in an encrypted field (EncryptedTextField, EncryptedJSONField, ...)."
+                    "This value has %(size)d bytes; in Vault at most %(most)d are kept. Keep values of this "
+                    "size in an encrypted field (EncryptedTextField, EncryptedJSONField, ...) or a file."
                 ),
                 code="too_large",
                 params={"size": size, "most": MAX_VALUE_BYTES},
             )
-        return text, structured
+        return encoded
 
     def raw_value(self, instance: Model) -> Any:
         """Return what ``instance`` holds: None, StoredObject or Assigned. What was deferred is loaded."""

@@ -11,7 +11,7 @@ from django.db.models.lookups import Exact, In, Lookup
 from django.utils.translation import gettext_lazy as _
 
 from django_workos_vault.exceptions import VaultRequestError
-from django_workos_vault.fields import object_adoption, object_writes
+from django_workos_vault.fields import object_adoption, object_state, object_writes
 from django_workos_vault.fields.column import ReferenceCol
 from django_workos_vault.fields.lookups import NullTest
 from django_workos_vault.fields.object_checks import object_field_messages
@@ -140,7 +140,7 @@ class VaultObjectField(ObjectColumn):
         raise _refusal(self)
 
     def before_row_write(self, instance: Model, using: str) -> None:
-        object_writes.note_database(instance, using)
+        object_state.note_database(instance, using)
 
     def after_row_write(self, instance: Model, using: str) -> None:
         object_writes.after_save(self, instance, using)

@@ -7,7 +7,7 @@ from django.db.models import Model
 from django.db.models.signals import class_prepared, pre_delete
 
 from django_workos_vault.backends.objects import ObjectVersion
-from django_workos_vault.fields import object_writes
+from django_workos_vault.fields import object_disposal
 from django_workos_vault.fields.object_adoption import adopt
 from django_workos_vault.fields.object_column import ObjectColumn, object_fields
 
@@ -52,7 +52,7 @@ def _field(instance: Model, name: str) -> ObjectColumn:
 def _before_deletion(*, sender: type[Model], instance: Model, using: str, **kwargs: Any) -> None:
     # Each table's own fields: with inheritance, the parents' rows are deleted, or kept, on their own.
     for field in object_fields(sender._meta.concrete_model._meta.local_concrete_fields):  # type: ignore[union-attr]
-        object_writes.after_deletion(field, instance, using)
+        object_disposal.after_deletion(field, instance, using)
 
 
 def _prepare(*, sender: type[Model], **kwargs: Any) -> None:

@@ -11,6 +11,7 @@ import hmac
 import json
 from base64 import urlsafe_b64encode
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from django.db import models
@@ -22,7 +23,7 @@ from django_workos_vault.fields.object_reference import ObjectReference, is_id, 
 from django_workos_vault.fields.scheme import NOT_LOADED
 from django_workos_vault.fields.vault_field import VaultField
 
-Sign = Callable[[str, str, bool], ObjectReference]
+Sign = Callable[[ObjectReference], ObjectReference]
 Identity = list[tuple[str, str]] | None
 
 _IDENTIFIES = (models.IntegerField, models.CharField, models.UUIDField, models.DateField)
@@ -52,12 +53,10 @@ def signer(field: VaultField, row: tuple[Any, ...], context: KeyContext) -> Sign
     identity = row_identity(field, row)
     prove = field.vault.object_prover(field.label)
 
-    def sign(object_id: str, version: str, structured: bool) -> ObjectReference:
-        if not is_id(object_id) or not is_id(version):
+    def sign(reference: ObjectReference) -> ObjectReference:
+        if not is_id(reference.id) or not is_id(reference.version):
             raise VaultUnavailable(f"Vault gave an object of {field} an id or a version that is none.")
-        reference = ObjectReference(object_id, version, structured)
-        proof = _text(prove(_signed(field.label, context, identity, reference)))
-        return ObjectReference(object_id, version, structured, proof)
+        return replace(reference, proof=_text(prove(_signed(field.label, context, identity, reference))))
 
     return sign
 
@@ -91,12 +90,15 @@ def check_answer(
     answer: VaultObject | ObjectWithoutValue,
     context: KeyContext,
     *,
-    copies: bool = False,
+    beside: bool = False,
 ) -> None:
-    """Raise UntrustedReference unless Vault's answer is of an object that the field would make now."""
+    """Raise UntrustedReference unless Vault's answer is of an object that the field would make now.
+
+    With ``beside``, of what it puts beside one (see ``is_name_under``).
+    """
     if (
         answer.id != object_id
-        or not is_name_under(field.labels, answer.name, copies=copies)
+        or not is_name_under(field.labels, answer.name, beside=beside)
         or answer.metadata.context != context.items
     ):
         raise UntrustedReference(
@@ -123,8 +125,10 @@ def row_as_loaded(field: VaultField, row: tuple[Any, ...] | None, instance: mode
 
 
 def _signed(label: str, context: KeyContext, identity: Identity, reference: ObjectReference) -> bytes:
-    parts = (label, context.digest, identity, reference.id, reference.version, reference.structured)
-    return json.dumps(parts, separators=(",", ":")).encode()
+    signed = [label, context.digest, identity, reference.id, reference.version, reference.structured]
+    if reference.split:
+        signed.append("parts")
+    return json.dumps(signed, separators=(",", ":")).encode()
 
 
 def _text(proof: bytes) -> str:

@@ -1,50 +1,28 @@
 """What an instance holds of a value that lives in Vault: a reference, until somebody reads the attribute."""
 
 import asyncio
-import json
 import os
-from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
 from asgiref.sync import sync_to_async
 from django.db.models import Model
-from django.db.models.query_utils import DeferredAttribute
 
 from django_workos_vault.backends.base import VaultBackend
 from django_workos_vault.backends.objects import VaultObject
 from django_workos_vault.context import KeyContext
-from django_workos_vault.exceptions import (
-    DecryptionForbidden,
-    EnvelopeError,
-    InvalidVaultConfiguration,
-    UntrustedReference,
-    VaultError,
-    VaultNotFound,
-    WouldBlockEventLoop,
-)
+from django_workos_vault.exceptions import UntrustedReference, VaultNotFound, WouldBlockEventLoop
+from django_workos_vault.fields import object_parts
 from django_workos_vault.fields.cell import Withheld
-from django_workos_vault.fields.django_internals.frames import caller_moves_values
+from django_workos_vault.fields.object_encoding import Encoded, decode, encode
 from django_workos_vault.fields.object_proof import check_answer, check_proof, row_as_loaded
 from django_workos_vault.fields.object_reference import ObjectReference, name_of_copy
 from django_workos_vault.fields.vault_field import VaultField
 from django_workos_vault.forbidding import check_opening_allowed
 
 _UNREAD: Any = object()
-
-
-def encode(value: Any) -> tuple[str, bool]:
-    """Return what to store for ``value``, and whether it is JSON: a str is stored as it is.
-
-    Raises TypeError or ValueError, without quoting the value, for what JSON cannot hold.
-    """
-    if isinstance(value, str):
-        return str(value), False
-    try:
-        return json.dumps(value, ensure_ascii=False, allow_nan=False), True
-    except (TypeError, ValueError, RecursionError) as exc:
-        kind: type[Exception] = TypeError if isinstance(exc, TypeError) else ValueError
-    raise kind("A Vault object holds a str, or what JSON can hold: dict, list, number, bool.")
+#: how often a value is looked for whose writers are faster
+_ATTEMPTS = 5
 
 
 class StoredObject(Withheld):
@@ -135,14 +113,14 @@ class StoredObject(Withheld):
             _check_may_wait(self.field, self._proven or (placed and self.field.vault.proves_at_once))
             context = self.prove(instance)
             _check_may_wait(self.field, backend.answers_at_once)
-            try:
-                found = backend.read_object(self.reference.id)
-                check_answer(self.field, self.reference.id, found, context)
-                if found.metadata.version_id != self.reference.version:
-                    found = self._kept(backend, found)
-            except VaultNotFound:
-                raise self._gone() from None
-            self.take(found)
+            tried: list[str | None] = []
+            while not self.is_read:
+                found = None
+                try:
+                    found = self._find(backend, context)
+                    self.take(self._whole(found))
+                except VaultNotFound:
+                    self._check_is_there(found, tried)
         return self._value
 
     async def aopen(self, instance: Model | None = None) -> Any:
@@ -150,17 +128,17 @@ class StoredObject(Withheld):
         if not self.is_read:
             backend = self._backend()
             context = await self.aprove(instance)
-            try:
-                found = await backend.aread_object(self.reference.id)
-                check_answer(self.field, self.reference.id, found, context)
-                if found.metadata.version_id != self.reference.version:
-                    found = await self._akept(backend, found)
-            except VaultNotFound:
-                raise self._gone() from None
-            self.take(found)
+            tried: list[str | None] = []
+            while not self.is_read:
+                found = None
+                try:
+                    found = await self._afind(backend, context)
+                    self.take(await self._awhole(found))
+                except VaultNotFound:
+                    self._check_is_there(found, tried)
         return self._value
 
-    def remember(self, value: Any, encoded: str) -> None:
+    def remember(self, value: Any, encoded: Encoded) -> None:
         """Take ``value``, stored as ``encoded``, for what is in Vault."""
         self._value, self._encoded = value, encoded
 
@@ -169,7 +147,7 @@ class StoredObject(Withheld):
         if not self.is_read:
             return False
         try:
-            return encode(value) == (self._encoded, self.reference.structured)
+            return bool(encode(value) == self._encoded)
         except (TypeError, ValueError):
             return False
 
@@ -181,21 +159,28 @@ class StoredObject(Withheld):
         check_opening_allowed(self.field.vault_alias)
         return self.field.vault.backend
 
-    def _kept(self, backend: VaultBackend, found: VaultObject) -> VaultObject:
+    def _find(self, backend: VaultBackend, context: KeyContext) -> VaultObject:
+        """Return the object that holds the row's value, proven to be the row's."""
+        found = backend.read_object(self.reference.id)
+        check_answer(self.field, self.reference.id, found, context)
+        if found.metadata.version_id == self.reference.version:
+            return found
         # The object is ahead of the row. While a transaction is under way, and after one was rolled back, the
         # row's own value is kept beside it; otherwise the current value is the only one there is.
-        try:
+        with suppress(VaultNotFound):
             return self._checked_copy(found, backend.read_object_by_name(self._name_of_copy(found)))
-        except VaultNotFound:
-            self.seen = found.metadata.version_id or self.seen
-            return found
+        self.seen = found.metadata.version_id or self.seen
+        return found
 
-    async def _akept(self, backend: VaultBackend, found: VaultObject) -> VaultObject:
-        try:
-            return self._checked_copy(found, await backend.aread_object_by_name(self._name_of_copy(found)))
-        except VaultNotFound:
-            self.seen = found.metadata.version_id or self.seen
+    async def _afind(self, backend: VaultBackend, context: KeyContext) -> VaultObject:
+        found = await backend.aread_object(self.reference.id)
+        check_answer(self.field, self.reference.id, found, context)
+        if found.metadata.version_id == self.reference.version:
             return found
+        with suppress(VaultNotFound):
+            return self._checked_copy(found, await backend.aread_object_by_name(self._name_of_copy(found)))
+        self.seen = found.metadata.version_id or self.seen
+        return found
 
     def _name_of_copy(self, found: VaultObject) -> str:
         return name_of_copy(found.name, self.reference.version)
@@ -205,22 +190,22 @@ class StoredObject(Withheld):
             raise UntrustedReference(f"What was kept of {self.field} for a rollback has another key context.")
         return kept
 
+    def _whole(self, found: VaultObject) -> VaultObject:
+        return object_parts.whole(self.field, found) if self.reference.split else found
+
+    async def _awhole(self, found: VaultObject) -> VaultObject:
+        return await object_parts.awhole(self.field, found) if self.reference.split else found
+
+    def _check_is_there(self, found: VaultObject | None, tried: list[str | None]) -> None:
+        """Note that parts of ``found`` are gone. Raises VaultNotFound unless another may be in its place."""
+        version = None if found is None else found.metadata.version_id
+        if found is None or version in tried or len(tried) == _ATTEMPTS:
+            raise self._gone() from None
+        tried.append(version)
+
     def take(self, found: VaultObject) -> None:
         """Take the value of ``found``, proven to be this row's. Raises VaultError when it is no JSON."""
-        if not self.reference.structured:
-            self.remember(found.value, found.value)
-            return
-        value = None
-        try:
-            value = json.loads(found.value)
-            encoded = encode(value)[0]  # which also refuses what Python reads beyond JSON: NaN, Infinity
-        except (TypeError, ValueError, RecursionError):
-            problem = VaultError(f"The object of {self.field} holds no JSON: something else wrote it.")
-        else:
-            self.remember(value, encoded)
-            return
-        del value
-        raise problem  # outside the handler: a JSONDecodeError carries the whole text
+        self.remember(*decode(found.value, self.reference.structured, self.field))
 
     def _gone(self) -> VaultNotFound:
         return VaultNotFound(
@@ -256,67 +241,6 @@ class Assigned:
 
     def __repr__(self) -> str:
         return "<Assigned>"
-
-
-class ObjectAttribute(DeferredAttribute):
-    """The attribute of a :class:`VaultObjectField`: fetches on reading, keeps the reference otherwise."""
-
-    field: VaultField
-
-    def __get__(self, instance: Model | None, owner: Any = None) -> Any:
-        if instance is None:
-            return self
-        attname = self.field.attname
-        if attname not in instance.__dict__:
-            super().__get__(instance, owner)  # loads a deferred field into __dict__
-        held = instance.__dict__[attname]
-        if isinstance(held, Assigned):
-            return held.value
-        if held is None or (caller_moves_values() and not held.has_changed()):
-            return held
-        return held.open(instance)
-
-    def __set__(self, instance: Model, value: Any) -> None:
-        attname = self.field.attname
-        held = instance.__dict__.get(attname)
-        if isinstance(value, ObjectReference | StoredObject):
-            if held is not None and not caller_moves_values():
-                raise TypeError(f"{self.field} takes a value, not the reference to one: read it first.")
-            stored = value if isinstance(value, StoredObject) else StoredObject(value, self.field)
-            instance.__dict__[attname] = stored
-            return
-        base = held.base if isinstance(held, Assigned) else held
-        if base is not None and base.holds(value):
-            instance.__dict__[attname] = base  # what is there already makes no new version
-        elif value is None and base is None:
-            instance.__dict__[attname] = None
-        else:
-            instance.__dict__[attname] = Assigned(value, base)
-
-
-async def aload_objects(instances: Iterable[Model], *names: str) -> None:
-    """Fetch the values of Vault objects that ``instances`` refer to, before they are read in an event loop.
-
-    ``names`` are field names, all when none is given. At most 8 requests are under way at a time. A value
-    that cannot be had is passed over: reading it raises the reason.
-    """
-    gate = asyncio.Semaphore(8)
-
-    async def fetch(stored: StoredObject, instance: Model) -> None:
-        async with gate:
-            with suppress(*_CANNOT_BE_HAD):
-                await stored.aopen(instance)
-
-    wanted = [
-        (held, instance)
-        for instance in instances
-        for attname, held in instance.__dict__.items()
-        if isinstance(held, StoredObject) and not held.is_read and (not names or attname in names)
-    ]
-    await asyncio.gather(*(fetch(stored, instance) for stored, instance in wanted))
-
-
-_CANNOT_BE_HAD = (DecryptionForbidden, EnvelopeError, InvalidVaultConfiguration, VaultError)
 
 
 def _check_may_wait(field: VaultField, at_once: bool) -> None:

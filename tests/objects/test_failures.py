@@ -170,7 +170,7 @@ class TestFaults:
         for failing in (
             second.save,
             Credential(token=[value, object()]).save,
-            Credential(token="s3cr3t" * 1024 * 1024).full_clean,
+            Credential(token="s3cr3t" * 20 * 1024 * 1024).full_clean,
             lambda: Credential.objects.update(token="s3cr3t"),
         ):
             with pytest.raises((VaultConflict, ValidationError, FieldError)) as caught:

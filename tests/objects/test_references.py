@@ -278,7 +278,7 @@ class TestVaultsAnswer:
         """Sign a reference as somebody would who stole the key of the proofs."""
         field = row._meta.get_field("token")
         sign = signer(field, field.scheme.row_of(row), KeyContext({"app": "tests"}))
-        put(row, str(sign(object_id, version, False)))
+        put(row, str(sign(ObjectReference(object_id, version))))
 
     @pytest.mark.parametrize(
         ("name", "context"),

@@ -14,13 +14,13 @@ from django_workos_vault.exceptions import (
     InvalidVaultConfiguration,
     UntrustedReference,
     VaultError,
-    VaultNotFound,
     VaultRequestError,
 )
 from django_workos_vault.fields.from_row import FromRow
 from django_workos_vault.fields.object_column import ObjectColumn, object_fields
 from django_workos_vault.fields.object_reference import is_name_under, name_of_copy
 from django_workos_vault.maintenance.inspection.findings import Finding, Progress, advice_for
+from django_workos_vault.maintenance.inspection.object_parts import exists, inspect_parts, parts_beside
 
 _PAGE = 100
 _ROWS_AT_A_TIME = 2000
@@ -49,7 +49,7 @@ def _inspect_field(field: ObjectColumn, using: str, progress: Progress) -> Itera
     # Objects first: one that is made meanwhile is then no orphan, and one deleted meanwhile is asked for.
     names = _names_by_id(field)
     rows = _with_relations(field, model._base_manager.using(using).exclude(**{field.name: None}))
-    needed, faults, unbound, read_from_copies = set(), 0, 0, 0
+    needed, needed_parts, faults, unbound, read_from_copies = set(), set(), 0, 0, 0
     by_name = {name: object_id for object_id, name in names.items()}
     with progress(rows.count(), "rows") as bar:
         for row in rows.iterator(_ROWS_AT_A_TIME):
@@ -58,22 +58,32 @@ def _inspect_field(field: ObjectColumn, using: str, progress: Progress) -> Itera
             reference = stored.reference
             shared = reference.id in needed and not reference.unreadable
             needed.add(reference.id)  # also where it is not this row's: what a row names is no orphan
+            holders = [reference.id]
             copy = name_of_copy(names.get(reference.id, ""), reference.version)
             if copy in by_name:
                 needed.add(by_name[copy])
+                holders.append(by_name[copy])
                 read_from_copies += 1
             fault = _fault(field, row, names, shared)
+            if reference.split and fault is None:
+                parts, problem = inspect_parts(field, holders, names, stored.place(row))
+                needed_parts |= parts
+                fault = _problem(field, row, problem, _GONE) if problem else None
+            elif reference.split:
+                needed_parts |= parts_beside(reference.id, names)
             if fault is not None:
                 faults += 1
                 yield fault
             elif not stored.is_bound:
                 unbound += 1
-    orphans = [object_id for object_id in names if object_id not in needed]
+    orphans = [object_id for object_id in names if object_id not in needed and object_id not in needed_parts]
     for object_id in orphans:
         message = f"No row refers to object {object_id}, named {names[object_id]}."
         yield Finding("objects", str(field), "problem", message, _ORPHAN)
     if not (orphans or faults):
         message = f"{len(needed)} objects, and a row for each."
+        if needed_parts:
+            message += f" {len(needed_parts)} parts of large values."
         if read_from_copies:
             message += f" {read_from_copies} rows are read from what was kept for a rollback."
         if unbound:
@@ -85,7 +95,7 @@ def _names_by_id(field: ObjectColumn) -> dict[str, str]:
     found = {}
     for label in field.labels:
         for summary in field.vault.backend.iter_objects(limit=_PAGE, search=f"{label}/"):
-            if is_name_under(field.labels, summary.name, copies=True):
+            if is_name_under(field.labels, summary.name, beside=True):
                 found[summary.id] = summary.name
     return found
 
@@ -106,22 +116,18 @@ def _fault(field: ObjectColumn, row: Model, names: dict[str, str], shared: bool)
         stored.prove(row)
         if shared:
             raise UntrustedReference(f"Another row refers to its object {stored.reference.id} as well.")
-        if stored.reference.id in names or _exists(field, stored.reference.id):
+        if stored.reference.id in names or exists(field, stored.reference.id):
             return None
         fault, advice = f"its object {stored.reference.id} is gone from Vault.", _GONE
     except (EnvelopeError, VaultRequestError) as exc:
         fault, advice = str(exc), _NOT_ITS_OWN
     except InvalidVaultConfiguration as exc:
         fault, advice = str(exc), "Give the row what chooses its key."
+    return _problem(field, row, fault, advice)
+
+
+def _problem(field: ObjectColumn, row: Model, fault: str, advice: str) -> Finding:
     return Finding("objects", str(field), "problem", f"Row {row.pk}: {fault}", advice)
-
-
-def _exists(field: ObjectColumn, object_id: str) -> bool:
-    try:
-        field.vault.backend.describe_object(object_id)
-    except VaultNotFound:
-        return False
-    return True
 
 
 _ORPHAN = (
