@@ -19,7 +19,7 @@ def field_messages(field: Any) -> Iterator[CheckMessage]:
     """Yield what is wrong with the declaration of ``field``."""
     yield from _unsupported_options(field)
     yield from key_context(field)
-    yield from _binding(field)
+    yield from binding(field, "E008")
     yield from mask(field)
     yield from _padding(field)
     yield from _attribute(field)
@@ -53,7 +53,8 @@ def key_context(field: Any) -> Iterator[CheckMessage]:
         yield Error(str(exc), obj=field, id="django_workos_vault.E005")
 
 
-def _binding(field: Any) -> Iterator[CheckMessage]:
+def binding(field: Any, number: str, what: str = "") -> Iterator[CheckMessage]:
+    """Yield what is wrong with ``bind_to``, as check ``number``; ``what`` is bound, where it is no cell."""
     try:
         reasons = {column.name: unbindable(column) for column in field.scheme.bound_columns}
     except FieldDoesNotExist as exc:
@@ -61,12 +62,12 @@ def _binding(field: Any) -> Iterator[CheckMessage]:
     for name, reason in reasons.items():
         if reason:
             yield Error(
-                f"Cannot bind to {name}: {reason}.",
+                f"Cannot bind {what}to {name}: {reason}.",
                 hint="Give the model row_id = models.UUIDField(default=uuid.uuid4, editable=False), and this "
                 'field bind_to=("row_id",). Where there are rows, each needs an id of its own first: see '
                 "docs/rows.md.",
                 obj=field,
-                id="django_workos_vault.E008",
+                id=f"django_workos_vault.{number}",
             )
 
 

@@ -146,12 +146,13 @@ class Scheme:
     def completed(self, row: Row, instance: Model) -> Row:
         """Return ``row`` with what was deferred in it, as it is stored.
 
-        The instance's own value may be one that the program has assigned since.
+        The instance's own value may be one that the program has assigned since. An instance without a key,
+        as a history makes of a row that was loaded in part, is stored nowhere: what it was given counts.
         """
         known = dict(zip(self.row_columns, row, strict=True))
         missing = [name for name, value in known.items() if value is NOT_LOADED]
         is_assigned = not instance.__dict__.keys().isdisjoint(missing)
-        source = stored_row(instance, *missing) if is_assigned else instance
+        source = stored_row(instance, *missing) if is_assigned and instance.pk is not None else instance
         return tuple((known | {name: getattr(source, name) for name in missing}).values())
 
     def whole_row_of(self, instance: Model) -> Row:

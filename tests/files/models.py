@@ -7,6 +7,9 @@ from django.db import models
 
 from django_workos_vault.fields import FromRow
 from django_workos_vault.files import EncryptedFileField, EncryptedImageField
+from tests.files.beside import FOLDERS, PlainFolder
+
+__all__ = ["FOLDERS", "PlainFolder", "Portrait", "Report", "Scan"]
 
 
 def by_clinic(instance: Any, filename: str) -> str:
