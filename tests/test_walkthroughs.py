@@ -35,6 +35,15 @@ def test_the_tutorial_and_the_way_back(walk: Walk) -> None:
     assert not [path for path in sources if "workos" in path.read_text()]
 
 
+def test_adopting(walk: Walk) -> None:
+    """Five deployments encrypt a column that is NOT NULL and unique; until the last there is a way back."""
+    walk.follow(DOCS / "tutorial.md", until="## An encrypted column")
+    walk.follow(DOCS / "adopting.md", until="## 5. Drop")
+    walk.run("python manage.py migrate clinic 0001_initial")
+    walk.run("python manage.py migrate")
+    walk.follow(DOCS / "adopting.md", since="## 5. Drop")
+
+
 def look_at_the_admin(walk: Walk) -> None:
     """The pages are masked, and the search finds, as the tutorial says."""
     browser = build_opener(HTTPCookieProcessor(CookieJar()))

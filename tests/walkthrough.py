@@ -47,9 +47,10 @@ class Walk:
         self.server: subprocess.Popen[bytes] | None = None
         self.url = ""
 
-    def follow(self, page: Path) -> None:
-        """Run every block of the page. AssertionError when a command fails or says something else."""
-        for match in BLOCK.finditer(page.read_text()):
+    def follow(self, page: Path, since: str = "", until: str = "\0") -> None:
+        """Run the page's blocks between two headings. AssertionError when one fails or says another thing."""
+        text = page.read_text().partition(until)[0]
+        for match in BLOCK.finditer(text[text.index(since) :]):
             _, language, block = match.groups()
             block = textwrap.dedent(block)
             if language == "sh":
