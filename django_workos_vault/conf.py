@@ -23,7 +23,7 @@ from django_workos_vault.keyring.policy import DataKeyPolicy
 SETTING = "WORKOS_VAULTS"
 DUMP_PLAINTEXT = "WORKOS_VAULT_DUMP_PLAINTEXT"
 _VAULT_OPTIONS = frozenset(
-    {"BACKEND", "KEY_CONTEXT", "DECLARED_CONTEXTS", "DATA_KEYS", "OBSERVER", "OPTIONS", "SHELL"}
+    {"ALSO_READS", "BACKEND", "KEY_CONTEXT", "DECLARED_CONTEXTS", "DATA_KEYS", "OBSERVER", "OPTIONS", "SHELL"}
 )
 _ENVELOPES = ("inline", "reference")
 #: Options that hold a secret. An address with a password in any other is taken for one as well.
@@ -60,6 +60,7 @@ class VaultSettings:
     policy: DataKeyPolicy
     options: Mapping[str, Any]
     observer: Observer | None = None
+    also_reads: tuple[str, ...] = ()
     forbids_shell: bool = False
 
     def __repr__(self) -> str:
@@ -121,6 +122,7 @@ def vault_settings(alias: str) -> VaultSettings:
         policy=_policy(where, given.get("DATA_KEYS", {})),
         options=options,
         observer=_observer(alias, given.get("OBSERVER")),
+        also_reads=_also_reads(alias, given.get("ALSO_READS", ()), vaults),
         forbids_shell=_forbids_shell(where, given.get("SHELL", "allow")),
     )
 
@@ -239,6 +241,16 @@ def _declared_values(where: str, values: object) -> Callable[[str], bool]:
     raise InvalidVaultConfiguration(
         f"{where} must be a list of strings, or a function of a value, or the dotted path of either."
     )
+
+
+def _also_reads(alias: str, given: object, vaults: Mapping[str, Any]) -> tuple[str, ...]:
+    where = f"{SETTING}[{alias!r}]['ALSO_READS']"
+    if not isinstance(given, list | tuple) or not all(isinstance(other, str) for other in given):
+        raise InvalidVaultConfiguration(f"{where} must be a list of aliases.")
+    for other in given:
+        if other == alias or other not in vaults:
+            raise InvalidVaultConfiguration(f"{where} names {other!r}, which is no other vault of {SETTING}.")
+    return tuple(given)
 
 
 def _observer(alias: str, given: object) -> Observer | None:

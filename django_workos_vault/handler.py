@@ -6,6 +6,7 @@ connection pools are. (``BaseConnectionHandler`` keeps one object per thread and
 
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import partial
 from threading import Lock
 from typing import Any
 
@@ -34,8 +35,14 @@ class VaultHandler:
         except KeyError:
             with self._lock:
                 if alias not in self._vaults:
-                    self._vaults[alias] = Vault(conf.vault_settings(alias), self.access_records)
+                    settings = conf.vault_settings(alias)
+                    # The others are made when they are asked for: two vaults may name each other.
+                    others = partial(self._each, settings.also_reads)
+                    self._vaults[alias] = Vault(settings, self.access_records, others)
                 return self._vaults[alias]
+
+    def _each(self, aliases: tuple[str, ...]) -> list[Vault]:
+        return [self[alias] for alias in aliases]
 
     def __iter__(self) -> Iterator[str]:
         return iter(conf.vault_aliases())

@@ -55,6 +55,7 @@ class IndexKeyRecord(models.Model):
     proof = models.CharField(max_length=64)
     key_id = models.CharField(max_length=200)
     wrapped = models.BinaryField()
+    carried = models.BinaryField(null=True, help_text="The root key of another vault, sealed.")
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

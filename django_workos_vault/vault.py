@@ -1,7 +1,7 @@
 """One configured vault, and the verbs on it."""
 
 import hmac
-from collections.abc import AsyncIterable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, BinaryIO, Literal, TypeVar, overload
 
@@ -38,13 +38,21 @@ Blob = TypeVar("Blob", bytes, str)
 
 
 class Vault(Client):
-    """One configured vault: its backend (the API calls) and its key ring (the data keys in use)."""
+    """One configured vault: its backend (the API calls) and its key ring (the data keys in use).
+
+    ``others`` gives the vaults of its ALSO_READS.
+    """
 
     def __init__(
-        self, settings: conf.VaultSettings, access_records: Callable[[], AccessRecords] | None = None
+        self,
+        settings: conf.VaultSettings,
+        access_records: Callable[[], AccessRecords] | None = None,
+        others: "Callable[[], Sequence[Vault]]" = tuple,
     ) -> None:
         super().__init__(conf.make_backend(settings))
         self._access_records = access_records or self.access_records
+        #: aliases of vaults whose cells this one's fields read too
+        self.also_reads = settings.also_reads
         self.forbids_shell = settings.forbids_shell
         self.alias = settings.alias
         self.key_context = settings.key_context
@@ -56,6 +64,7 @@ class Vault(Client):
             registry=DatabaseRegistry(settings.alias),
             policy=settings.policy,
             declared=settings.declared,
+            others=lambda: [other.keyring for other in others()],
         )
         self.index_keys = IndexKeys(
             vault=settings.alias,
@@ -64,6 +73,7 @@ class Vault(Client):
             context=settings.key_context,
             ttl=settings.policy.cache_ttl.total_seconds(),
             declared=settings.declared,
+            others=lambda: [other.index_keys for other in others()],
         )
         self._ciphers: dict[tuple[str, tuple[str, ...]], Cipher] = {}
 

@@ -8,19 +8,20 @@ data keys it is not soft state: without it, stored digests match no search until
 
 import hmac
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from django_workos_vault.backends.base import VaultBackend
 from django_workos_vault.context import DeclaredContexts, KeyContext
-from django_workos_vault.datakey import LoadedKey
+from django_workos_vault.datakey import DataKey, LoadedKey
 from django_workos_vault.exceptions import (
     InvalidVaultConfiguration,
     VaultError,
     VaultUnavailable,
     WrongKey,
 )
+from django_workos_vault.keyring import carried
 from django_workos_vault.keyring.flights import SingleFlight
 
 
@@ -28,12 +29,14 @@ from django_workos_vault.keyring.flights import SingleFlight
 class RootKeyRecord:
     """What the database remembers of a root key: everything but the key.
 
-    ``proof`` (32 bytes) can only be made with the key itself and ties it to its vault and version.
+    ``proof`` (32 bytes) can only be made with the key itself and ties it to its vault and version. Where
+    ``carried`` has bytes, the root key came from another vault, and is sealed with what ``wrapped`` wraps.
     """
 
     proof: bytes
     key_id: str
     wrapped: bytes
+    carried: bytes = b""
 
 
 class RootKeyStore(Protocol):
@@ -71,6 +74,9 @@ class IndexKeys:
 
     ``context`` is the vault's own key context. A row's organization plays no part: a search has no row, so
     rows of all organizations are found with one key.
+
+    A root key that this vault has not, and one of ``others`` has, is carried over instead of made: a column
+    that moves between vaults keeps its digests, and every search and constraint over them.
     """
 
     def __init__(
@@ -82,6 +88,7 @@ class IndexKeys:
         context: KeyContext | None,
         ttl: float,
         declared: DeclaredContexts | None = None,
+        others: "Callable[[], Sequence[IndexKeys]]" = tuple,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.vault = vault
@@ -89,6 +96,7 @@ class IndexKeys:
         self._store = store
         self._context = context
         self._declared = declared or DeclaredContexts({})
+        self._others = others
         self._ttl = ttl
         self._clock = clock
         self._roots: dict[int, _Root] = {}
@@ -116,7 +124,8 @@ class IndexKeys:
 
     def exists(self, version: int) -> bool:
         """Whether there is a root key of ``version``. None is made."""
-        return version in self._roots or self._store.get(version) is not None
+        stored = version in self._roots or self._store.get(version) is not None
+        return stored or any(other.exists(version) for other in self._others())
 
     def forget(self) -> None:
         """Drop every key from memory. The next use asks Vault again."""
@@ -148,13 +157,35 @@ class IndexKeys:
                 f"Vault {self.vault!r} has no KEY_CONTEXT, to wrap the key of its blind indexes. Give one."
             )
         self._declared.check(self._context)
-        key = LoadedKey.answered(self._backend.create_data_key(self._context.items))
-        root = self._root(key, RootKeyRecord(self._proof(key, version), key.id, key.wrapped))
+        made = self._backend.create_data_key(self._context.items)
+        key, sealed = self._carried(version, made) or (LoadedKey.answered(made), b"")
+        root = self._root(key, RootKeyRecord(self._proof(key, version), key.id, key.wrapped, sealed))
         record = self._add(version, root)
         if record != root.record:
             return self._loaded(version, record)
         self._roots[version] = root
         return root
+
+    def _carried(self, version: int, made: DataKey) -> tuple[LoadedKey, bytes] | None:
+        """Return another vault's root key, and that sealed under ``made``; None where no other has one."""
+        for other in self._others():
+            record = other._store.get(version)
+            if record is not None:
+                root = other._opened(version, record)
+                made.check()
+                sealed = carried.seal(root, made, self._purpose(version))
+                made.wipe()
+                return LoadedKey.answered(DataKey(made.id, root.plaintext, made.wrapped)), sealed
+        return None
+
+    def same_as(self, other: "IndexKeys", version: int) -> bool:
+        """Whether both vaults make the same digests, so that what one wrote is found by the other.
+
+        Carries the root key over where this vault has none. Raises as :meth:`key` does.
+        """
+        if not other.exists(version):
+            return True
+        return hmac.compare_digest(self.key(version, b"same"), other.key(version, b"same"))
 
     def _add(self, version: int, root: _Root) -> RootKeyRecord:
         assert self._context is not None  # noqa: S101 -- checked before the root was made
@@ -183,20 +214,41 @@ class IndexKeys:
         if root is not None and root.record == record and self._clock() < root.expires_at:
             return root
         try:
-            key = LoadedKey.answered(self._backend.decrypt_data_key(record.wrapped))
-        except VaultError as exc:
+            key = LoadedKey.answered(self._unsealed(version, record))
+        except (VaultError, WrongKey) as exc:
             return exc
         if not hmac.compare_digest(self._proof(key, version), record.proof):
-            return WrongKey(
-                f"The root key of the blind indexes of vault {self.vault!r} (version {version}) is not "
-                "the one that was stored: its record was changed. Restore the table from a backup."
-            )
+            return self._changed(version)
         root = self._roots[version] = self._root(key, record)
         root.mark_committed()
         return root
+
+    def _opened(self, version: int, record: RootKeyRecord) -> DataKey:
+        """Return a root key on record, for another vault to carry over. Raises VaultError, WrongKey."""
+        root = self._unsealed(version, record)
+        copy = LoadedKey.answered(DataKey(root.id, bytearray(root.plaintext), root.wrapped))
+        if not hmac.compare_digest(self._proof(copy, version), record.proof):
+            raise self._changed(version)
+        return root
+
+    def _unsealed(self, version: int, record: RootKeyRecord) -> DataKey:
+        answer = self._backend.decrypt_data_key(record.wrapped)
+        answer.check()
+        if not record.carried:
+            return answer
+        return carried.opened(record.carried, answer, self._purpose(version))
+
+    def _changed(self, version: int) -> WrongKey:
+        return WrongKey(
+            f"The root key of the blind indexes of vault {self.vault!r} (version {version}) is not "
+            "the one that was stored: its record was changed. Restore the table from a backup."
+        )
+
+    def _purpose(self, version: int) -> str:
+        return f"blind-index-root:{version}:{self.vault}"
 
     def _root(self, key: LoadedKey, record: RootKeyRecord) -> _Root:
         return _Root(key, record, self._clock() + self._ttl)
 
     def _proof(self, key: LoadedKey, version: int) -> bytes:
-        return key.derive(f"blind-index-root:{version}:{self.vault}".encode())
+        return key.derive(self._purpose(version).encode())

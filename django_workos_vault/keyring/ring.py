@@ -19,6 +19,7 @@ from django_workos_vault.exceptions import EnvelopeError, VaultError, WrongKey
 from django_workos_vault.keyring.authenticity import Authenticity
 from django_workos_vault.keyring.budget import Budgets
 from django_workos_vault.keyring.cache import KeyCache
+from django_workos_vault.keyring.elsewhere import Elsewhere
 from django_workos_vault.keyring.outcomes import Outcome, Outcomes, Question
 from django_workos_vault.keyring.policy import Counters, DataKeyPolicy, KeyRingStats
 from django_workos_vault.keyring.records import KeyRecord, Registry
@@ -27,7 +28,10 @@ from django_workos_vault.keyring.unwrapping import Unwrapping
 
 
 class KeyRing:
-    """The data keys of one vault, shared by all threads and tasks of the process."""
+    """The data keys of one vault, shared by all threads and tasks of the process.
+
+    ``others`` are asked for what opens a cell where this vault does not know; never for what seals.
+    """
 
     def __init__(
         self,
@@ -37,6 +41,7 @@ class KeyRing:
         registry: Registry,
         policy: DataKeyPolicy,
         declared: DeclaredContexts | None = None,
+        others: "Callable[[], Sequence[KeyRing]]" = tuple,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.vault = vault
@@ -53,6 +58,7 @@ class KeyRing:
         self.budgets = Budgets(registry, policy, clock, self.counters)
         self.outcomes = Outcomes(vault, self.cache, policy.cache_size, clock, self.counters)
         self.unwrapping = Unwrapping(vault=vault, backend=backend, registry=registry, outcomes=self.outcomes)
+        self.elsewhere = Elsewhere(self.unwrapping, lambda: [other.unwrapping for other in others()])
         self._authenticity = Authenticity(vault)
         self.rotation = Rotation(
             vault=vault,
@@ -102,7 +108,7 @@ class KeyRing:
         if key is not None and key.is_proven(envelope.key_reference):
             return key
         self.counters.misses += 1
-        outcomes = self.unwrapping.load((envelope, *islice(neighbours, self.policy.cache_size - 1)))
+        outcomes = self.elsewhere.load((envelope, *islice(neighbours, self.policy.cache_size - 1)))
         outcome = outcomes[envelope.commitment, envelope.key_reference]
         if isinstance(outcome, LoadedKey):
             return outcome
@@ -113,18 +119,18 @@ class KeyRing:
 
         Keys that cannot be had are passed over: opening their cells raises the reason.
         """
-        self.unwrapping.load(envelopes)
+        self.elsewhere.load(envelopes)
 
     async def aload(self, envelopes: Iterable[Envelope]) -> None:
         """:meth:`load` for async code."""
-        await self.unwrapping.aload(envelopes)
+        await self.elsewhere.aload(envelopes)
 
     def prove(self, envelopes: Iterable[Envelope]) -> dict[Question, Outcome]:
         """Return what Vault makes of each wrapped key of ``envelopes``, asked for whatever is in memory.
 
         A reference cell's is the registry's. Outcomes are by commitment and the cell's key reference.
         """
-        return self.unwrapping.prove(envelopes)
+        return self.elsewhere.prove(envelopes)
 
     def check_may_wait(self) -> None:
         """Raise WouldBlockEventLoop in a running event loop, where Vault is reached over a network."""

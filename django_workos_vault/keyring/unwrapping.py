@@ -60,6 +60,10 @@ class Unwrapping:
             outcomes |= self._resolved(cold, self._wrapped(cold))
         return outcomes
 
+    def at_hand(self, questions: Iterable[Question]) -> dict[Question, Outcome]:
+        """Return what is in memory of the keys of ``questions``."""
+        return self._outcomes.at_hand(questions)
+
     async def aload(self, envelopes: Iterable[Envelope]) -> None:
         """:meth:`load` for async code, which reads the keys from memory afterwards."""
         asked = _questions(envelopes)

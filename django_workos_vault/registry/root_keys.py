@@ -21,7 +21,11 @@ class DatabaseRootKeys:
     @telling_of_missing_tables()
     def get(self, version: int) -> RootKeyRecord | None:
         row = IndexKeyRecord.objects.using(self._alias).filter(vault=self._vault, version=version).first()
-        return RootKeyRecord(from_hex(row.proof), as_told(row.key_id), as_blob(row.wrapped)) if row else None
+        if row is None:
+            return None
+        return RootKeyRecord(
+            from_hex(row.proof), as_told(row.key_id), as_blob(row.wrapped), as_blob(row.carried)
+        )
 
     def add(self, version: int, context: KeyContext, record: RootKeyRecord) -> RootKeyRecord:
         # Or everybody else who needs the first key would wait for the end of the caller's transaction.
@@ -37,6 +41,7 @@ class DatabaseRootKeys:
                     proof=record.proof.hex(),
                     key_id=record.key_id,
                     wrapped=record.wrapped,
+                    carried=record.carried or None,
                 )
         except IntegrityError as exc:
             winner = self.get(version)
