@@ -64,7 +64,7 @@ class Vault(Client):
             registry=DatabaseRegistry(settings.alias),
             policy=settings.policy,
             declared=settings.declared,
-            others=lambda: [other.keyring for other in others()],
+            others=(lambda: [other.keyring for other in others()]) if settings.also_reads else tuple,
         )
         self.index_keys = IndexKeys(
             vault=settings.alias,
@@ -73,7 +73,7 @@ class Vault(Client):
             context=settings.key_context,
             ttl=settings.policy.cache_ttl.total_seconds(),
             declared=settings.declared,
-            others=lambda: [other.index_keys for other in others()],
+            others=(lambda: [other.index_keys for other in others()]) if settings.also_reads else tuple,
         )
         self._ciphers: dict[tuple[str, tuple[str, ...]], Cipher] = {}
 

@@ -1,12 +1,19 @@
 """Cells that another vault sealed: while a column moves from one vault to another, both are asked."""
 
 from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol
 
 from django_workos_vault.datakey import LoadedKey
 from django_workos_vault.envelope import Envelope
 from django_workos_vault.exceptions import is_outage
 from django_workos_vault.keyring.outcomes import Outcome, Question
 from django_workos_vault.keyring.unwrapping import Unwrapping
+
+
+class HasUnwrapping(Protocol):
+    """A key ring."""
+
+    unwrapping: Unwrapping
 
 
 class Elsewhere:
@@ -16,9 +23,9 @@ class Elsewhere:
     says is what counts, but for an outage of another: that one may know the key, so the cell is not damaged.
     """
 
-    def __init__(self, own: Unwrapping, others: Callable[[], Sequence[Unwrapping]]) -> None:
+    def __init__(self, own: Unwrapping, others: Callable[[], Sequence[HasUnwrapping]]) -> None:
         self._own = own
-        self._others = others
+        self._rings = others
 
     def load(self, envelopes: Iterable[Envelope]) -> dict[Question, Outcome]:
         """Return the key of each of ``envelopes``, or why there is none."""
@@ -58,6 +65,9 @@ class Elsewhere:
             if missing:
                 _take(outcomes, other.prove(missing))
         return outcomes
+
+    def _others(self) -> list[Unwrapping]:
+        return [ring.unwrapping for ring in self._rings()]
 
 
 def by_question(envelopes: Iterable[Envelope]) -> dict[Question, Envelope]:

@@ -58,7 +58,7 @@ class KeyRing:
         self.budgets = Budgets(registry, policy, clock, self.counters)
         self.outcomes = Outcomes(vault, self.cache, policy.cache_size, clock, self.counters)
         self.unwrapping = Unwrapping(vault=vault, backend=backend, registry=registry, outcomes=self.outcomes)
-        self.elsewhere = Elsewhere(self.unwrapping, lambda: [other.unwrapping for other in others()])
+        self.elsewhere = Elsewhere(self.unwrapping, others)
         self._authenticity = Authenticity(vault)
         self.rotation = Rotation(
             vault=vault,

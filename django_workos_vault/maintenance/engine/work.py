@@ -64,7 +64,7 @@ class Worker:
         self._lease = lease
         self._using = run._state.db or "default"
         fields = runs.fields_of_run(run)
-        self._operation = operation(run.operation, as_moment(run.created_at))
+        self._operation = operation(run.operation, as_moment(run.created_at), run.options)
         self._columns = {
             model: Columns(of_model, self._operation, self._using, verify=bool(run.options.get("verify")))
             for model, of_model in by_model(fields).items()

@@ -1,18 +1,29 @@
 """What a run does to each cell, by name."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
+from typing import Any
 
 from django_workos_vault.maintenance.operations.base import NotAsWritten, Operation
+from django_workos_vault.maintenance.operations.moving import Moving
 from django_workos_vault.maintenance.operations.rekeying import Rekeying
 from django_workos_vault.maintenance.operations.resealing import Resealing
 
-__all__ = ["NAMES", "NotAsWritten", "Operation", "Rekeying", "Resealing", "operation"]
+__all__ = ["NAMES", "Moving", "NotAsWritten", "Operation", "Rekeying", "Resealing", "operation"]
 
-NAMES = ("reseal", "rekey")
+NAMES = ("reseal", "rekey", "move")
 
 
-def operation(name: str, since: datetime | None = None) -> Operation:
-    """Return the operation of a run that began at ``since``. Raises KeyError for a name that is none."""
-    makers: dict[str, Callable[[], Operation]] = {"reseal": lambda: Resealing(since), "rekey": Rekeying}
+def operation(
+    name: str, since: datetime | None = None, options: Mapping[str, Any] | None = None
+) -> Operation:
+    """Return the operation of a run that began at ``since``, with the run's ``options``.
+
+    Raises KeyError for a name that is none.
+    """
+    makers: dict[str, Callable[[], Operation]] = {
+        "reseal": lambda: Resealing(since),
+        "rekey": Rekeying,
+        "move": lambda: Moving((options or {})["from_vault"]),
+    }
     return makers[name]()

@@ -8,7 +8,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError, connections, router
 from django.db.models import Field
 
-from django_workos_vault.exceptions import InvalidVaultConfiguration, VaultError
+from django_workos_vault.exceptions import InvalidVaultConfiguration, VaultError, WrongKey
 from django_workos_vault.fields.field import EncryptedField
 from django_workos_vault.files.fields import EncryptedFileField
 from django_workos_vault.maintenance.engine import runs
@@ -18,7 +18,7 @@ from django_workos_vault.maintenance.engine.runs import RunRefused
 from django_workos_vault.maintenance.engine.work import by_model
 from django_workos_vault.maintenance.files.columns import named_file_field
 from django_workos_vault.maintenance.files.renewal import FileRenewal
-from django_workos_vault.maintenance.operations import NAMES, NotAsWritten, operation
+from django_workos_vault.maintenance.operations import NAMES, NotAsWritten, moving, operation
 from django_workos_vault.maintenance.reencryption.target import UnknownTarget, fields_of_all
 from django_workos_vault.management import run_reports
 from django_workos_vault.management.following import follow
@@ -45,6 +45,7 @@ class Command(BaseCommand):
             action="store_true",
             help="only wrap the data keys again, under the key contexts that the fields give now",
         )
+        parser.add_argument("--from-vault", metavar="ALIAS", help="whose cells to move")
         parser.add_argument(
             "--database", choices=list(connections), help="alias (where the model is written)"
         )
@@ -96,7 +97,7 @@ class Command(BaseCommand):
             return
         name = "rekey" if options["rekey"] else options["operation"]
         fields = fields_of_all(targets, options["database"])
-        _refuse_what_cannot_finish(fields, name)
+        _refuse_what_cannot_finish(fields, name, options["from_vault"])
         using = options["database"] or _database_of(fields)
         models = by_model(fields)
         if options["start_after"] is not None and len(models) > 1:
@@ -105,7 +106,14 @@ class Command(BaseCommand):
         if options["dry_run"]:
             self._rehearse(list(models.values()), name, using, start_after)
             return
-        kept = ("batch_size", "batch_seconds", "max_rows_per_second", "max_requests_per_second", "verify")
+        kept = (
+            "from_vault",
+            "batch_size",
+            "batch_seconds",
+            "max_rows_per_second",
+            "max_requests_per_second",
+            "verify",
+        )
         run = runs.begin(
             fields,
             name,
@@ -181,7 +189,7 @@ class Command(BaseCommand):
         for fields in columns:
             one = Pass(
                 fields,
-                operation(name),
+                operation(name, options={"from_vault": self._options["from_vault"]}),
                 using=using,
                 batch_size=size,
                 start_after=start_after,
@@ -252,7 +260,16 @@ def _no_targets(targets: list[str]) -> None:
         raise CommandError("A run on record has its columns: name none.")
 
 
-def _refuse_what_cannot_finish(fields: list[EncryptedField], name: str) -> None:
+def _refuse_what_cannot_finish(fields: list[EncryptedField], name: str, from_vault: str | None) -> None:
+    if (name == "move") != (from_vault is not None):
+        raise CommandError("--operation move and --from-vault ALIAS go together.")
+    if from_vault is not None:
+        try:
+            reason = moving.refusal(fields, from_vault)
+        except (VaultError, WrongKey) as exc:
+            reason = f"Nothing was changed: {exc}"
+        if reason:
+            raise CommandError(reason)
     for field in fields:
         if not field.scheme.needs_row or field.key_context is None:
             field.scheme.static_context()  # raises where there is none

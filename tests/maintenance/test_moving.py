@@ -1,0 +1,284 @@
+"""Columns move from one vault to another: what was written can be read and found at every moment."""
+
+from io import StringIO
+from typing import Any
+
+import pytest
+from django.core.exceptions import ValidationError
+from django.core.management import CommandError, call_command
+from django.db import IntegrityError, transaction
+from django.db.models import OuterRef
+
+from django_workos_vault import vaults
+from django_workos_vault.exceptions import (
+    EnvelopeError,
+    InvalidVaultConfiguration,
+    VaultUnavailable,
+    WrongKey,
+)
+from django_workos_vault.models import DataKeyRecord, IndexKeyRecord
+from django_workos_vault.testing import RunningEmulator, run_emulator
+from tests.app.models import Account, Device, Organization, Patient, Person, Resident, Voter
+from tests.maintenance.moving import fields_name, local, only, remote, steps, stored
+from tests.maintenance.reencrypting import cell_of, store
+
+pytestmark = pytest.mark.django_db(databases="__all__", transaction=True)
+slow = pytest.mark.slow
+
+
+def clinic() -> Organization:
+    return Organization.objects.get_or_create(name="clinic", workos_id="org_1")[0]
+
+
+def make(model: Any, number: int) -> Any:
+    """Return a saved row; the values of each number are others."""
+    values: dict[Any, dict[str, Any]] = {
+        Person: {"ssn": f"{number}", "notes": f"note {number}"},
+        Patient: {"organization": clinic(), "ssn": f"{number}"},
+        Device: {"organization": clinic(), "pin": f"{number}"},
+        Account: {"email": f"{number}@x.org", "login": f"User{number}", "phone": f"{number}", "city": "Lyon"},
+        Voter: {"surname": f"Doe {number}", "town": "Lyon"},
+        Resident: {"organization": clinic(), "town": f"Lyon {number}", "street": f"Rue {number}"},
+    }
+    return model.objects.create(**values[model])
+
+
+def check(model: Any, numbers: range) -> None:
+    """Every row is read, found by everything that it can be searched by, and kept apart."""
+    vaults.reset()
+    rows = {
+        pk: number for number, pk in zip(numbers, model.objects.order_by("pk").values_list("pk"), strict=True)
+    }
+    assert len(rows) == len(numbers)
+    for number in numbers:
+        if model is Person:
+            assert {(row.ssn, row.notes) for row in Person.objects.all()} >= {(f"{number}", f"note {number}")}
+        elif model in (Patient, Device):
+            name = "ssn" if model is Patient else "pin"
+            assert f"{number}" in {getattr(row, name) for row in model.objects.all()}
+        elif model is Account:
+            for search in (
+                {"email": f"{number}@X.ORG"},
+                {"login": f"User{number}"},
+                {"login__iexact": f"uSER{number}"},
+                {"login__in": [f"User{number}", "nobody"]},
+                {"phone__digits": f"{number}"},
+            ):
+                assert Account.objects.get(**search).login == f"User{number}"
+            with pytest.raises(ValidationError):
+                Account(email=f"{number}@x.org").full_clean()
+            with pytest.raises(IntegrityError), transaction.atomic():
+                Account.objects.create(email=f"{number}@x.org")
+        elif model is Voter:
+            assert (
+                Voter.objects.get(surname__surname_and_town=[f"Doe {number}", "Lyon"]).surname
+                == f"Doe {number}"
+            )
+            with pytest.raises(IntegrityError), transaction.atomic():
+                Voter.objects.create(surname=f"Doe {number}", town="Lyon")
+        else:
+            assert Resident.objects.get(town=f"Lyon {number}").street == f"Rue {number}"
+    if model is Account:
+        assert Account.objects.filter(city="Lyon").count() == len(numbers)
+        same = Account.objects.filter(login=OuterRef("login"))
+        assert Account.objects.filter(pk__in=same.values("pk")).count() in (0, len(numbers))
+
+
+KEPT = ["inline", "reference"]
+CASES = [
+    # All of them where digests, and rows, matter; of the others the rest runs with the slow tests.
+    pytest.param(model, before, after, marks=[] if before == after or model in (Account, Device) else slow)
+    for model in (Person, Patient, Device, Account, Voter, Resident)
+    for before in KEPT
+    for after in KEPT
+]
+
+
+@pytest.mark.parametrize(("model", "before", "after"), CASES)
+def test_nothing_is_lost_or_missed(model: Any, before: str, after: str) -> None:
+    """Before, while both vaults' cells stand side by side, row by row, and when the old vault is gone."""
+    old, new = local(1, **stored(before)), local(2, **stored(after))
+    with only(default=old):
+        for number in range(3):
+            make(model, number)
+        check(model, range(3))
+    with only(default=old, new={**new, "ALSO_READS": ["default"]}), fields_name("new", model):
+        check(model, range(3))
+        make(model, 3)
+        check(model, range(4))
+        for _ in steps(model):
+            check(model, range(4))
+        assert sum(each.kept for each in steps_done(model)) >= 4
+    with only(default=local(9), new=new), fields_name("new", model):
+        check(model, range(4))
+        make(model, 4)
+        check(model, range(5))
+
+
+def steps_done(model: Any) -> Any:
+    """Go through all rows once more, and return what was counted: nothing is left to move."""
+    *_, last = steps(model)
+    assert not any(each.renewed or each.left for each in last.counts.values())
+    return last.counts.values()
+
+
+@pytest.mark.parametrize("start", ["local", "sandbox"])
+def test_into_vault(start: str, vault_emulator: RunningEmulator) -> None:
+    """From a local vault to WorkOS, and from the sandbox to production, by the command."""
+    with run_emulator() as sandbox:
+        old = local(1) if start == "local" else remote(sandbox)
+        new = remote(vault_emulator)
+        with only(default=old):
+            for number in range(3):
+                make(Account, number)
+        both = {"default": old, "new": {**new, "ALSO_READS": ["default"]}}
+        with only(**both), fields_name("new", Account):
+            out = StringIO()
+            call_command("vault_reencrypt", "app.Account", operation="move", from_vault="default", stdout=out)
+            check(Account, range(3))
+            call_command(
+                "vault_reencrypt",
+                "app.Account",
+                operation="move",
+                from_vault="default",
+                dry_run=True,
+                stdout=out,
+            )
+        with only(default=local(9), new=new), fields_name("new", Account):
+            check(Account, range(3))
+
+
+def test_one_ask_for_a_page(vault_emulator: RunningEmulator) -> None:
+    """A page of old cells costs the new vault one refusal a key, and none while the key is in memory."""
+    with only(default=local(1)):
+        for number in range(5):
+            make(Person, number)
+    new = remote(vault_emulator, ALSO_READS=["default"])
+    with only(default=local(1), new=new), fields_name("new", Person):
+        vaults["new"].decrypt_data_keys([])
+        for _ in range(3):
+            assert len({row.ssn for row in Person.objects.all()}) == 5
+        assert vaults["new"].stats().requests == 1
+        assert vaults["new"].stats().keys_cached == 0
+
+
+def test_a_cell_cannot_be_planted_once_the_move_is_over() -> None:
+    """What the old vault sealed opens while ALSO_READS names it, and never afterwards."""
+    old, new = local(1), local(2)
+    with only(default=old):
+        planted = cell_of(make(Person, 6))
+    with only(default=old, new={**new, "ALSO_READS": ["default"]}), fields_name("new", Person):
+        row = make(Person, 7)
+        store(row, planted)
+        assert Person.objects.get(pk=row.pk).ssn == "6"
+    with only(default=old, new=new), fields_name("new", Person):
+        with pytest.raises(WrongKey):
+            Person.objects.get(pk=row.pk).ssn  # noqa: B018
+        assert Person.objects.get(pk=row.pk).notes == "note 7"
+
+
+def test_nothing_is_sealed_with_a_key_of_the_old_vault() -> None:
+    """A record that somebody files under the new vault's name does not make the old one's key seal there."""
+    old, new = local(1), local(2, ALSO_READS=["default"])
+    with only(default=old, new=new):
+        make(Person, 1)
+        DataKeyRecord.objects.update(vault="new")
+        with fields_name("new", Person):
+            assert Person.objects.get().ssn == "1"
+            with pytest.raises(WrongKey):
+                make(Person, 2)
+
+
+@pytest.mark.parametrize("down", ["old", "new"])
+def test_an_outage_of_one_vault(down: str, vault_emulator: RunningEmulator) -> None:
+    """The other's cells are read on, and what cannot be read is called an outage, not damage."""
+    with run_emulator() as sandbox:
+        old, new = remote(sandbox), remote(vault_emulator, ALSO_READS=["default"])
+        with only(default=old):
+            before = make(Person, 1)
+        with only(default=old, new=new), fields_name("new", Person):
+            after = make(Person, 2)
+        (sandbox if down == "old" else vault_emulator).faults.fail = 1
+        lost, kept = (before, after) if down == "old" else (after, before)
+        with only(default=old, new=new), fields_name("new", Person):
+            assert Person.objects.get(pk=kept.pk).ssn == ("2" if down == "old" else "1")
+            with pytest.raises(VaultUnavailable):
+                Person.objects.get(pk=lost.pk).ssn  # noqa: B018
+
+
+def test_a_damaged_cell_is_left_and_told() -> None:
+    """What neither vault opens stays as it is, with its key and the reason; its neighbours move."""
+    old, new = local(1), local(2, ALSO_READS=["default"])
+    with only(default=old):
+        rows = [make(Patient, number) for number in range(3)]
+    with only(odd=local(8)), fields_name("odd", Patient):
+        stray = make(Patient, 9)
+        store(rows[1], cell_of(stray))
+        stray.delete()
+    with only(default=old, new=new), fields_name("new", Patient):
+        broken = cell_of(rows[1])
+        *_, last = steps(Patient)
+        assert [(cell.pk, cell.reason) for cell in last.left] == [(rows[1].pk, "WrongKey")]
+        assert last.counts["ssn"].renewed == 2
+        assert cell_of(rows[1]) == broken
+
+
+def test_what_cannot_finish_is_one_line() -> None:
+    """No vault, fields that were not changed, a vault that does not read the other, other root keys."""
+
+    def refused(*arguments: str, **options: Any) -> str:
+        with pytest.raises(CommandError) as caught:
+            call_command("vault_reencrypt", *arguments, operation="move", **options)
+        assert "\n" not in str(caught.value)
+        return str(caught.value)
+
+    with only(default=local(1), new=local(2)):
+        assert "go together" in refused("app.Account")
+        assert "no vault 'nowhere'" in refused("app.Account", from_vault="nowhere")
+        assert "still names vault 'default'" in refused("app.Account", from_vault="default")
+        make(Account, 1)
+        with fields_name("new", Account):
+            assert "name 'default' in its ALSO_READS" in refused("app.Account", from_vault="default")
+            make(Account, 2)
+    with only(default=local(1), new=local(2, ALSO_READS=["default"])), fields_name("new", Account):
+        assert "different root keys of version 1" in refused("app.Account", from_vault="default")
+
+
+def test_a_carried_root_key_is_the_vaults_own(vault_emulator: RunningEmulator) -> None:
+    """It is sealed under a key of the new vault; who changes the record makes no other key of it."""
+    old, new = local(1), local(2, ALSO_READS=["default"])
+    with only(default=old, new=new):
+        first = vaults["default"].index_keys.key(1, b"x")
+        assert vaults["new"].index_keys.key(1, b"x") == first
+        assert IndexKeyRecord.objects.get(vault="new").carried
+    with only(new=local(2)):
+        assert vaults["new"].index_keys.key(1, b"x") == first
+        record = IndexKeyRecord.objects.get(vault="new")
+        changed = bytes(record.carried[:-1]) + bytes([record.carried[-1] ^ 1])
+        IndexKeyRecord.objects.filter(pk=record.pk).update(carried=changed)
+        vaults.reset()
+        with pytest.raises(EnvelopeError):
+            vaults["new"].index_keys.key(1, b"x")
+        IndexKeyRecord.objects.filter(pk=record.pk).update(carried=None)
+        vaults.reset()
+        with pytest.raises(WrongKey):
+            vaults["new"].index_keys.key(1, b"x")
+
+
+def test_a_deployment_in_two_steps() -> None:
+    """Old code that reads the new vault too, beside new code: each finds what the other wrote."""
+    old, new = local(1, ALSO_READS=["new"]), local(2, ALSO_READS=["default"])
+    with only(default=old, new=new):
+        make(Account, 1)
+        with fields_name("new", Account):
+            make(Account, 2)
+            check(Account, range(1, 3))
+        check(Account, range(1, 3))
+
+
+@pytest.mark.parametrize("also_reads", ["default", ["new"], ["nowhere"], [1]])
+def test_what_also_reads_may_be(also_reads: Any) -> None:
+    """A list of other vaults' aliases."""
+    settings = only(default=local(1), new=local(2, ALSO_READS=also_reads))
+    with settings, pytest.raises(InvalidVaultConfiguration, match="ALSO_READS"):
+        vaults["new"]
