@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from django.core.exceptions import ValidationError
 from django.core.management import CommandError, call_command
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 from django.db.models import OuterRef
 
 from django_workos_vault import vaults
@@ -43,6 +43,13 @@ def make(model: Any, number: int) -> Any:
     return model.objects.create(**values[model])
 
 
+def refused(model: Any, **values: Any) -> None:
+    """The database keeps a second row with these values out, where it has indexes over expressions."""
+    if connection.features.supports_expression_indexes:
+        with pytest.raises(IntegrityError), transaction.atomic():
+            model.objects.create(**values)
+
+
 def check(model: Any, numbers: range) -> None:
     """Every row is read, found by everything that it can be searched by, and kept apart."""
     vaults.reset()
@@ -67,15 +74,13 @@ def check(model: Any, numbers: range) -> None:
                 assert Account.objects.get(**search).login == f"User{number}"
             with pytest.raises(ValidationError):
                 Account(email=f"{number}@x.org").full_clean()
-            with pytest.raises(IntegrityError), transaction.atomic():
-                Account.objects.create(email=f"{number}@x.org")
+            refused(Account, email=f"{number}@x.org")
         elif model is Voter:
             assert (
                 Voter.objects.get(surname__surname_and_town=[f"Doe {number}", "Lyon"]).surname
                 == f"Doe {number}"
             )
-            with pytest.raises(IntegrityError), transaction.atomic():
-                Voter.objects.create(surname=f"Doe {number}", town="Lyon")
+            refused(Voter, surname=f"Doe {number}", town="Lyon")
         else:
             assert Resident.objects.get(town=f"Lyon {number}").street == f"Rue {number}"
     if model is Account:
