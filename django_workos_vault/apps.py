@@ -1,6 +1,7 @@
 """The Django app."""
 
 from django.apps import AppConfig, apps
+from django.db.models.signals import pre_migrate
 
 
 class WorkOSVaultConfig(AppConfig):
@@ -17,7 +18,9 @@ class WorkOSVaultConfig(AppConfig):
             records,
             setup,
         )
+        from django_workos_vault.registry.tables import make_tables_first
 
+        pre_migrate.connect(make_tables_first, sender=self)
         introductions.introduce()
         shell.want_justification_in_shells()
         if apps.is_installed("django.contrib.admin"):

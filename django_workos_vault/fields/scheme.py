@@ -18,6 +18,7 @@ from django_workos_vault.context import KeyContext, key_context
 from django_workos_vault.exceptions import InvalidVaultConfiguration
 from django_workos_vault.fields.from_row import FromRow
 from django_workos_vault.handler import vaults
+from django_workos_vault.registry.tables import make_tables
 from django_workos_vault.vault import Vault
 
 #: In the place of a value that was deferred.
@@ -58,7 +59,14 @@ class Scheme:
     @property
     def vault(self) -> Vault:
         """The configured vault that keeps the keys."""
+        if self._options.model.__module__ == "__fake__":  # of a migration
+            self._tables_of_keys  # noqa: B018
         return vaults[self.vault_alias]
+
+    @cached_property
+    def _tables_of_keys(self) -> None:
+        """Nothing, once the tables are there that a migration which seals or searches needs."""
+        make_tables()
 
     @property
     def cipher(self) -> Cipher:

@@ -22,9 +22,8 @@ def telling_of_missing_tables() -> Iterator[None]:
         if not missing and getattr(exc.__cause__, "sqlstate", "") != "42P01":
             raise
         raise InvalidVaultConfiguration(
-            "The tables of django_workos_vault are not there. Run migrate. If this is migrate: the migration "
-            'that writes cells, or gives rows a default, needs ("django_workos_vault", "0001_initial") among '
-            "its dependencies."
+            "The tables of django_workos_vault are not there. Run migrate; where the registry is on another "
+            "database than the rows, run it with --database for that one, too."
         ) from exc
 
 
