@@ -2,11 +2,13 @@
 
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, fields
 from datetime import timedelta
+from difflib import get_close_matches
 from functools import partial
 from hashlib import sha256
+from inspect import Parameter, signature
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +103,8 @@ def vault_settings(alias: str) -> VaultSettings:
     vaults = _all_vaults()
     if alias not in vaults:
         raise InvalidVaultConfiguration(
-            f"{SETTING} has no vault {alias!r}. Configured: {', '.join(sorted(vaults)) or 'none'}."
+            f"{SETTING} has no vault {alias!r}.{_nearest(alias, vaults)} "
+            f"Configured: {', '.join(sorted(vaults)) or 'none'}."
         )
     where = f"{SETTING}[{alias!r}]"
     given = vaults[alias]
@@ -172,6 +175,9 @@ def make_backend(vault: VaultSettings) -> VaultBackend:
     """Construct the vault's BACKEND from its OPTIONS, naming alias and option in every error."""
     backend_class = _backend_class(vault)
     where = f"{SETTING}[{vault.alias!r}]['OPTIONS']"
+    parameters = signature(backend_class).parameters.values()
+    if not any(each.kind is Parameter.VAR_KEYWORD for each in parameters):
+        _refuse_unknown(where, vault.options, [each.name for each in parameters])
     try:
         backend = backend_class(**vault.options)
     except InvalidVaultConfiguration as exc:
@@ -199,17 +205,24 @@ def _all_vaults() -> Mapping[str, Any]:
     vaults = getattr(settings, SETTING, None)
     if not isinstance(vaults, Mapping):
         raise InvalidVaultConfiguration(
-            f"{SETTING} must be a dict of vaults; see the README's settings section."
+            f"{SETTING} must be a dict of vaults: manage.py vault_check --explain settings."
         )
     return vaults
 
 
-def _refuse_unknown(where: str, given: Mapping[str, Any], known: frozenset[str]) -> None:
-    unknown = sorted(set(given) - known)
+def _refuse_unknown(where: str, given: Mapping[Any, Any], known: Collection[str]) -> None:
+    unknown = sorted(set(given) - set(known), key=str)
     if unknown:
         raise InvalidVaultConfiguration(
-            f"{where} has an unknown option {unknown[0]!r}. Known: {', '.join(sorted(known))}."
+            f"{where} has an unknown option {unknown[0]!r}.{_nearest(unknown[0], known)} "
+            f"Known: {', '.join(sorted(known))}."
         )
+
+
+def _nearest(name: object, known: Iterable[str]) -> str:
+    by_lower = {each.lower(): each for each in known}
+    similar = get_close_matches(str(name).lower(), by_lower, n=1)
+    return f" Did you mean {by_lower[similar[0]]!r}?" if similar else ""
 
 
 def _key_context(where: str, given: Mapping[str, Any]) -> KeyContext | None:

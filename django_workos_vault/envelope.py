@@ -173,7 +173,7 @@ def _split_digests(cell: bytes) -> tuple[bytes, int]:
     if cell[:1].isascii() and cell[:1].decode().isprintable():  # not told which: it may be somebody's secret
         raise MalformedEnvelope(
             "the cell holds text and no envelope: it was written past Django, or is plaintext from before "
-            "the column was encrypted (docs/adopting.md)"
+            "the column was encrypted (manage.py vault_check --explain adopting)"
         )
     end = digests_end(cell)
     if not end and cell[0] >= _DIGESTS_MARK:

@@ -43,6 +43,8 @@ class VaultBackend:
     requests_made: int = 0
     #: "test" or "live" where the vault's API key says so
     api_key_environment: str | None = None
+    #: what it needs before it can be asked, as a sentence; empty where nothing is missing
+    lacks: str = ""
     #: whether its keys are good for development only
     for_development: bool = False
 

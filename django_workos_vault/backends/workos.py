@@ -26,7 +26,7 @@ from django_workos_vault.backends.operations import Operation
 from django_workos_vault.backends.rate_limit import REQUESTS, RateLimiter
 from django_workos_vault.backends.retries import About, AttemptFailed, Deadline, RetryRule
 from django_workos_vault.backends.threads import is_awaited, waited
-from django_workos_vault.exceptions import VaultUnavailable
+from django_workos_vault.exceptions import InvalidVaultConfiguration, VaultUnavailable
 from django_workos_vault.version import __version__
 
 __all__ = ["WorkOSVault"]
@@ -46,6 +46,7 @@ class WorkOSVault(VaultBackend):
     (over 0, at most 1) is the part of Vault's 6,000 requests per minute that this process may use; with
     ``rate_limit_store``, a Redis address, it is the part of all processes together that use this key, store
     and share.
+    ``api_key`` may be missing until the first call, which raises InvalidVaultConfiguration then.
     ``transport`` takes the network's place in tests (``httpx.WSGITransport``). Raises
     InvalidVaultConfiguration, naming the option that is wrong.
 
@@ -72,6 +73,8 @@ class WorkOSVault(VaultBackend):
         del api_key, rate_limit_store  # a traceback shows the locals of this frame
         options.check_api_key(key)
         self.api_key_environment = options.environment(key)
+        if not key.text:
+            self.lacks = "api_key is missing: give the WorkOS API key, for example from the environment."
         # httpx.Headers hides the key in its repr.
         self._headers = httpx.Headers(
             {
@@ -117,6 +120,8 @@ class WorkOSVault(VaultBackend):
 
     def call(self, operation: Operation[Result], arguments: Arguments) -> Result:
         operation.check(arguments)
+        if self.lacks:
+            raise InvalidVaultConfiguration(self.lacks)
         deadline = Deadline(self._deadline, begun=waited())
         with self.observed(operation), self._breaker.enter(operation.purpose) as passage:
             rule = RetryRule(

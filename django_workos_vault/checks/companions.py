@@ -18,7 +18,10 @@ from django_workos_vault import conf
 from django_workos_vault.fields.object_field import VaultObjectField
 from django_workos_vault.fields.vault_field import VaultField
 
-_RECIPES = "See docs/companions.md. Where it is meant to be, name this check in SILENCED_SYSTEM_CHECKS."
+_RECIPES = (
+    "See manage.py vault_check --explain companions. Where it is meant to be, name this check in "
+    "SILENCED_SYSTEM_CHECKS."
+)
 
 
 @checks.register(checks.Tags.security)

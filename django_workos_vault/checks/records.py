@@ -22,7 +22,9 @@ def check_records(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> lis
     except InvalidVaultConfiguration as exc:
         return [
             checks.Error(
-                str(exc), hint=f"Correct {SETTING}: see docs/settings.md.", id="django_workos_vault.E170"
+                str(exc),
+                hint=f"Correct {SETTING}: see vault_check --explain settings.",
+                id="django_workos_vault.E170",
             )
         ]
     reveals = apps.is_installed("django.contrib.admin") or any(v.forbids_shell for v in usable.values())

@@ -58,6 +58,15 @@ def check_vaults_for_production(
     """What is good for development alone is not deployed."""
     messages: list[checks.CheckMessage] = []
     for vault in vaults.usable():
+        if vault.backend.lacks:
+            messages.append(
+                checks.Error(
+                    f"Vault {vault.alias!r}: {vault.backend.lacks}",
+                    hint="Set the environment variable that the settings read it from, where the site runs. "
+                    "Commands that need no key, such as collectstatic, run without.",
+                    id="django_workos_vault.E190",
+                )
+            )
         if vault.backend.for_development:
             messages.append(
                 checks.Error(

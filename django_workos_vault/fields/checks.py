@@ -13,6 +13,7 @@ from django_workos_vault.exceptions import InvalidVaultConfiguration
 from django_workos_vault.fields.from_row import FromRow
 from django_workos_vault.fields.index_checks import index_hint, unique_hint
 from django_workos_vault.fields.scheme import unbindable
+from django_workos_vault.handler import vaults
 
 
 def field_messages(field: Any) -> Iterator[CheckMessage]:
@@ -43,14 +44,46 @@ def _unsupported_options(field: Any) -> Iterator[CheckMessage]:
 
 
 def key_context(field: Any) -> Iterator[CheckMessage]:
-    """Yield what is wrong with the key context."""
+    """Yield what is wrong with the key context.
+
+    What is wrong with a vault is told once: by its own check, or by the first field that lacks a context.
+    """
     try:
-        if field.key_context is None:
-            field.scheme.static_context()
-        else:
+        if field.key_context is not None:
             KeyContext({n: "row" if isinstance(v, FromRow) else v for n, v in field.key_context.items()})
+        elif vaults[field.vault_alias].key_context is None:
+            first, *others = _without_context(field)
+            if first is field:
+                more = f" The same is true of {len(others)} other fields." if others else ""
+                yield Error(
+                    f"Neither {field} nor vault {field.vault_alias!r} has a key context to seal under.{more}",
+                    hint=f"Give WORKOS_VAULTS[{field.vault_alias!r}] a KEY_CONTEXT, such as "
+                    f'{{"app": "{field.model._meta.app_label}"}}, or the field a key_context.',
+                    obj=field,
+                    id="django_workos_vault.E005",
+                )
     except InvalidVaultConfiguration as exc:
-        yield Error(str(exc), obj=field, id="django_workos_vault.E005")
+        if field.key_context is not None or not _is_configured(field.vault_alias):
+            yield Error(str(exc), obj=field, id="django_workos_vault.E005")
+
+
+def _is_configured(alias: str) -> bool:
+    """Whether the vault's own check tells what is wrong with it."""
+    try:
+        return alias in [*vaults]
+    except InvalidVaultConfiguration:
+        return True
+
+
+def _without_context(field: Any) -> list[Any]:
+    """Return ``field`` and what else lacks a key context for the same reason, in the order of the apps."""
+    found = [
+        other
+        for model in field.model._meta.apps.get_models()
+        for other in model._meta.local_fields
+        if getattr(other, "vault_alias", None) == field.vault_alias and other.key_context is None
+    ]
+    return found if field in found else [field, *found]
 
 
 def binding(field: Any, number: str, what: str = "") -> Iterator[CheckMessage]:
@@ -65,7 +98,7 @@ def binding(field: Any, number: str, what: str = "") -> Iterator[CheckMessage]:
                 f"Cannot bind {what}to {name}: {reason}.",
                 hint="Give the model row_id = models.UUIDField(default=uuid.uuid4, editable=False), and this "
                 'field bind_to=("row_id",). Where there are rows, each needs an id of its own first: see '
-                "docs/rows.md.",
+                "manage.py vault_check --explain rows.",
                 obj=field,
                 id=f"django_workos_vault.{number}",
             )

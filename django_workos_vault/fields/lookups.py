@@ -24,9 +24,27 @@ def refusal(field: Any, name: str) -> FieldError:
     answered = sorted({name for _, kind in field.digests.slots for name in (kind.name, *kind.lookups)})
     return FieldError(
         f"Cannot look up {field} by {name}: equal values have different ciphertexts, and ciphertext has no "
-        f"order and no parts. This field has: {', '.join(['isnull', *answered])}. Its "
-        "blind_indexes declare more: see docs/searching.md."
+        f"order and no parts. This field has: {', '.join(['isnull', *answered])}. "
+        f"{_what_would_answer(field, name)} More: manage.py vault_check --explain searching."
     )
+
+
+def _what_would_answer(field: Any, name: str) -> str:
+    kind, asked = _ANSWERED_BY.get(name, ("", ""))
+    if not kind:
+        return "No blind index answers this one: narrow the rows down otherwise, and compare in Python."
+    asked = f", and ask {field.name}__{asked}" if asked else ""
+    return f"Declare blind_indexes=[{kind}] on the field, of django_workos_vault.indexes{asked}."
+
+
+#: which blind index answers a lookup of Django's, and by which lookup where it has a name of its own
+_ANSWERED_BY = {
+    "exact": ("Exact()", ""),
+    "in": ("Exact()", ""),
+    "iexact": ("CaseFolded()", ""),
+    "startswith": ("FirstCharacters(count=3)", "first3"),
+    "endswith": ("LastCharacters(count=4)", "last4"),
+}
 
 
 class NullTest(IsNull):

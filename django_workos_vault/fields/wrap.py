@@ -50,7 +50,9 @@ def encrypted(field: Field, **options: Any) -> Field:
     """
     refused = isinstance(field, AutoField | FileField | GeneratedField | EncryptedField)
     if refused or field.is_relation:
-        raise TypeError(f"encrypted() cannot take a {type(field).__name__}; see docs/fields.md.")
+        raise TypeError(
+            f"encrypted() cannot take a {type(field).__name__}. See manage.py vault_check --explain fields."
+        )
     _, _, args, kwargs = field.deconstruct()
     plain: Any = type(field)
     twin: Field = _twin_class(plain)(*args, plain=field, **kwargs, **options)

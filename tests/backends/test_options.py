@@ -11,8 +11,6 @@ class TestOptions:
     @pytest.mark.parametrize(
         ("options", "message"),
         [
-            ({"api_key": None}, "api_key is missing"),
-            ({"api_key": ""}, "api_key is missing"),
             ({"api_key": 5}, "api_key must be a string"),
             ({"api_key": "pk_test_secret"}, "api_key does not begin with 'sk_'"),
             ({"api_key": "sk_test_secret\n"}, "api_key holds a space, a line break"),

@@ -255,7 +255,9 @@ def test_missing_table(monkeypatch: pytest.MonkeyPatch) -> None:
         (True, {"default": LOCAL}, []),
         (True, {"default": remote(api_key="sk_test_x")}, []),
         (False, {"default": remote(api_key="sk_live_x")}, []),
-        (False, {"default": remote()}, ["E010"]),
+        (False, {"default": remote()}, ["E190"]),
+        (True, {"default": remote()}, []),
+        (True, {"default": remote(api_key="pk_live_x")}, ["E010"]),
     ],
 )
 def test_keys_in_the_wrong_place(debug: bool, settings: dict[str, Any], ids: list[str]) -> None:

@@ -100,15 +100,10 @@ def test_the_package_is_added_to_a_project_with_rows(tmp_path: Path, written: Pr
 @pytest.fixture
 def without_tables(transactional_db: None) -> Iterator[None]:
     """A database to which this package was never migrated."""
-    connection.ensure_connection()
-    with connection.schema_editor() as editor:
-        editor.delete_model(DataKeyRecord)
-        editor.delete_model(IndexKeyRecord)
-    recorder = MigrationRecorder(connection)
-    recorder.record_unapplied(*OURS)
+    call_command("migrate", "django_workos_vault", "zero", verbosity=0)
+    assert not tables()
     yield
-    if OURS not in recorder.applied_migrations():
-        MigrationExecutor(connection).migrate([OURS])
+    call_command("migrate", "django_workos_vault", verbosity=0)
 
 
 def tables() -> set[str]:

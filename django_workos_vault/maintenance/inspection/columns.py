@@ -147,5 +147,5 @@ def _finding(report: ColumnReport, total: int) -> Finding:
         report.column,
         "problem",
         f"{looked_at}: {len(report.bad)} cells cannot be opened.",
-        "docs/commands.md says what each reason means and what to do.",
+        "vault_check --explain commands says what each reason means and what to do.",
     )

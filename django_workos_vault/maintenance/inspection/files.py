@@ -87,7 +87,7 @@ def _finding(field: EncryptedFileField, looked_at: str, bad: list[BadCell]) -> F
         _name(field),
         "problem",
         f"{looked_at}: {len(bad)} cannot be opened. {told}.",
-        "docs/files.md says what each reason means and what to do.",
+        "vault_check --explain files says what each reason means and what to do.",
     )
 
 

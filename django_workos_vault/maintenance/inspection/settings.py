@@ -24,7 +24,8 @@ def inspect_settings() -> Iterator[Finding]:
             f"{message.obj}" if message.obj else str(message.id).removeprefix(_OURS),
             "problem",
             f"{message.msg} ({message.id})",
-            message.hint or "See docs/checks.md.",
+            message.hint
+            or f"manage.py vault_check --explain {str(message.id).removeprefix(_OURS)} says more.",
         )
     if not messages:
         mode = "production (DEBUG is off)" if production else "development (DEBUG is on)"

@@ -8,6 +8,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connections
 
 from django_workos_vault.maintenance.inspection import Finding, Inspection
+from django_workos_vault.management.explanations import NothingSaid, explain
 from django_workos_vault.management.output import (
     as_json,
     bad_cells,
@@ -39,10 +40,21 @@ class Command(BaseCommand):
             "--files", action="store_true", help="look for encrypted files that no row refers to"
         )
         parser.add_argument("--database", choices=list(connections), help="alias (where each model is read)")
+        parser.add_argument(
+            "--explain",
+            nargs="?",
+            const="",
+            metavar="TOPIC",
+            help="print the page of a check (E010), an error (WrongKey) or a topic (settings) and do nothing "
+            "else; without a topic, list them",
+        )
         parser.add_argument("--format", choices=["text", "json"], default="text")
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Go through the checklist and print it as it comes, or as one document at the end."""
+        if options["explain"] is not None:
+            self._explain(options["explain"])
+            return
         as_text = options["format"] == "text"
         inspection = Inspection(
             sample=None if options["all"] else options["sample"],
@@ -66,6 +78,12 @@ class Command(BaseCommand):
             raise CommandError(f"{problems} of {len(findings)} checks found a problem.")
         if as_text:
             self.stdout.write(style.SUCCESS("Everything that was checked is in order."))
+
+    def _explain(self, topic: str) -> None:
+        try:
+            self.stdout.write(explain(topic))
+        except NothingSaid as exc:
+            raise CommandError(str(exc)) from None
 
     def _tell(self, finding: Finding, style: Any) -> None:
         paint = {"ok": style.SUCCESS, "problem": style.ERROR, "skipped": style.WARNING}[finding.status]

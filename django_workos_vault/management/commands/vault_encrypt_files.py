@@ -65,7 +65,9 @@ class Command(BaseCommand):
         if stopped is not None:
             raise stopped
         if run.left:
-            raise CommandError(f"{len(run.left)} files were left as they are. docs/files.md says what to do.")
+            raise CommandError(
+                f"{len(run.left)} files were left as they are. vault_check --explain files says more."
+            )
 
     def _go(self, work: Iterator[None], total: int | None, verbosity: int) -> CommandError | None:
         try:

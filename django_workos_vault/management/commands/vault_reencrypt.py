@@ -157,7 +157,7 @@ class Command(BaseCommand):
             raise stopped
         if told.left_number:
             raise CommandError(
-                f"{told.left_number} cells were left as they are. docs/commands.md says what to do."
+                f"{told.left_number} cells were left as they are. See vault_check --explain commands."
             )
 
     def _on_record(self, targets: list[str]) -> None:
@@ -211,7 +211,7 @@ class Command(BaseCommand):
             raise stopped
         if left:
             raise CommandError(
-                f"{len(left)} cells would be left as they are. docs/commands.md says what to do."
+                f"{len(left)} cells would be left as they are. See vault_check --explain commands."
             )
 
     def _files(self, field: EncryptedFileField) -> None:
@@ -235,7 +235,9 @@ class Command(BaseCommand):
         if stopped is not None:
             raise stopped
         if run.left:
-            raise CommandError(f"{len(run.left)} files were left as they are. docs/files.md says what to do.")
+            raise CommandError(
+                f"{len(run.left)} files were left as they are. See vault_check --explain files."
+            )
 
     def _run(self, run: Pass | FileRenewal) -> CommandError | None:
         try:
