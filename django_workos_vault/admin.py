@@ -17,11 +17,12 @@ from django.utils.html import format_html
 
 from django_workos_vault.admin_lookups import encrypted_field, takes_any_text
 from django_workos_vault.admin_records import AccessRecordAdmin
+from django_workos_vault.admin_vault import VaultPageAdmin
 from django_workos_vault.exceptions import DecryptionForbidden, EnvelopeError, VaultError, is_outage
 from django_workos_vault.fields.masking import CANNOT_BE_OPENED, masked_or_marked, masked_value
 from django_workos_vault.fields.vault_field import VaultField
 from django_workos_vault.masked_forms import FAILURES, MaskedModelForm, explain_failure
-from django_workos_vault.models import AccessRecord
+from django_workos_vault.models import AccessRecord, VaultCheck
 from django_workos_vault.paths import encrypted_path
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 else:
     _Admin = object
 
-__all__ = ["AccessRecordAdmin", "MaskedAdminMixin", "MaskedColumn", "MaskedModelForm"]
+__all__ = ["AccessRecordAdmin", "MaskedAdminMixin", "MaskedColumn", "MaskedModelForm", "VaultPageAdmin"]
 
 _FAILURE = "_workos_vault_failure"
 _ACTION = "CHANGE_FORM"
@@ -297,5 +298,8 @@ def _marker() -> Any:
     return format_html("<em>{}</em>", CANNOT_BE_OPENED)
 
 
-if apps.is_installed("django.contrib.admin") and not admin.site.is_registered(AccessRecord):
-    admin.site.register(AccessRecord, AccessRecordAdmin)
+if apps.is_installed("django.contrib.admin"):
+    if not admin.site.is_registered(AccessRecord):
+        admin.site.register(AccessRecord, AccessRecordAdmin)
+    if not admin.site.is_registered(VaultCheck):
+        admin.site.register(VaultCheck, VaultPageAdmin)

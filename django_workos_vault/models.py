@@ -13,6 +13,7 @@ __all__ = [
     "IndexKeyRecord",
     "MaintenanceChunk",
     "MaintenanceRun",
+    "VaultCheck",
 ]
 
 
@@ -198,3 +199,19 @@ class AccessChain(models.Model):
 
     def __str__(self) -> str:
         return f"access records {self.pruned_sequence + 1} to {self.sequence}"
+
+
+class VaultCheck(models.Model):
+    """What ``vault_check`` found last, for the Vault page of the admin: one row, written by ``overview``."""
+
+    at = models.DateTimeField()
+    problems = models.PositiveIntegerField()
+    findings = models.JSONField(default=list)
+
+    class Meta:
+        verbose_name = _("vault")
+        verbose_name_plural = _("Vault")
+        default_permissions = ("view",)
+
+    def __str__(self) -> str:
+        return f"vault_check of {self.at:%Y-%m-%d %H:%M}"

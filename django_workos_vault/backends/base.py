@@ -12,6 +12,7 @@ from typing import TypeVar
 from django_workos_vault.backends import batch, operations
 from django_workos_vault.backends.arguments import Order
 from django_workos_vault.backends.carried import Arguments
+from django_workos_vault.backends.health import Health
 from django_workos_vault.backends.objects import (
     DeletedObject,
     ObjectMetadata,
@@ -271,6 +272,10 @@ class VaultBackend:
     def asks_again_in(self) -> float:
         """Return the seconds for which calls fail at once, as Vault failed a moment ago; 0 if they do not."""
         return 0.0
+
+    def health(self) -> Health:
+        """Return how Vault did, as this process has seen it."""
+        return Health(asks_again_in=self.asks_again_in())
 
     def forget_outage(self) -> None:
         """Ask Vault at the next call, whatever it failed with before."""

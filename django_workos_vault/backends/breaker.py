@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from types import TracebackType
 
 from django_workos_vault.backends.errors import DOUBT
@@ -39,6 +40,8 @@ class Breaker:
         self._probe: Passage | None = None
         self._probe_lost_at = 0.0
         self._answers = 0
+        #: why Vault itself failed last, and when
+        self.last_failure: tuple[str, datetime | None] = ("", None)
 
     def enter(self, purpose: str) -> "Passage":
         """Return the passage of a call that may be sent, for ``with``.
@@ -81,6 +84,7 @@ class Breaker:
     def _failed(self, failed: AttemptFailed) -> None:
         pause = max(PAUSE, min(failed.retry_after or 0.0, LONGEST_PAUSE))
         reason = str(failed.error).removesuffix(DOUBT)
+        self.last_failure = reason, datetime.now(UTC)
         with self._lock:
             outage, ends_at = self._outage, self._clock() + pause
             if outage is None:

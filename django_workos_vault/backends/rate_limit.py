@@ -31,6 +31,12 @@ class RateLimiter:
         if wait:
             time.sleep(wait)
 
+    def begun(self) -> int:
+        """Return how many requests began, or are to begin, since a window ago."""
+        with self._lock:
+            since = self._clock() - WINDOW
+            return sum(turn > since for turn in self._begun)
+
     def reserve(self, patience: float) -> float:
         """Take the next turn and return the seconds until it begins; raise if that is over ``patience``."""
         with self._lock:

@@ -21,6 +21,7 @@ from django_workos_vault.backends.carried import Arguments, Carried
 from django_workos_vault.backends.causes import caused_by, without_frames
 from django_workos_vault.backends.errors import Answer, Body, TooLong
 from django_workos_vault.backends.fleet import FleetLimiter
+from django_workos_vault.backends.health import Health
 from django_workos_vault.backends.network import StepTimeout, keep_deadlines
 from django_workos_vault.backends.operations import Operation
 from django_workos_vault.backends.rate_limit import REQUESTS, RateLimiter
@@ -103,7 +104,7 @@ class WorkOSVault(VaultBackend):
         """Start with no connections, in a new object or in a forked process."""
         self.requests_made = 0
         self._lock = threading.Lock()
-        own = RateLimiter(self._requests_allowed)
+        own = self._own_limiter = RateLimiter(self._requests_allowed)
         self._limiter = own if self._store.text is None else FleetLimiter(own, self._store, self._budget)
         self._breaker = Breaker(self._deadline)
         self._connections = _Connections(self.base_url, self._limits, self._transport)
@@ -114,6 +115,16 @@ class WorkOSVault(VaultBackend):
 
     def asks_again_in(self) -> float:
         return self._breaker.asks_again_in()
+
+    def health(self) -> Health:
+        failure, failed_at = self._breaker.last_failure
+        return Health(
+            asks_again_in=self._breaker.asks_again_in(),
+            last_failure=failure,
+            failed_at=failed_at,
+            requests=self._own_limiter.begun() if self._store.text is None else None,
+            requests_allowed=self._requests_allowed,
+        )
 
     def forget_outage(self) -> None:
         self._breaker.forget()

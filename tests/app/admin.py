@@ -3,12 +3,15 @@
 from django.contrib import admin
 from import_export.admin import ImportExportModelAdmin
 
-from django_workos_vault.admin import MaskedAdminMixin
+from django_workos_vault.admin import AccessRecordAdmin, MaskedAdminMixin, VaultPageAdmin
+from django_workos_vault.models import AccessRecord, VaultCheck
 from tests.app.everything import EACH_TYPE
 from tests.app.models import Credential, Device, Everywhere, Organization, Patient, Person, Questionnaire
 
 #: A site beside Django's own.
 other_site = admin.AdminSite(name="other")
+other_site.register(AccessRecord, AccessRecordAdmin)
+other_site.register(VaultCheck, VaultPageAdmin)
 
 
 @admin.register(Person)

@@ -17,6 +17,7 @@ from django_workos_vault.management.output import (
     style_for,
     table,
 )
+from django_workos_vault.overview.findings import keep_findings
 
 
 class Command(BaseCommand):
@@ -69,6 +70,7 @@ class Command(BaseCommand):
             findings.append(finding)
             if as_text:
                 self._tell(finding, style)
+        keep_findings(findings)
         problems = sum(finding.status == "problem" for finding in findings)
         if as_text:
             self._tell_columns(inspection, style)
