@@ -158,11 +158,15 @@ def parse(cell: bytes) -> Envelope:
 
 
 def with_key_reference(cell: bytes, key_reference: bytes) -> bytes:
-    """Return ``cell`` with another wrapping of the same data key. Raises what :func:`parse` raises."""
+    """Return ``cell`` with another wrapping of the same data key. Raises what :func:`parse` raises.
+
+    Without bytes it refers to the registry.
+    """
     parsed = parse(cell)
+    flags = parsed.flags & ~REFERENCE if key_reference else parsed.flags | REFERENCE
     return (
         digests_front(parsed.digests)
-        + header(parsed.flags, parsed.label_id, parsed.commitment, parsed.binding, key_reference)
+        + header(flags, parsed.label_id, parsed.commitment, parsed.binding, key_reference)
         + cell[parsed.body_at :]
     )
 

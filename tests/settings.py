@@ -8,6 +8,7 @@ A server is looked for on 127.0.0.1, or where its own clients' variables point: 
 """
 
 import atexit
+import json
 import os
 import shutil
 import tempfile
@@ -71,6 +72,8 @@ make_database = {"sqlite": sqlite, "postgresql": postgresql, "mariadb": mariadb}
     os.environ.get("VAULT_TEST_DATABASE", "sqlite")
 ]
 DATABASES = {alias: make_database(alias) for alias in ("default", "other")}
+for alias, name in json.loads(os.environ.get("VAULT_TEST_DATABASES_OF_PARENT", "{}")).items():
+    DATABASES[alias]["NAME"] = name  # a worker process of a test uses the databases of the test
 
 SECRET_KEY = "tests only"
 INSTALLED_APPS = [

@@ -13,12 +13,13 @@ from django_workos_vault.maintenance.reencryption.target import model_of
 from django_workos_vault.management.output import table
 from django_workos_vault.models import MaintenanceRun
 
+#: operations that renew every cell, and what they call it
 _VERBS = {"reseal": "re-encrypted", "rekey": "rekeyed"}
 
 
 def verb(operation: str) -> str:
     """Return what an operation does to cells, as a heading."""
-    return _VERBS.get(operation, operation)
+    return _VERBS.get(operation, "renewed")
 
 
 def columns(counts: Sequence[ColumnCounts], operation: str) -> list[str]:

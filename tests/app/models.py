@@ -25,6 +25,7 @@ from django_workos_vault.indexes import (
 )
 from django_workos_vault.querysets import EncryptedManager
 from tests.app.everything import Badge, Everything, Everywhere, PlainEverything  # noqa: F401
+from tests.app.notes import NamedNote, NumberedNote, PlacedNote, TokenNote  # noqa: F401
 from tests.app.shapes import Kept, PlainShape, Shape  # noqa: F401
 
 

@@ -120,7 +120,7 @@ class Columns:
             batch.swaps.append(Swap(column, instance, old, new))
 
     def _open_again(self, swaps: list[Swap]) -> None:
-        keys = {swap.instance.pk for swap in swaps}
+        keys = list({swap.instance.pk for swap in swaps})
         stored: dict[Any, Model] = {row.pk: row for row in self.rows().filter(pk__in=keys)}
         for swap in swaps:
             row = stored[swap.instance.pk]

@@ -5,13 +5,15 @@ from datetime import datetime
 from typing import Any
 
 from django_workos_vault.maintenance.operations.base import NotAsWritten, Operation
+from django_workos_vault.maintenance.operations.mending import Rebinding, Reindexing, Relabelling
 from django_workos_vault.maintenance.operations.moving import Moving
 from django_workos_vault.maintenance.operations.rekeying import Rekeying
+from django_workos_vault.maintenance.operations.relocation import Relocation
 from django_workos_vault.maintenance.operations.resealing import Resealing
 
 __all__ = ["NAMES", "Moving", "NotAsWritten", "Operation", "Rekeying", "Resealing", "operation"]
 
-NAMES = ("reseal", "rekey", "move")
+NAMES = ("reseal", "rekey", "move", "envelope", "reindex", "relabel", "rebind")
 
 
 def operation(
@@ -25,5 +27,9 @@ def operation(
         "reseal": lambda: Resealing(since),
         "rekey": Rekeying,
         "move": lambda: Moving((options or {})["from_vault"]),
+        "envelope": Relocation,
+        "reindex": Reindexing,
+        "relabel": Relabelling,
+        "rebind": Rebinding,
     }
     return makers[name]()

@@ -6,7 +6,7 @@ from typing import Protocol
 from django.db.models import Model
 
 from django_workos_vault.context import KeyContext
-from django_workos_vault.exceptions import InvalidVaultConfiguration
+from django_workos_vault.exceptions import EnvelopeError, InvalidVaultConfiguration, VaultError, is_outage
 from django_workos_vault.fields.field import EncryptedField
 from django_workos_vault.maintenance.cells import CannotOpen
 
@@ -43,3 +43,16 @@ def context_of(field: EncryptedField, instance: Model) -> KeyContext:
         return field.context_for(instance)
     except InvalidVaultConfiguration as exc:
         raise CannotOpen(type(exc).__name__, str(exc)) from None
+
+
+def holds_the_same_value(field: EncryptedField, old: Model, new: Model) -> None:
+    """Open a cell as it is stored now, and compare it with what ``old`` held. Raises NotAsWritten."""
+    try:
+        if field.encoded(getattr(new, field.attname)) == field.encoded(getattr(old, field.attname)):
+            return
+        fault = "holds another value"
+    except (EnvelopeError, InvalidVaultConfiguration, VaultError) as exc:
+        if is_outage(exc):
+            raise
+        fault = f"cannot be opened ({type(exc).__name__})"
+    raise NotAsWritten(f"{field} of row {new.pk} was written, and {fault}. The batch was taken back.")

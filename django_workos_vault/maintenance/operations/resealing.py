@@ -9,7 +9,7 @@ from django_workos_vault.context import KeyContext
 from django_workos_vault.exceptions import EnvelopeError, InvalidVaultConfiguration, VaultError, is_outage
 from django_workos_vault.fields.field import EncryptedField
 from django_workos_vault.maintenance.cells import CannotOpen, CellReader, faults_of_row, is_null
-from django_workos_vault.maintenance.operations.base import NotAsWritten, context_of
+from django_workos_vault.maintenance.operations.base import context_of, holds_the_same_value
 from django_workos_vault.vault import Vault
 
 #: What keeps a run from one key alone; an outage, or a fault of the code, does not.
@@ -65,16 +65,3 @@ class Resealing:
                 raise fault
             refusal = None if fault is None else CannotOpen(type(fault).__name__, str(fault))
             self._renewed[vault.alias, digest] = refusal
-
-
-def holds_the_same_value(field: EncryptedField, old: Model, new: Model) -> None:
-    """Open a cell as it is stored now, and compare it with what ``old`` held. Raises NotAsWritten."""
-    try:
-        if field.encoded(getattr(new, field.attname)) == field.encoded(getattr(old, field.attname)):
-            return
-        fault = "holds another value"
-    except (EnvelopeError, InvalidVaultConfiguration, VaultError) as exc:
-        if is_outage(exc):
-            raise
-        fault = f"cannot be opened ({type(exc).__name__})"
-    raise NotAsWritten(f"{field} of row {new.pk} was written, and {fault}. The batch was taken back.")
