@@ -27,17 +27,24 @@ class Pace:
         self._requests: float = (options.get("max_requests_per_second") or 0) / workers
         self._requests_made = requests
         self._before = requests()
-        self.size = self._fixed or FIRST_SIZE
+        self._wanted = self._fixed or FIRST_SIZE
+        self.size = self._wanted
+
+    def crowded(self) -> None:
+        """Take half as many rows: other writers hold some of them. It grows back batch by batch."""
+        self.size = max(1, self.size // 2)
 
     def done(self, rows: int, seconds: float) -> float:
         """Learn from a batch; return how many seconds to wait before the next one."""
         made = self._requests_made() - self._before
         self._before += made
-        if not self._fixed and seconds > 0:
+        if self.size < self._wanted:
+            self.size = min(self._wanted, 2 * self.size)
+        elif not self._fixed and seconds > 0:
             # Halved or doubled at most: one slow batch says little.
             wanted = self.size * min(2.0, max(0.5, self._seconds / seconds))
             if rows >= self.size or wanted < self.size:
-                self.size = min(LARGEST, max(SMALLEST, round(wanted)))
+                self._wanted = self.size = min(LARGEST, max(SMALLEST, round(wanted)))
         least = rows / self._rows if self._rows else 0.0
         if self._requests:
             least = max(least, made / self._requests)

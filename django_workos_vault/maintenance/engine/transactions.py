@@ -9,20 +9,19 @@ from django.db import OperationalError, connections, transaction
 
 #: Seconds to wait for a lock that another transaction holds, before stepping back.
 LOCK_TIMEOUT = 3
-_TRIES = 8
 
 Result = TypeVar("Result")
 
 
-def in_transaction(using: str, work: Callable[[], Result]) -> Result:
+def in_transaction(using: str, work: Callable[[], Result], tries: int = 8) -> Result:
     """Return what ``work`` returns, having committed it.
 
     On servers a lock is waited for 3 seconds. After a deadlock or such a wait everything is taken back, and
-    tried again up to eight times, later each time. Raises OperationalError after that, and where the
+    tried again up to ``tries`` times, later each time. Raises OperationalError after that, and where the
     connection is lost. Part of a transaction of the caller's, it is tried once.
     """
     connection = connections[using]
-    for turn in range(1, _TRIES + 1):
+    for turn in range(1, tries + 1):
         outermost = not connection.in_atomic_block
         try:
             with transaction.atomic(using=using):
@@ -30,7 +29,7 @@ def in_transaction(using: str, work: Callable[[], Result]) -> Result:
                     _limit_lock_waits(using)
                 return work()
         except OperationalError:
-            if not outermost or turn == _TRIES or not connection.is_usable():
+            if not outermost or turn == tries or not connection.is_usable():
                 raise
         time.sleep(uniform(0.5, 1) * min(2.0, 0.02 * 2**turn))  # noqa: S311
     raise AssertionError

@@ -122,7 +122,14 @@ class Worker:
             began, size = time.monotonic(), self._pace.size
             rows = list(between(columns.rows(), from_text(model, chunk.position), upper)[:size])
             batch = columns.prepared(rows)  # asks Vault, so before the transaction
-            in_transaction(self._using, partial(self._commit, chunk, columns, batch, last=len(rows) < size))
+            commit = partial(self._commit, chunk, columns, batch, last=len(rows) < size)
+            try:
+                in_transaction(self._using, commit, tries=2 if len(rows) > 1 else 8)
+            except OperationalError:
+                if len(rows) <= 1 or not connections[self._using].is_usable():
+                    raise
+                self._pace.crowded()
+                continue
             chunk.refresh_from_db()
             self._keys_told = self._operation.keys_made
             self._told(len(rows))
