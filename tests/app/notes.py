@@ -5,7 +5,7 @@ import uuid
 from django.db import models
 
 from django_workos_vault.fields import EncryptedCharField, FromRow
-from django_workos_vault.indexes import Exact
+from django_workos_vault.indexes import BlindIndex, Exact
 
 
 class Note(models.Model):
@@ -25,6 +25,7 @@ class Note(models.Model):
 
     class Meta:
         abstract = True
+        indexes = [models.Index(BlindIndex("text", "exact"), name="%(class)s_text")]
 
 
 class NumberedNote(Note):

@@ -18,7 +18,8 @@ from django_workos_vault.models import DataKeyRecord, MaintenanceRun
 from tests.app.models import NamedNote, NumberedNote, PlacedNote, TokenNote
 
 MODELS: list[Any] = [NumberedNote, TokenNote, NamedNote, PlacedNote]
-OPERATIONS = list(NAMES)
+#: not "move": of vaults, and tested there
+OPERATIONS = [name for name in NAMES if name != "move"]
 NAMES_OF_NOTES = ["b", "Zoë", "a b", "10", "9", "Ärger", "%_\\", "c", "d"]
 
 

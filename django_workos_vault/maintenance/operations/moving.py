@@ -19,8 +19,7 @@ from django_workos_vault.maintenance.cells import (
     is_null,
     parsed,
 )
-from django_workos_vault.maintenance.operations.base import context_of
-from django_workos_vault.maintenance.operations.resealing import holds_the_same_value
+from django_workos_vault.maintenance.operations.base import context_of, holds_the_same_value
 
 
 class Moving:
