@@ -22,7 +22,7 @@ from django_workos_vault.backends.objects import (
     Page,
     VaultObject,
 )
-from django_workos_vault.backends.observing import Observed, Observer
+from django_workos_vault.backends.observing import Observer
 from django_workos_vault.backends.operations import Operation
 from django_workos_vault.backends.threads import Threads
 from django_workos_vault.datakey import DataKey
@@ -63,10 +63,6 @@ class VaultBackend:
         """Carry out ``operation``. Raises VaultRequestError for arguments that Vault would not take."""
         lacking = "" if operation.is_about_keys else "makes data keys but keeps no objects: it "
         raise VaultRequestError(f"{type(self).__name__} {lacking}cannot {operation.purpose}.")
-
-    def observed(self, operation: Operation[Result]) -> Observed:
-        """Return what :meth:`call` does its work in, for ``with``."""
-        return Observed(self.observer, operation.name)
 
     def create_data_key(self, context: Mapping[str, str]) -> DataKey:
         """Make a data key, wrapped by the KEK of each item of ``context``."""

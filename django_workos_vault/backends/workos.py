@@ -23,6 +23,7 @@ from django_workos_vault.backends.errors import Answer, Body, TooLong
 from django_workos_vault.backends.fleet import FleetLimiter
 from django_workos_vault.backends.health import Health
 from django_workos_vault.backends.network import StepTimeout, keep_deadlines
+from django_workos_vault.backends.observing import Observed
 from django_workos_vault.backends.operations import Operation
 from django_workos_vault.backends.rate_limit import REQUESTS, RateLimiter
 from django_workos_vault.backends.retries import About, AttemptFailed, Deadline, RetryRule
@@ -134,7 +135,7 @@ class WorkOSVault(VaultBackend):
         if self.lacks:
             raise InvalidVaultConfiguration(self.lacks)
         deadline = Deadline(self._deadline, begun=waited())
-        with self.observed(operation), self._breaker.enter(operation.purpose) as passage:
+        with Observed(self.observer, operation.name), self._breaker.enter(operation.purpose) as passage:
             rule = RetryRule(
                 deadline, repeatable=operation.repeatable, once=passage.is_probe, is_awaited=is_awaited
             )

@@ -21,6 +21,7 @@ from django_workos_vault.backends.local.state import MEMORY, LocalState
 from django_workos_vault.backends.local.store import ObjectStore
 from django_workos_vault.backends.local.wrapping import MASTER_KEY_BYTES
 from django_workos_vault.backends.objects import Actor
+from django_workos_vault.backends.observing import Observed
 from django_workos_vault.backends.operations import CREATE_OBJECT, UPDATE_OBJECT, Operation
 from django_workos_vault.exceptions import InvalidVaultConfiguration, VaultRequestError
 
@@ -59,7 +60,7 @@ class LocalVault(VaultBackend):
 
     def call(self, operation: Operation[Result], arguments: Arguments) -> Result:
         operation.check(arguments)
-        with self.observed(operation):
+        with Observed(self.observer, operation.name):
             return self.carry_out(operation, arguments, _ACTOR)
 
     def carry_out(self, operation: Operation[Result], arguments: Arguments, actor: Actor) -> Result:
