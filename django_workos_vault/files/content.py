@@ -19,6 +19,7 @@ class SealedContent(File):  # type: ignore[type-arg]
         super().__init__(None, name)
         self._stream = stream
         self._left = b""
+        self._given = 0
         self.started: bytes | None = None
 
     @property
@@ -37,6 +38,7 @@ class SealedContent(File):  # type: ignore[type-arg]
     def chunks(self, chunk_size: int | None = None) -> Iterator[bytes]:
         """Yield what was not read yet."""
         while piece := self._next():
+            self._given += len(piece)
             yield piece
 
     def multiple_chunks(self, chunk_size: int | None = None) -> bool:
@@ -53,6 +55,7 @@ class SealedContent(File):  # type: ignore[type-arg]
         data = b"".join(pieces)
         if held > wanted:
             data, self._left = data[: int(wanted)], data[int(wanted) :]
+        self._given += len(data)
         return data
 
     def __iter__(self) -> Iterator[bytes]:
@@ -67,8 +70,8 @@ class SealedContent(File):  # type: ignore[type-arg]
         return False
 
     def tell(self) -> int:
-        """Return 0 as long as nothing was read."""
-        return self.seek(0)
+        """Return how many bytes were read."""
+        return self._given
 
     def seek(self, offset: int, whence: int = 0) -> int:
         """Go to the beginning, as long as nothing was read."""
