@@ -24,6 +24,7 @@ from django_workos_vault.fields.vault_field import VaultField
 from django_workos_vault.masked_forms import FAILURES, MaskedModelForm, explain_failure
 from django_workos_vault.models import AccessRecord, VaultCheck
 from django_workos_vault.paths import encrypted_path
+from django_workos_vault.reveal.admin import MEDIA, Button, RevealAdmin, buttons, no_buttons
 
 if TYPE_CHECKING:
     from django.contrib.admin import ModelAdmin
@@ -39,7 +40,7 @@ _ACTION = "CHANGE_FORM"
 _SAVING = frozenset(("_save", "_continue", "_addanother"))
 
 
-class MaskedAdminMixin(_Admin):
+class MaskedAdminMixin(RevealAdmin, _Admin):
     """Masks every encrypted field, for ``ModelAdmin`` and inlines: ``class X(MaskedAdminMixin, ModelAdmin)``.
 
     In lists and on read-only pages a field's mask stands for its value. In forms the input is blank with the
@@ -84,8 +85,16 @@ class MaskedAdminMixin(_Admin):
     def render_change_form(
         self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any
     ) -> HttpResponse:
-        context["adminform"] = _MaskedPart(context["adminform"])
-        context["inline_admin_formsets"] = [_MaskedPart(one) for one in context["inline_admin_formsets"]]
+        row = context.get("original")
+        context["adminform"] = _MaskedPart(context["adminform"], buttons(self, request, row))
+        context["inline_admin_formsets"] = [
+            _MaskedPart(
+                one,
+                buttons(self, request, row, one.opts) if isinstance(one.opts, RevealAdmin) else no_buttons,
+            )
+            for one in context["inline_admin_formsets"]
+        ]
+        context["media"] = context["media"] + MEDIA
         return super().render_change_form(request, context, *args, **kwargs)
 
     # Forms, whichever way Django or a companion makes them
@@ -269,8 +278,9 @@ class _MaskedPart:
     Django's helpers read the value of a read-only field from the instance and offer no hook.
     """
 
-    def __init__(self, part: Any) -> None:
+    def __init__(self, part: Any, button: Button = no_buttons) -> None:
         self._part = part
+        self._button = button
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._part, name)
@@ -278,11 +288,15 @@ class _MaskedPart:
     def __iter__(self) -> Iterator[Any]:
         for part in self._part:
             if isinstance(part, helpers.AdminReadonlyField):
-                yield _MaskedReadonlyField(part)
+                yield _MaskedReadonlyField(part, self._button)
             elif isinstance(part, helpers.AdminField):
+                form: Any = part.field.form
+                form_field = part.field.field
+                if hasattr(form_field.widget, "beside"):
+                    form_field.widget.beside = self._button(form.instance, part.field.name)
                 yield part
             else:
-                yield _MaskedPart(part)
+                yield _MaskedPart(part, self._button)
 
 
 class _MaskedReadonlyField(_MaskedPart):
@@ -291,7 +305,8 @@ class _MaskedReadonlyField(_MaskedPart):
         field = encrypted_field(type(instance), name)
         if field is None:
             return self._part.contents()
-        return MaskedColumn(field, name, self._part.empty_value_display)(instance)
+        mask = MaskedColumn(field, name, self._part.empty_value_display)(instance)
+        return format_html("{}{}", mask, self._button(instance, name))
 
 
 def _marker() -> Any:

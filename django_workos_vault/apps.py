@@ -1,7 +1,7 @@
 """The Django app."""
 
 from django.apps import AppConfig, apps
-from django.db.models.signals import pre_migrate
+from django.db.models.signals import post_migrate, pre_migrate
 
 
 class WorkOSVaultConfig(AppConfig):
@@ -23,5 +23,9 @@ class WorkOSVaultConfig(AppConfig):
         pre_migrate.connect(make_tables_first, sender=self)
         introductions.introduce()
         shell.want_justification_in_shells()
+        if apps.is_installed("django.contrib.auth"):
+            from django_workos_vault.reveal.permissions import create_permissions
+
+            post_migrate.connect(create_permissions, dispatch_uid="django_workos_vault.permissions")
         if apps.is_installed("django.contrib.admin"):
             from django_workos_vault.checks import admin  # noqa: F401

@@ -82,6 +82,13 @@ class AccessRecords:
         _tell(records)
         return records
 
+    def check(self, entry: Entry, limit: Limit) -> None:
+        """Raise LimitReached if a record of ``entry`` would pass ``limit``. Nothing is written."""
+        try:
+            _check(limit, router.db_for_write(AccessRecord), [entry])
+        except DatabaseError as exc:
+            raise AccessNotRecorded("The access records cannot be read, so nothing was revealed.") from exc
+
     def verify(self) -> "verification.Verified":
         """Go through the chain. Raises VaultError, WrongKey or InvalidVaultConfiguration without its key."""
         return verification.verify(self._key(), router.db_for_read(AccessRecord))

@@ -61,6 +61,8 @@ class KeepingWidget(_Widget):
     entered = False
     returns_what_was_entered = True
     label: Any = ""
+    #: what stands behind the hints: a link to where the value is revealed, say
+    beside: Any = ""
 
     def use_required_attribute(self, initial: Any) -> bool:
         return super().use_required_attribute(initial) and not isinstance(initial, Withheld)
@@ -93,6 +95,8 @@ class KeepingWidget(_Widget):
                     clear=_("Clear"),
                 )
             )
+        if self.beside:
+            hints.append(self.beside)
         if not hints:
             return super().render(name, value, attrs, renderer)
         hint_id = f"{name}-hint_id"

@@ -1,0 +1,70 @@
+"""A value as the text that is shown of it, and whether somebody's words say the same."""
+
+import hmac
+import json
+from hashlib import sha256
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.core.serializers.json import DjangoJSONEncoder
+from django.db import DataError
+from django.db.models import BooleanField, JSONField
+from django.utils.timezone import localtime
+
+from django_workos_vault.fields.field import EncryptedField
+from django_workos_vault.fields.object_value import encode
+from django_workos_vault.frame_locals import leaves_no_locals
+
+
+@leaves_no_locals
+def as_text(field: Any, value: Any) -> str:
+    """Return what is shown of a value, not None: JSON indented, bytes in hex, choices by their name."""
+    if isinstance(value, bytes | bytearray | memoryview):
+        return bytes(value).hex(" ")
+    if isinstance(field, JSONField) or not isinstance(field, EncryptedField):
+        if isinstance(value, str) and not isinstance(field, JSONField):
+            return value
+        encoder: Any = getattr(field, "encoder", None) or DjangoJSONEncoder
+        return json.dumps(value, indent=2, ensure_ascii=False, cls=encoder)
+    if field.choices:
+        return str(dict(field.flatchoices).get(value, value))
+    if getattr(value, "tzinfo", None) is not None and hasattr(value, "date"):
+        value = localtime(value)
+    return str(value)
+
+
+@leaves_no_locals
+def says_the_same(field: Any, said: str, value: Any) -> bool:
+    """Whether ``said``, as somebody types it into the field's form, is ``value``. In constant time."""
+    try:
+        expected, entered = _bytes_of(field, value), _bytes_of(field, _cleaned(field, said))
+    except (ValidationError, ArithmeticError, DataError, TypeError, ValueError):
+        return False  # what the field cannot hold is no value of it
+    # Hashes, as compare_digest() tells lengths apart.
+    return hmac.compare_digest(sha256(expected).digest(), sha256(entered).digest())
+
+
+def _cleaned(field: Any, said: str) -> Any:
+    if not isinstance(field, EncryptedField):
+        return said
+    form_field = field.formfield() if field.editable else None
+    if form_field is not None and not isinstance(field, BooleanField):  # for a form, any word is yes
+        return field.to_python(form_field.to_python(said))
+    return field.to_python(said)
+
+
+def _bytes_of(field: Any, value: Any) -> bytes:
+    if not isinstance(field, EncryptedField):
+        return _object_text(value).encode()
+    encoded: bytes = field.encoding.equal(field.get_prep_value(value))
+    return encoded
+
+
+def _object_text(value: Any) -> str:
+    text, is_json = encode(value)
+    if is_json:
+        return json.dumps(value, sort_keys=True)
+    try:  # what stands in Vault as JSON is said as JSON, in whatever order
+        return json.dumps(json.loads(text), sort_keys=True)
+    except ValueError:
+        return text
