@@ -3,8 +3,10 @@
 import django.db.models.deletion
 from django.db import migrations, models
 
+from django_workos_vault.registry.tables import EarlyMigration
 
-class Migration(migrations.Migration):
+
+class Migration(EarlyMigration):
     dependencies = [
         ("django_workos_vault", "0001_initial"),
     ]

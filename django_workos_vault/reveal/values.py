@@ -12,7 +12,6 @@ from django.db.models import BooleanField, JSONField
 from django.utils.timezone import localtime
 
 from django_workos_vault.fields.field import EncryptedField
-from django_workos_vault.fields.object_value import encode
 from django_workos_vault.frame_locals import leaves_no_locals
 
 
@@ -61,10 +60,9 @@ def _bytes_of(field: Any, value: Any) -> bytes:
 
 
 def _object_text(value: Any) -> str:
-    text, is_json = encode(value)
-    if is_json:
-        return json.dumps(value, sort_keys=True)
-    try:  # what stands in Vault as JSON is said as JSON, in whatever order
-        return json.dumps(json.loads(text), sort_keys=True)
-    except ValueError:
-        return text
+    if isinstance(value, str):
+        try:  # what stands in Vault as JSON is said as JSON, in whatever order
+            value = json.loads(value)
+        except ValueError:
+            return str(value)
+    return json.dumps(value, sort_keys=True)
