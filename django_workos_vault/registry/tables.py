@@ -13,6 +13,7 @@ from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
 
+from django_workos_vault.models import DataKeyRecord, IndexKeyRecord
 from django_workos_vault.registry.transactions import apart
 
 _APP = "django_workos_vault"
@@ -41,13 +42,25 @@ def make_tables_first(*, plan: list[tuple[migrations.Migration, bool]], using: s
 
 
 def make_tables(alias: str | None = None) -> None:
-    """Make the registry's tables on ``alias``, else where the registry is written, if they are not there."""
-    from django_workos_vault.models import DataKeyRecord
-
+    """Make the registry's tables on ``alias``, else where it is written, or give them what they lack."""
     alias = alias or router.db_for_write(DataKeyRecord)
-    there = DataKeyRecord._meta.db_table in connections[alias].introspection.table_names()
-    if not there and router.allow_migrate_model(alias, DataKeyRecord):
+    if not _are_there(connections[alias]) and router.allow_migrate_model(alias, DataKeyRecord):
         apart(alias, lambda: _migrate(alias))
+
+
+def _are_there(connection: Any) -> bool:
+    """Whether both tables have the columns that this release reads."""
+    with connection.cursor() as cursor:
+        tables = connection.introspection.table_names(cursor)
+        return all(
+            model._meta.db_table in tables
+            and {field.column for field in model._meta.local_fields}
+            <= {
+                column.name
+                for column in connection.introspection.get_table_description(cursor, model._meta.db_table)
+            }
+            for model in (DataKeyRecord, IndexKeyRecord)
+        )
 
 
 def last_migration(loader: MigrationLoader) -> tuple[str, str] | None:
@@ -64,6 +77,9 @@ def _concerns_tables(migration: Any) -> bool:
 
 def _migrate(alias: str) -> None:
     executor = MigrationExecutor(connections[alias])
-    target = last_migration(executor.loader)
-    if target and target not in executor.loader.applied_migrations:
+    target, applied = last_migration(executor.loader), executor.loader.applied_migrations
+    # A table that no migration made was restored, or is to be faked: that is for a person.
+    is_ours = any(app == _APP for app, _ in applied)
+    is_free = DataKeyRecord._meta.db_table not in connections[alias].introspection.table_names()
+    if target and target not in applied and (is_ours or is_free):
         executor.migrate([target])
