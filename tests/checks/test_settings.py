@@ -41,7 +41,7 @@ MISTAKES = {
     ),
     "option of nothing alike": (
         {"default": {**CONTEXT, "BACKEND": LOCAL, "OPTIONS": {**KEY, "zebra": 1}}},
-        "unknown option 'zebra'. Known: key_file, master_key, objects_file",
+        "unknown option 'zebra'. Known: key_file, master_key, objects_file, pretend_remote",
     ),
     "policy misspelt": (
         {"default": {**CONTEXT, "BACKEND": LOCAL, "OPTIONS": KEY, "DATA_KEYS": {"rotate_afer": 1}}},

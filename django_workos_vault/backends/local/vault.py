@@ -36,7 +36,8 @@ class LocalVault(VaultBackend):
     ``master_key`` is 32 bytes, raw or as base64 text. ``key_file`` is a path; the file is made on first use,
     readable by its owner alone. Give exactly one, or InvalidVaultConfiguration is raised. ``objects_file`` is
     an SQLite file, made on first use, that keeps objects and revocations, or ``":memory:"``; without it there
-    are no objects, and revocations end with the process.
+    are no objects, and revocations end with the process. With ``pretend_remote``, async code is told where it
+    would wait for a vault that is reached over a network: what works with a warm key alone shows in tests.
     """
 
     for_development = True
@@ -48,7 +49,12 @@ class LocalVault(VaultBackend):
         master_key: str | bytes | None = None,
         key_file: str | os.PathLike[str] | None = None,
         objects_file: str | os.PathLike[str] | None = None,
+        pretend_remote: bool = False,
     ) -> None:
+        if not isinstance(pretend_remote, bool):
+            raise InvalidVaultConfiguration("pretend_remote must be True or False.")
+        if pretend_remote:
+            self.answers_at_once = False
         self._state = LocalState(MEMORY if objects_file is None else objects_file)
         self.keys = LocalKeys(_master_key_loader(master_key, key_file), self._state)
         self.objects = None if objects_file is None else ObjectStore(self._state, self.keys)
