@@ -29,7 +29,7 @@ MISTAKES = {
     "backend misspelt": ({"default": {**CONTEXT, "BACKEND": f"{LOCAL}s"}}, "LocalVaults"),
     "entry misspelt": (
         {"default": {"BACKEND": LOCAL, "OPTIONS": KEY, "KEY_CONTXT": {"app": "tests"}}},
-        "unknown option 'KEY_CONTXT'. Did you mean 'KEY_CONTEXT'? Known: BACKEND, ",
+        "unknown option 'KEY_CONTXT'. Did you mean 'KEY_CONTEXT'? Known: ALSO_READS, BACKEND, ",
     ),
     "entry in lower case": (
         {"default": {"BACKEND": LOCAL, "OPTIONS": KEY, "key_context": {"app": "tests"}}},
