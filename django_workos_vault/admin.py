@@ -25,6 +25,7 @@ from django_workos_vault.masked_forms import FAILURES, MaskedModelForm, explain_
 from django_workos_vault.models import AccessRecord, VaultCheck
 from django_workos_vault.paths import encrypted_path
 from django_workos_vault.reveal.admin import MEDIA, Button, RevealAdmin, buttons, no_buttons
+from django_workos_vault.reveal.filters import CannotBeOpenedFilter
 
 if TYPE_CHECKING:
     from django.contrib.admin import ModelAdmin
@@ -33,7 +34,14 @@ if TYPE_CHECKING:
 else:
     _Admin = object
 
-__all__ = ["AccessRecordAdmin", "MaskedAdminMixin", "MaskedColumn", "MaskedModelForm", "VaultPageAdmin"]
+__all__ = [
+    "AccessRecordAdmin",
+    "CannotBeOpenedFilter",
+    "MaskedAdminMixin",
+    "MaskedColumn",
+    "MaskedModelForm",
+    "VaultPageAdmin",
+]
 
 _FAILURE = "_workos_vault_failure"
 _ACTION = "CHANGE_FORM"

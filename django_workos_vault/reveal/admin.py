@@ -19,6 +19,8 @@ from django_workos_vault.exceptions import AccessNotRecorded
 from django_workos_vault.fields.vault_field import VaultField
 from django_workos_vault.handler import vaults
 from django_workos_vault.reveal import permissions, requests
+from django_workos_vault.reveal.actions import RevealActions
+from django_workos_vault.reveal.export import export_view
 from django_workos_vault.reveal.pages import address
 from django_workos_vault.reveal.view import reveal_view
 
@@ -35,7 +37,7 @@ MEDIA = forms.Media(css={"all": ["django_workos_vault/reveal.css"]}, js=["django
 Button = Callable[[Model, str], SafeString]
 
 
-class RevealAdmin(_Admin):
+class RevealAdmin(RevealActions, _Admin):
     """For ``ModelAdmin`` and inlines: who may see a value, and where they ask for it."""
 
     def has_reveal_permission(self, request: HttpRequest, obj: Any = None, field: str | None = None) -> bool:
@@ -60,6 +62,7 @@ def reveal_urls(model_admin: Any) -> list[Any]:
     name = f"{model_admin.opts.app_label}_{model_admin.opts.model_name}"
     view = recorded_view(model_admin, reveal_view)
     return [
+        path("reveal-to-file/", recorded_view(model_admin, export_view), name=f"{name}_reveal_to_file"),
         path("<path:object_id>/reveal/<str:field_name>/", view, name=f"{name}_reveal"),
         path(
             "<path:object_id>/reveal/<str:inline>/<str:row>/<str:field_name>/",
