@@ -1,6 +1,7 @@
 """What a storage is given to keep: a file that can only be read from its beginning to its end, once."""
 
 import io
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -47,14 +48,12 @@ class SealedContent(File):  # type: ignore[type-arg]
 
     def read(self, size: int | None = -1) -> bytes:
         """Return the next ``size`` bytes, or all that follow."""
-        wanted = float("inf") if size is None or size < 0 else size
-        pieces, held = [], 0
-        while held < wanted and (piece := self._next()):
-            pieces.append(piece)
-            held += len(piece)
-        data = b"".join(pieces)
-        if held > wanted:
-            data, self._left = data[: int(wanted)], data[int(wanted) :]
+        left = sys.maxsize if size is None or size < 0 else size
+        read = io.BytesIO()  # which gives out what it holds without a copy: storages ask for many megabytes
+        while left and (piece := self._next()):
+            taken = read.write(memoryview(piece)[:left])
+            left, self._left = left - taken, piece[taken:]
+        data = read.getvalue()
         self._given += len(data)
         return data
 
