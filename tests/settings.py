@@ -97,6 +97,7 @@ INSTALLED_APPS = [
     "tests.renamed",
 ]
 MIDDLEWARE = [
+    "tests.admin.policy.strict_policy",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",

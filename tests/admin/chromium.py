@@ -1,0 +1,43 @@
+"""Chromium, headless, for the tests that drive it; they are skipped where it is not installed."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from selenium import webdriver
+
+CHROMIUM, DRIVER = Path("/usr/bin/chromium"), Path("/usr/bin/chromedriver")
+needs_chromium = pytest.mark.skipif(
+    not (CHROMIUM.exists() and DRIVER.exists()),
+    reason=f"no browser test: {CHROMIUM} and {DRIVER} are not both there",
+)
+
+
+@contextmanager
+def chromium(*arguments: str, **preferences: Any) -> Iterator[Any]:
+    """A browser that is closed at the end. Its log has what broke the Content-Security-Policy."""
+    options = webdriver.ChromeOptions()
+    options.binary_location = str(CHROMIUM)
+    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", *arguments):
+        options.add_argument(argument)
+    options.add_experimental_option("prefs", preferences)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = webdriver.Chrome(options, webdriver.ChromeService(str(DRIVER)))
+    try:
+        yield driver
+    finally:
+        driver.quit()
+
+
+def violations(browser: Any) -> list[str]:
+    """What the browser's log has, since it was last asked, of broken policies and failing scripts."""
+    return [entry["message"] for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
+
+
+def keep_picture(browser: Any, name: str) -> None:
+    """Save a picture of the page in the folder that ``VAULT_TEST_SCREENSHOTS`` names: docs/images, say."""
+    if folder := os.environ.get("VAULT_TEST_SCREENSHOTS"):
+        browser.save_screenshot(str(Path(folder) / f"{name}.png"))

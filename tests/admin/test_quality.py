@@ -1,0 +1,125 @@
+"""Our pages in Chromium: accessible, in the dark, at 400 pixels, under a strict policy and without scripts."""
+
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from axe_core_python.selenium import Axe
+from django.test import Client
+from django.utils import timezone
+
+from django_workos_vault.maintenance.engine import runs
+from django_workos_vault.maintenance.inspection import Finding
+from django_workos_vault.models import AccessRecord, MaintenanceRun
+from django_workos_vault.overview.findings import keep_findings
+from example_project.models import Organization, Patient
+from tests.admin.chromium import chromium, keep_picture, needs_chromium, violations
+
+pytestmark = [pytest.mark.slow, needs_chromium, pytest.mark.django_db(transaction=True)]
+SSN, EMAIL, NOTES = "123-45-6789", "ada@private.example", "a note nobody may read"
+
+
+@pytest.fixture(scope="module")
+def with_scripts() -> Iterator[Any]:
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def without_scripts() -> Iterator[Any]:
+    with chromium(**{"profile.managed_default_content_settings.javascript": 2}) as browser:
+        yield browser
+
+
+@pytest.fixture
+def patient() -> Patient:
+    """Patients, a run that is half done, findings, and a week of access records."""
+    for number, name in enumerate(("Northside", "Harbour")):
+        organization = Organization.objects.create(name=name, workos_id=f"org_{number}")
+        Patient.objects.bulk_create(
+            Patient(organization=organization, name=f"{first} Lovelace", ssn=SSN, email=EMAIL, notes=NOTES)
+            for first in ("Ada", "Byron", "Clara")
+        )
+    fields: Any = [Patient._meta.get_field("ssn")]
+    run = runs.begin(fields, "reseal", using="default")
+    run.chunks.create(ordinal=0, model="clinic.Patient", rows_done=3)
+    MaintenanceRun.objects.filter(pk=run.pk).update(rows_estimate=6)
+    keep_findings(
+        [
+            Finding("vault", "default", "ok", "A round trip works."),
+            Finding(
+                "columns",
+                "clinic.Patient.notes",
+                "problem",
+                "6 of 6 rows: 1 cells cannot be opened.",
+                "docs/commands.md says what each reason means and what to do.",
+            ),
+        ]
+    )
+    actions = ("reveal", "match", "reveal", "denied", "export")
+    AccessRecord.objects.bulk_create(
+        AccessRecord(
+            sequence=n,
+            at=timezone.now() - timedelta(days=n * n % 7),
+            action=actions[n % 5],
+            previous="",
+            mac="",
+        )
+        for n in range(1, 30)
+    )
+    return Patient.objects.earliest("pk")
+
+
+@pytest.fixture
+def visit(live_server: Any, admin_client: Client, patient: Patient) -> Callable[[Any, str], Any]:
+    """Visits a page of the live site, logged in, and returns the browser."""
+
+    def go(browser: Any, page: str) -> Any:
+        browser.get(f"{live_server.url}/static/admin/css/base.css")  # a page of the site, for the cookie
+        browser.add_cookie({"name": "sessionid", "value": admin_client.cookies["sessionid"].value})
+        violations(browser)
+        browser.get(live_server.url + PAGES[page].format(patient.pk))
+        return browser
+
+    return go
+
+
+PAGES = {
+    "list": "/admin/clinic/patient/",
+    "form": "/admin/clinic/patient/{}/change/",
+    "add": "/admin/clinic/patient/add/",
+    "vault": "/admin/django_workos_vault/vaultcheck/",
+    "records": "/admin/django_workos_vault/accessrecord/",
+}
+
+
+def choose(browser: Any, theme: str, width: int, height: int = 900) -> None:
+    """Light or dark, as a visitor's system asks for it, and a window of a size."""
+    features = [{"name": "prefers-color-scheme", "value": theme}]
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+    size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+
+
+def told_by_axe(browser: Any) -> dict[str, list[str]]:
+    """The rules that the page breaks, with the elements that break them."""
+    found = Axe().run(browser)["violations"]
+    return {each["id"]: [node["html"][:200] for node in each["nodes"]] for each in found}
+
+
+@pytest.mark.parametrize("width", [1280, 400])
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("page", PAGES)
+def test_every_page_is_accessible(with_scripts: Any, visit: Any, page: str, theme: str, width: int) -> None:
+    """axe finds nothing, the policy is kept, nothing is wider than the window, and no value is there."""
+    choose(with_scripts, theme, width)
+    browser = visit(with_scripts, page)
+    assert browser.execute_script("return document.body.scrollWidth") <= width
+    assert violations(browser) == []
+    html = browser.execute_script("return document.documentElement.outerHTML")
+    assert not [secret for secret in (SSN, EMAIL, NOTES) if secret in html]
+    keep_picture(
+        browser, f"admin-{page}" + ("" if (theme, width) == ("light", 1280) else f"-{theme}-{width}")
+    )
+    assert told_by_axe(browser) == {}
