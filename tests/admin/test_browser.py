@@ -31,7 +31,7 @@ pytestmark = [
     # What Django 5.2 says of every URLField in a form.
     pytest.mark.filterwarnings("ignore:The default scheme will be changed"),
 ]
-SSN, EMAIL, NOTES = "123-45-6789", "ada@private.example", "a note nobody may read"
+SSN, EMAIL, NOTES = "123-45-6789", "ada.lovelace@private.example", "a note nobody may read"
 
 
 @pytest.fixture(scope="module")
