@@ -76,11 +76,11 @@ class MaintenanceRun(models.Model):
     """
 
     class State(models.TextChoices):
-        RUNNING = "running", "running"
-        PAUSED = "paused", "paused"
-        CANCELLED = "cancelled", "cancelled"
-        FINISHED = "finished", "finished"
-        FAILED = "failed", "failed"
+        RUNNING = "running", _("running")
+        PAUSED = "paused", _("paused")
+        CANCELLED = "cancelled", _("cancelled")
+        FINISHED = "finished", _("finished")
+        FAILED = "failed", _("failed")
 
     operation = models.CharField(max_length=40)
     targets = models.JSONField(help_text="The columns, as app.Model.field.")
