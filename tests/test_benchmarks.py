@@ -80,3 +80,12 @@ def test_what_the_comparison_says_of_this_package() -> None:
     assert set(facts) == set(comparison.FACTS)
     for fact, found in facts.items():
         assert f"| {fact} | {found} |" in page
+
+
+def test_the_benchmark_of_sizes_runs() -> None:
+    """It prints a line for each size."""
+    command = [sys.executable, "-m", "tests.benchmarks.sizes", "--megabytes", "2", "--repeats", "1"]
+    environment = {**os.environ, "VAULT_TEST_DATABASE": "sqlite"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "| 1 MB |" in done.stdout

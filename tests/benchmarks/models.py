@@ -9,7 +9,12 @@ from typing import Any
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from django.db import models
 
-from django_workos_vault.fields import EncryptedCharField, EncryptedTextField
+from django_workos_vault.fields import (
+    EncryptedBinaryField,
+    EncryptedCharField,
+    EncryptedTextField,
+    VaultObjectField,
+)
 from django_workos_vault.indexes import BlindIndex, Exact
 
 _FLOOR = AESGCM(bytes(range(32)))
@@ -104,3 +109,13 @@ class OursSearched(models.Model):
 
 
 SEARCHED = {"floor": FloorSearched, "ours": OursSearched}
+
+
+class Sized(models.Model):
+    """One value of any size, in each kind of field that takes one."""
+
+    text = models.TextField(null=True)
+    binary = models.BinaryField(null=True)
+    sealed_text = EncryptedTextField(null=True)
+    sealed_binary = EncryptedBinaryField(null=True)
+    in_vault = VaultObjectField(null=True)
