@@ -28,7 +28,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def site(session: nox.Session) -> None:
     """Make the site of the pages under docs/, in build/site."""
-    session.install("-e", ".[docs]")
+    session.install("-e", ".[docs,test]")
     session.run("python", "-m", "sphinx", "-W", "--keep-going", "-b", "html", "docs", "build/site")
 
 

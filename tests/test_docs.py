@@ -159,6 +159,14 @@ def test_the_table_of_errors_is_whole() -> None:
     assert sorted(re.findall(r"^\| (?:&nbsp; )*`(\w+)` \|", page, re.MULTILINE)) == exceptions.__all__
 
 
+def test_the_public_api_is_whole() -> None:
+    """Every module that a page imports from is on the page of the public API."""
+    imported = re.compile(r"^\s*from (django_workos_vault[\w.]*) import", re.MULTILINE)
+    named = {module for page in PAGES for module in imported.findall(page.read_text())}
+    api = (CHECKOUT / "docs" / "api.md").read_text()
+    assert not [module for module in named if module not in api]
+
+
 def test_each_threat_names_its_test() -> None:
     """The table of threats says of each attacker which test shows it, or that nothing is done."""
     table = (CHECKOUT / "docs" / "security.md").read_text().split("| --- | --- | --- | --- |\n")[1]
