@@ -1,8 +1,9 @@
 """The only reader of ``django.conf.settings``: ``WORKOS_VAULTS``, taken apart and validated."""
 
+import os
 import re
 import sys
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from datetime import timedelta
 from difflib import get_close_matches
@@ -74,9 +75,7 @@ def hide_secrets() -> None:
 
     Django's error pages and mails show all settings, and hide only what is called a key or a password.
     """
-    vaults = getattr(settings, SETTING, None)
-    for vault in vaults.values() if isinstance(vaults, Mapping) else ():
-        options = vault.get("OPTIONS") if isinstance(vault, Mapping) else None
+    for options in _all_options():
         if isinstance(options, dict):
             options |= {name: _hidden(name, value) for name, value in options.items()}
 
@@ -145,15 +144,35 @@ def project_directory() -> Path:
 def api_key_digests() -> frozenset[bytes]:
     """Return the SHA-256 digests of the configured API keys, for finding them without holding them."""
     return frozenset(
-        sha256(vault["OPTIONS"]["api_key"].encode()).digest()
-        for vault in getattr(settings, SETTING, {}).values()
-        if vault.get("OPTIONS", {}).get("api_key")
+        sha256(options["api_key"].encode()).digest()
+        for options in _all_options()
+        if isinstance(options.get("api_key"), str) and options["api_key"]
     )
+
+
+def local_key_files() -> list[Path]:
+    """Return the files in which local vaults keep their master keys."""
+    given = (options.get("key_file") for options in _all_options())
+    return [Path(path) for path in given if isinstance(path, str | os.PathLike)]
+
+
+def _all_options() -> Iterator[Mapping[Any, Any]]:
+    """Yield the options of each vault, of what is a mapping at all: the settings may be wrong."""
+    vaults = getattr(settings, SETTING, None)
+    for entry in vaults.values() if isinstance(vaults, Mapping) else ():
+        options = entry.get("OPTIONS") if isinstance(entry, Mapping) else None
+        if isinstance(options, Mapping):
+            yield options
 
 
 def admin_options() -> object:
     """Return ``WORKOS_VAULT_ADMIN`` as it is given."""
     return getattr(settings, "WORKOS_VAULT_ADMIN", {})
+
+
+def client_id() -> object:
+    """Return ``WORKOS_CLIENT_ID``, of the settings or else of the environment; None where nobody gives it."""
+    return getattr(settings, "WORKOS_CLIENT_ID", None) or os.environ.get("WORKOS_CLIENT_ID")
 
 
 def dumps_plaintext() -> bool:

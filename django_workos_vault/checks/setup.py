@@ -1,5 +1,6 @@
 """System checks over settings and models. Ids are documented in docs/checks.md and never reused."""
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -48,6 +49,23 @@ def check_live_key_under_debug(
         )
         for vault in vaults.usable()
         if not conf.in_production() and vault.backend.api_key_environment == "live"
+    ]
+
+
+@checks.register(checks.Tags.security)
+def check_client_id(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[checks.CheckMessage]:
+    """What a project calls its client id is one: it is sent to browsers, where an API key must not be."""
+    given = conf.client_id()
+    if given is None or (isinstance(given, str) and re.fullmatch(r"client_[A-Za-z0-9_]+", given)):
+        return []
+    begins = "begins with sk_, as an API key does" if str(given).startswith("sk_") else "is no client id"
+    return [
+        checks.Warning(
+            f"WORKOS_CLIENT_ID, of the settings or the environment, {begins}.",
+            hint="Give it the client id of the WorkOS dashboard, which begins with client_. The API key "
+            "belongs into OPTIONS of a vault.",
+            id="django_workos_vault.W190",
+        )
     ]
 
 

@@ -136,3 +136,20 @@ def test_a_missing_key_is_an_error_where_it_is_needed(settings: Any, capsys: Any
     # What the hint says: the environment now has it.
     settings.WORKOS_VAULTS = {"default": {**WITHOUT_KEY["default"], "OPTIONS": {"api_key": "sk_live_x"}}}
     assert "django_workos_vault.E190" not in {m.id for m in ours(include_deployment_checks=True)}
+
+
+@pytest.mark.parametrize("given", ["sk_test_" + "a1" * 8, "clientele", "client_", 5, " client_01"])
+@pytest.mark.parametrize("where", ["settings", "environment"])
+def test_a_client_id_that_is_none(
+    given: Any, where: str, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """W190, wherever it is given; the value, which may be a secret, is not quoted; a client id is fine."""
+    if where == "settings":
+        settings.WORKOS_CLIENT_ID = given
+    else:
+        monkeypatch.setenv("WORKOS_CLIENT_ID", str(given))
+    (message,) = ours()
+    assert message.id == "django_workos_vault.W190"
+    assert str(given).strip() not in str(message) or given in ("client_", 5)
+    settings.WORKOS_CLIENT_ID = "client_01ABCDEF"  # what the hint says
+    assert ours() == []

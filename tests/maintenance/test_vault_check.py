@@ -1,11 +1,7 @@
 """``vault_check``: it finds what is wrong, says what to do, and tells no secret."""
 
 import json
-import os
-import subprocess
-from hashlib import sha256
 from io import StringIO
-from pathlib import Path
 from secrets import token_hex
 from typing import Any
 
@@ -17,7 +13,6 @@ from django.test import override_settings
 
 from django_workos_vault import vaults
 from django_workos_vault.fields import stored_cell
-from django_workos_vault.maintenance.inspection.tracked_files import inspect_tracked_files
 from django_workos_vault.models import DataKeyRecord, IndexKeyRecord
 from django_workos_vault.testing import RunningEmulator
 from tests.app.models import Account, Organization, Patient, Person
@@ -277,47 +272,6 @@ def test_system_checks_are_part_of_the_checklist() -> None:
         found = problems()
     assert "does not begin with 'sk_'" in found[-1]["message"] + found[0]["message"]
     assert "no key" not in json.dumps(found)
-
-
-@pytest.fixture
-def checkout(tmp_path: Path) -> Path:
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}
-    subprocess.run(["git", "init", "-q", tmp_path], check=True, env=environment)
-    return tmp_path
-
-
-def track(checkout: Path, name: str, content: str) -> None:
-    (checkout / name).write_text(content)
-    subprocess.run(["git", "-C", checkout, "add", name], check=True)
-
-
-def test_api_key_in_a_tracked_file(checkout: Path) -> None:
-    """A literal key is told by file and line, never quoted; an untracked file is not looked at."""
-    secret = "sk_li" + f"ve_{token_hex(16)}"
-    track(checkout, "settings.py", f"import os\nKEY = '{secret}'\n")
-    track(checkout, "other.py", f"sk_{'model_directory_name'} = 'sk_test_XXXXXXXXXXXXXXXXXXXX'\n")
-    (checkout / "untracked.py").write_text(secret)
-    (finding,) = inspect_tracked_files(checkout, frozenset())
-    assert (finding.status, finding.subject) == ("problem", "settings.py:2")
-    assert "sk_live_..." in finding.message
-    assert secret not in repr(finding)
-    assert secret[8:14] not in repr(finding)
-
-
-def test_the_configured_key_is_found_whatever_it_looks_like(checkout: Path) -> None:
-    """A short made-up key in settings.py is a literal key too."""
-    track(checkout, "settings.py", 'OPTIONS = {"api_key": "sk_test_abc"}\n')
-    (finding,) = inspect_tracked_files(checkout, {sha256(b"sk_test_abc").digest()})
-    assert finding.status == "problem"
-    (finding,) = inspect_tracked_files(checkout, frozenset())
-    assert finding.status == "ok"
-
-
-def test_no_checkout(tmp_path: Path) -> None:
-    """Where there is no git checkout, that is said."""
-    (finding,) = inspect_tracked_files(tmp_path, frozenset())
-    assert finding.status == "skipped"
-    assert "not a git repository" in finding.message
 
 
 def test_colour_when_asked_for() -> None:

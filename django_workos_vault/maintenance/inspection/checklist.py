@@ -49,7 +49,9 @@ class Inspection:
     def findings(self) -> Iterator[Finding]:
         """Do the work, yielding what each step found. :attr:`columns` is filled along the way."""
         yield from inspect_settings()
-        yield from inspect_tracked_files(conf.project_directory(), conf.api_key_digests())
+        yield from inspect_tracked_files(
+            conf.project_directory(), conf.api_key_digests(), conf.local_key_files()
+        )
         usable = set()
         for vault in vaults.usable():
             failed = False

@@ -22,11 +22,11 @@ Progress = Callable[[int, str], AbstractContextManager[Any]]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What one step found about one thing. A problem comes with ``advice``."""
+    """What one step found about one thing. A problem, and a warning, comes with ``advice``."""
 
     step: str
     subject: str
-    status: Literal["ok", "problem", "skipped"]
+    status: Literal["ok", "warning", "problem", "skipped"]
     message: str
     advice: str = ""
 

@@ -22,7 +22,7 @@ def inspect_settings() -> Iterator[Finding]:
         yield Finding(
             "settings",
             f"{message.obj}" if message.obj else str(message.id).removeprefix(_OURS),
-            "problem",
+            "problem" if message.level >= checks.ERROR else "warning",
             f"{message.msg} ({message.id})",
             message.hint
             or f"manage.py vault_check --explain {str(message.id).removeprefix(_OURS)} says more.",

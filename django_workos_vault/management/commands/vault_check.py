@@ -19,9 +19,12 @@ from django_workos_vault.management.output import (
 )
 from django_workos_vault.overview.findings import keep_findings
 
+#: exit status: nothing is wrong, but something may be
+_WARNINGS = 3
+
 
 class Command(BaseCommand):
-    """Exit status 1 when anything is wrong."""
+    """Exit status 1 when anything is wrong, 3 when there are warnings alone; 2 is argparse's."""
 
     help = "Check settings, tracked files, the vaults, every registered data key and stored rows."
     requires_system_checks = []  # they are part of the checklist
@@ -71,13 +74,18 @@ class Command(BaseCommand):
             if as_text:
                 self._tell(finding, style)
         keep_findings(findings)
-        problems = sum(finding.status == "problem" for finding in findings)
+        problems, warnings = (
+            sum(finding.status == status for finding in findings) for status in ("problem", "warning")
+        )
         if as_text:
             self._tell_columns(inspection, style)
         else:
             self.stdout.write(as_json(_document(findings, inspection)))
         if problems:
             raise CommandError(f"{problems} of {len(findings)} checks found a problem.")
+        if warnings:
+            message = f"{warnings} of {len(findings)} checks found what may be meant, and none a problem."
+            raise CommandError(message, returncode=_WARNINGS)
         if as_text:
             self.stdout.write(style.SUCCESS("Everything that was checked is in order."))
 
@@ -88,7 +96,7 @@ class Command(BaseCommand):
             raise CommandError(str(exc)) from None
 
     def _tell(self, finding: Finding, style: Any) -> None:
-        paint = {"ok": style.SUCCESS, "problem": style.ERROR, "skipped": style.WARNING}[finding.status]
+        paint = _paints(style)[finding.status]
         status, step = paint(f"{finding.status:7}"), f"{finding.step:13}"
         self.stdout.write(f"{status}  {step}  {finding.subject}: {finding.message}")
         if finding.advice:
@@ -107,9 +115,14 @@ class Command(BaseCommand):
             self.stdout.write(style.ERROR(line))
 
 
+def _paints(style: Any) -> dict[str, Any]:
+    good, bad, doubtful = style.SUCCESS, style.ERROR, style.WARNING
+    return {"ok": good, "problem": bad, "warning": doubtful, "skipped": doubtful}
+
+
 def _document(findings: list[Finding], inspection: Inspection) -> dict[str, Any]:
     return {
-        "ok": not any(finding.status == "problem" for finding in findings),
+        "ok": not any(finding.status in ("problem", "warning") for finding in findings),
         "findings": [asdict(finding) for finding in findings],
         "columns": [
             {
