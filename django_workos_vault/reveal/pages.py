@@ -18,7 +18,12 @@ def page(
     """Return a page of the admin, rendered at once: no middleware gets to see the context."""
     request.current_app = model_admin.admin_site.name
     whole = {**model_admin.admin_site.each_context(request), "opts": model_admin.opts, **context}
-    html = render_to_string(f"django_workos_vault/{template}", whole, request)
+    try:
+        html = render_to_string(f"django_workos_vault/{template}", whole, request)
+    except Exception as exc:
+        # A project's own template failed: its frames, and those of what it came of, hold the value.
+        exc.__cause__ = exc.__context__ = None
+        raise exc.with_traceback(None) from None
     return without_traces(HttpResponse(html, status=status))
 
 
