@@ -13,6 +13,7 @@ from django_workos_vault.fields import (
     EncryptedBinaryField,
     EncryptedCharField,
     EncryptedTextField,
+    FromRow,
     VaultObjectField,
 )
 from django_workos_vault.indexes import BlindIndex, Exact
@@ -86,6 +87,12 @@ CONTENDERS: dict[str, type[Row]] = {
     "ours": contender("ours", EncryptedTextField),
     **_published(),
 }
+
+
+#: as many key contexts as places
+Tenanted = contender(
+    "tenanted", lambda: EncryptedTextField(key_context={"organization_id": FromRow("place")})
+)
 
 
 class FloorSearched(models.Model):

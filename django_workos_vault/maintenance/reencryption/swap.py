@@ -1,20 +1,22 @@
 """Compare-and-swap on the stored bytes: a cell is replaced only while it is still the one that was read."""
 
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from django.db import connections
-from django.db.models import BinaryField, F, Value
+from django.db.models import BinaryField, F, Model, Value
 from django.db.models.expressions import Col
 from django.db.models.lookups import Exact
 
 from django_workos_vault.fields.field import EncryptedField
 from django_workos_vault.maintenance.reencryption.statements import RowSwap, swapped_rows
 
-#: a row's number, and a field
-_Cell = tuple[int, EncryptedField]
+#: a row's number, and a column
+_Cell = tuple[int, str]
+#: a model, and how many swaps of the same cell come first
+_Turn = tuple[type[Model], int]
+_NO_ROW = RowSwap(-1, None, {}), 0
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -50,56 +52,54 @@ def swap_all(swaps: Iterable[Swap], using: str) -> list[bool]:
     PostgreSQL's ``deadlock_timeout``, and on MariaDB not at all. Then OperationalError is raised. After it,
     fewer rows have a better chance.
     """
-    rows, batches = _grouped(swaps)
-    done = _carried_out(batches, using)
-    return [cell in done for cell in rows]
-
-
-def _grouped(swaps: Iterable[Swap]) -> tuple[list[_Cell], list[list[RowSwap]]]:
-    """Return the place of each swap, and the rows in batches: of one model, and each row once."""
-    places: list[_Cell] = []
-    rows: dict[Any, RowSwap] = {}
-    batches: dict[Any, list[RowSwap]] = {}
-    seen: Counter[Any] = Counter()
-    for swap in swaps:
-        pk = swap.instance.pk
-        turn = seen[swap.field, pk]  # the same cell again is swapped afterwards
-        seen[swap.field, pk] += 1
-        batch = swap.field.model, turn
-        row = rows.get((*batch, pk))
-        if row is None:
-            row = rows[(*batch, pk)] = RowSwap(len(rows), pk, {})
-            batches.setdefault(batch, []).append(row)
-        row.cells[swap.field] = swap.old, swap.new
-        places.append((row.number, swap.field))
-    return places, list(batches.values())
-
-
-def _carried_out(batches: list[list[RowSwap]], using: str) -> set[_Cell]:
+    swaps = list(swaps)
+    places, batches = _grouped(swaps)
     connection = connections[using]
-    done: set[_Cell] = set()
-    if connection.vendor == "postgresql" and _are_several(batches):
+    if connection.vendor == "postgresql" and len(swaps) > 1:
         with connection.cursor() as cursor:
             cursor.execute("SET LOCAL lock_timeout = '500ms'")
-    for batch in batches:
-        _keep_keys(batch, using)
-        whole = swapped_rows(connection, batch)
-        done.update((row.number, field) for row in batch if row.number in whole for field in row.cells)
-        rest = [row for row in batch if row.number not in whole and len(row.cells) > 1]
-        for field in dict.fromkeys(field for row in rest for field in row.cells):
-            alone = [
-                RowSwap(row.number, row.pk, {field: row.cells[field]}) for row in rest if field in row.cells
-            ]
-            done.update((number, field) for number in swapped_rows(connection, alone))
+    _keep_keys(swaps, using)
+    done: set[_Cell] = set()
+    for (model, _), batch in batches.items():
+        done |= _swapped_cells(connection, model, batch)
+    return [cell in done for cell in places]
+
+
+def _grouped(swaps: Iterable[Swap]) -> tuple[list[_Cell], dict[_Turn, list[RowSwap]]]:
+    """Return the place of each swap, and the rows of each model, each row once."""
+    places: list[_Cell] = []
+    rows: dict[Any, tuple[RowSwap, int]] = {}
+    batches: dict[_Turn, list[RowSwap]] = {}
+    for swap in swaps:
+        field = swap.field
+        key, column = (field.model, swap.instance.pk), str(field.column)
+        row, turn = rows.get(key, _NO_ROW)
+        if column in row.cells:  # the same cell again is swapped afterwards
+            turn += 1
+            row = _NO_ROW[0]
+        if row is _NO_ROW[0]:
+            row = RowSwap(len(places), key[1], {})
+            rows[key] = row, turn
+            batches.setdefault((key[0], turn), []).append(row)
+        row.cells[column] = swap.old, swap.new
+        places.append((row.number, column))
+    return places, batches
+
+
+def _swapped_cells(connection: Any, model: type[Model], batch: list[RowSwap]) -> set[_Cell]:
+    whole = swapped_rows(connection, model, batch)
+    done = {(row.number, column) for row in batch if row.number in whole for column in row.cells}
+    rest = [row for row in batch if row.number not in whole and len(row.cells) > 1]
+    for column in dict.fromkeys(column for row in rest for column in row.cells):
+        alone = [
+            RowSwap(row.number, row.pk, {column: row.cells[column]}) for row in rest if column in row.cells
+        ]
+        done.update((number, column) for number in swapped_rows(connection, model, alone))
     return done
 
 
-def _are_several(batches: list[list[RowSwap]]) -> bool:
-    return sum(map(len, batches)) > 1
-
-
-def _keep_keys(batch: list[RowSwap], using: str) -> None:
-    for row in batch:
-        for field, (_, new) in row.cells.items():
-            if new is not None:
-                field.cipher.secure(new, using)
+def _keep_keys(swaps: Iterable[Swap], using: str) -> None:
+    """Have no cell commit without its key."""
+    for swap in swaps:
+        if swap.new is not None:
+            swap.field.cipher.secure(swap.new, using)
