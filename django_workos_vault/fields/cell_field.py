@@ -185,6 +185,23 @@ class CellField(VaultField):
                 identity = scheme.identities(scheme.whole_row_of(instance))[0]
         return scheme.cipher.seal(plaintext, context, binding=identity, pad_to=self.block, digests=digests)
 
+    @leaves_no_locals
+    def resealed(self, cell: bytes, instance: Model | None = None, neighbours: Any = None) -> bytes:
+        """Return what was sealed in ``cell``, of a field not bound to its row, as another cell.
+
+        It is decoded only where it has digests. Raises EnvelopeError or VaultError.
+        """
+        scheme = self.scheme
+        cipher = scheme.cipher
+        plaintext = cipher.open(cell, neighbours=neighbours)
+        if self._needs_only_the_value:
+            return cipher.seal(plaintext, scheme.static_context(), pad_to=self.block)
+        if not self.digests.are_carried:
+            return self.seal_plaintext(plaintext, instance)
+        return self.seal_plaintext(
+            plaintext, instance, self.digests.front(self._decoded(plaintext), instance)
+        )
+
     def _batch_from(self, instance: Model) -> Any:
         """Return ``instance`` and the rows that follow it in a ``bulk_create()`` under way."""
         following = dropwhile(lambda row: row is not instance, rows_of_bulk_create() or [instance])
@@ -216,6 +233,9 @@ class CellField(VaultField):
             if cipher is None or cipher.keyring.closed:
                 cipher = scheme.cipher
             plaintext = cipher.open(cell, neighbours=neighbours)
+        return self._decoded(plaintext)
+
+    def _decoded(self, plaintext: bytes) -> Any:
         try:  # not suppress(), which takes as long as the rest: this runs for every value
             return self.encoding.decode(plaintext)
         except Exception:  # noqa: S110 -- whatever a field's class makes of a foreign plaintext, and quotes

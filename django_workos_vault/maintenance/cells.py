@@ -1,12 +1,13 @@
 """Stored cells, row by row: for the tools that go through whole columns."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from django.core.exceptions import FieldDoesNotExist
-from django.db.models import Model, QuerySet
+from django.db.models import BinaryField, F, Model, QuerySet
+from django.db.models.expressions import Col
 
 from django_workos_vault import envelope
 from django_workos_vault.exceptions import (
@@ -16,7 +17,8 @@ from django_workos_vault.exceptions import (
     WrongKey,
     is_outage,
 )
-from django_workos_vault.fields.cell import stored_cell
+from django_workos_vault.fields.cell import opened, stored_cell
+from django_workos_vault.fields.column import sealing_converter
 from django_workos_vault.fields.field import EncryptedField
 from django_workos_vault.fields.from_row import FromRow
 from django_workos_vault.frame_locals import forget_locals
@@ -66,6 +68,42 @@ def rows(fields: list[EncryptedField], using: str) -> QuerySet[Model]:
     return queryset.select_related(*sorted(_relations(fields))) if _relations(fields) else queryset
 
 
+class StoredBytes(F):
+    """An encrypted column as the bytes it holds, for reading and comparing them in the database."""
+
+    def resolve_expression(self, *args: Any, **kwargs: Any) -> Any:
+        column: Any = super().resolve_expression(*args, **kwargs)
+        return Col(column.alias, column.target, BinaryField())
+
+
+class StoredRow:
+    """A primary key and cells, where nothing else of a row is needed: a third of what an instance costs."""
+
+    def __init__(self, pk: Any) -> None:
+        self.pk = pk
+
+
+def need_no_rows(fields: Iterable[EncryptedField]) -> bool:
+    """Whether cells of ``fields`` are replaced by what is in them alone."""
+    return not any(field.scheme.remembers_row or field.digests.are_carried for field in fields)
+
+
+def stored_rows(fields: Sequence[EncryptedField], queryset: "QuerySet[Any]") -> list[Any]:
+    """Return the rows of a sliced ``queryset`` of :func:`rows` with their cells, as bare as may be."""
+    if not need_no_rows(fields):
+        return list(queryset)
+    names = [field.attname for field in fields]
+    makers = [sealing_converter(field) for field in fields]
+    found = []
+    for pk, *stored in queryset.values_list("pk", *map(StoredBytes, names)):
+        row = StoredRow(pk)
+        held = row.__dict__
+        for name, sealed, cell in zip(names, makers, stored, strict=True):
+            held[name] = sealed(cell, None, None)
+        found.append(row)
+    return found
+
+
 def batches(queryset: QuerySet[Model], size: int, start_after: Any = None) -> Iterator[list[Model]]:
     """Yield the rows in lists of ``size`` by primary key, beginning behind ``start_after``."""
     last = start_after
@@ -90,7 +128,12 @@ class CellReader:
         # Bounded below: who writes to the column could make each cell's another.
         self._refused: dict[tuple[bytes, bytes], CannotOpen] = {}
 
-    def open(self, field: EncryptedField, instance: Model) -> Any:
+    @property
+    def knows_refusals(self) -> bool:
+        """Whether a key was refused so far."""
+        return bool(self._refused)
+
+    def open(self, field: EncryptedField, instance: Any) -> Any:
         """Return the value of a stored cell that is not NULL.
 
         Raises CannotOpen when this cell, or its key, is the reason; another VaultError in an outage.
@@ -100,7 +143,7 @@ class CellReader:
         if key in self._refused:
             raise self._refused[key]
         try:
-            return getattr(instance, field.attname)
+            return opened(getattr(instance, field.attname))
         except (WrongKey, VaultError) as exc:
             if is_outage(exc):
                 raise

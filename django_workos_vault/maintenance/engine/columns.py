@@ -67,6 +67,10 @@ class Columns:
         """Return all rows, in no order."""
         return cells.rows(self.fields, self._using)
 
+    def read(self, some: "QuerySet[Model]") -> list[Any]:
+        """Return the rows of ``some`` of :meth:`rows`."""
+        return cells.stored_rows(self.fields, some)
+
     def prepared(self, rows: Sequence[Model], *, dry_run: bool = False) -> Batch:
         """Make the replacements of the cells of ``rows``. A dry run only examines them.
 

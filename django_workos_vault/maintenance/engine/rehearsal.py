@@ -45,7 +45,7 @@ class Pass:
 
     def batches(self) -> Iterator[int]:
         """Do the work, yielding the number of rows after each batch. Raises VaultError in an outage."""
-        while rows := list(between(self._columns.rows(), self.last_pk)[: self._batch_size]):
+        while rows := self._columns.read(between(self._columns.rows(), self.last_pk)[: self._batch_size]):
             batch = self._columns.prepared(rows, dry_run=self._dry_run)
             counts = list(batch.counts.values())
             if not self._dry_run:

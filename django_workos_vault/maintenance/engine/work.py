@@ -120,7 +120,7 @@ class Worker:
         columns, upper = self._columns[model], from_text(model, chunk.upper)
         while chunk.state == chunk.State.CLAIMED and not self._stop() and self._is_running():
             began, size = time.monotonic(), self._pace.size
-            rows = list(between(columns.rows(), from_text(model, chunk.position), upper)[:size])
+            rows = columns.read(between(columns.rows(), from_text(model, chunk.position), upper)[:size])
             batch = columns.prepared(rows)  # asks Vault, so before the transaction
             commit = partial(self._commit, chunk, columns, batch, last=len(rows) < size)
             try:

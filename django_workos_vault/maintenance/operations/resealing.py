@@ -41,10 +41,20 @@ class Resealing:
         return True
 
     def replacement(self, field: EncryptedField, instance: Model) -> bytes | None:
-        value = self._reader.open(field, instance)
         context = context_of(field, instance)
-        self._renew(field.vault, [context])
-        refusal = self._renewed[field.vault.alias, context.digest]
+        name = (field.vault_alias, context.digest)
+        if name not in self._renewed:
+            self._renew(field.vault, [context])
+        refusal = self._renewed[name]
+        if refusal is None and not (field.scheme.is_bound or self._reader.knows_refusals):
+            held = instance.__dict__[field.attname]
+            try:
+                return field.resealed(held.cell, instance, held.neighbours)
+            except _OF_ONE_KEY as exc:
+                if is_outage(exc):
+                    raise
+        # A cell that something is wrong with: what, is found out step by step.
+        value = self._reader.open(field, instance)
         if refusal is not None:
             raise refusal
         with faults_of_row():

@@ -1,15 +1,15 @@
 """Compare-and-swap on the stored bytes: a cell is replaced only while it is still the one that was read."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from django.db import connections
-from django.db.models import BinaryField, F, Model, Value
-from django.db.models.expressions import Col
+from django.db.models import BinaryField, Model, Value
 from django.db.models.lookups import Exact
 
 from django_workos_vault.fields.field import EncryptedField
+from django_workos_vault.maintenance.cells import StoredBytes
 from django_workos_vault.maintenance.reencryption.statements import RowSwap, swapped_rows
 
 #: a row's number, and a column
@@ -27,14 +27,6 @@ class Swap:
     instance: Any
     old: bytes | None
     new: bytes | None
-
-
-class StoredBytes(F):
-    """An encrypted column as the bytes it holds, for comparing them in the database."""
-
-    def resolve_expression(self, *args: Any, **kwargs: Any) -> Any:
-        column: Any = super().resolve_expression(*args, **kwargs)
-        return Col(column.alias, column.target, BinaryField())
 
 
 def still_holds(field: EncryptedField, cell: bytes) -> Exact:
@@ -98,8 +90,11 @@ def _swapped_cells(connection: Any, model: type[Model], batch: list[RowSwap]) ->
     return done
 
 
-def _keep_keys(swaps: Iterable[Swap], using: str) -> None:
+def _keep_keys(swaps: Sequence[Swap], using: str) -> None:
     """Have no cell commit without its key."""
-    for swap in swaps:
-        if swap.new is not None:
-            swap.field.cipher.secure(swap.new, using)
+    for cipher in {id(swap.field): swap.field.cipher for swap in swaps}.values():
+        if cipher.refers:
+            for swap in swaps:
+                if swap.new is not None:
+                    swap.field.cipher.secure(swap.new, using)
+            return
