@@ -41,7 +41,7 @@ MAX_KEY_REFERENCE_BYTES = 8192
 _DIGESTS_MARK = 0x80
 _LABEL_AT = 3
 _COMMITMENT_AT = _LABEL_AT + LABEL_ID_BYTES
-_AFTER_COMMITMENT = _COMMITMENT_AT + COMMITMENT_BYTES
+AFTER_COMMITMENT = _COMMITMENT_AT + COMMITMENT_BYTES
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -120,7 +120,7 @@ def parse(cell: bytes) -> Envelope:
     a version, suite or flag that this release does not know. Nothing is decrypted.
     """
     digests, start = _split_digests(cell)
-    if len(cell) < start + _AFTER_COMMITMENT + 1 + NONCE_BYTES + TAG_BYTES:
+    if len(cell) < start + AFTER_COMMITMENT + 1 + NONCE_BYTES + TAG_BYTES:
         raise MalformedEnvelope(f"too short for an envelope: {len(cell)} bytes")
     version, suite, flags = cell[start : start + _LABEL_AT]
     if version != VERSION:
@@ -129,7 +129,7 @@ def parse(cell: bytes) -> Envelope:
         raise UnknownFormat(f"cipher suite {suite} is not known to this release")
     if flags & ~KNOWN_FLAGS:
         raise UnknownFormat(f"envelope flags {flags:#x} are not known to this release")
-    after_binding = start + _AFTER_COMMITMENT + (BINDING_BYTES if flags & BOUND else 0)
+    after_binding = start + AFTER_COMMITMENT + (BINDING_BYTES if flags & BOUND else 0)
     length, reference_at = decode_leb128(cell, after_binding)
     if length > MAX_KEY_REFERENCE_BYTES:
         raise MalformedEnvelope(
@@ -146,8 +146,8 @@ def parse(cell: bytes) -> Envelope:
         version=version,
         flags=flags,
         label_id=cell[start + _LABEL_AT : start + _COMMITMENT_AT],
-        commitment=cell[start + _COMMITMENT_AT : start + _AFTER_COMMITMENT],
-        binding=cell[start + _AFTER_COMMITMENT : after_binding],
+        commitment=cell[start + _COMMITMENT_AT : start + AFTER_COMMITMENT],
+        binding=cell[start + AFTER_COMMITMENT : after_binding],
         key_reference=cell[reference_at:body_at],
         nonce=cell[body_at:tag_at],
         tag=cell[tag_at:ciphertext_at],

@@ -73,7 +73,12 @@ class StoredBytes(F):
 
     def resolve_expression(self, *args: Any, **kwargs: Any) -> Any:
         column: Any = super().resolve_expression(*args, **kwargs)
-        return Col(column.alias, column.target, BinaryField())
+        return _Bytes(column.alias, column.target, BinaryField())
+
+
+class _Bytes(Col):
+    def get_db_converters(self, connection: Any) -> list[Any]:
+        return []  # the field's would open the cell
 
 
 class StoredRow:

@@ -14,6 +14,8 @@ from django_workos_vault.fields.field import EncryptedField
 from django_workos_vault.maintenance.cells import REMEMBERED, CannotOpen, parsed
 from django_workos_vault.maintenance.operations.base import NotAsWritten, context_of
 
+_NO_START = b"", b""
+
 
 class Rekeying:
     """One request for each wrapped key and context. Cells of one data key get the same new wrapping, and a
@@ -24,6 +26,8 @@ class Rekeying:
         self.keys_made = 0
         self._wrapped: dict[tuple[bytes, bytes, str], bytes | CannotOpen] = {}
         self._first: dict[tuple[bytes, str], bytes] = {}
+        #: how cells of a key and context begin, up to their nonce: as stored, and wrapped again
+        self._starts: dict[tuple[bytes, str], tuple[bytes, bytes]] = {}
 
     def prepare(self, fields: Sequence[EncryptedField], rows: Sequence[Model]) -> None:
         pass
@@ -38,9 +42,14 @@ class Rekeying:
         return True
 
     def replacement(self, field: EncryptedField, instance: Model) -> bytes | None:
+        context = context_of(field, instance)
+        stored = stored_cell(instance, field.attname)
+        begins = stored[: envelope.AFTER_COMMITMENT], context.digest
+        old, new = self._starts.get(begins, _NO_START)
+        if old and stored.startswith(old):
+            return new + stored[len(old) :]
         self.examine(field, instance)
         cell = parsed(field, instance)
-        context = context_of(field, instance)
         name = (cell.commitment, cell.key_reference, context.digest)
         if name not in self._wrapped:
             wrapped = _rewrapped(field, cell, context)
@@ -53,7 +62,12 @@ class Rekeying:
         wrapped = self._wrapped[name]
         if isinstance(wrapped, CannotOpen):
             raise wrapped
-        return envelope.with_key_reference(stored_cell(instance, field.attname), wrapped)
+        rekeyed = envelope.with_key_reference(stored, wrapped)
+        if not (cell.digests or cell.binding):  # all cells of this key begin so
+            if len(self._starts) >= REMEMBERED:
+                self._starts.clear()
+            self._starts[begins] = stored[: cell.body_at], rekeyed[: cell.body_at - len(stored)]
+        return rekeyed
 
     def check(self, field: EncryptedField, old: Model, new: Model, thoroughly: bool) -> None:
         # That Vault's answer holds the key the cell commits to was seen when it came. Ciphertext is not
