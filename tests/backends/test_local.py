@@ -1,7 +1,9 @@
 """LocalVault: Vault's semantics with no network."""
 
 import asyncio
+import errno
 import os
+import stat
 import warnings
 from base64 import b64encode
 from concurrent.futures import ThreadPoolExecutor
@@ -279,3 +281,59 @@ def test_two_processes_share_the_objects(tmp_path):
     assert os.waitpid(child, 0)[1] == 0
     assert len(vault.list_object_versions(created.id)) == 61
     vault.close()
+
+
+# No such file system can be mounted where the tests run, so what it answers is put in at the calls to the
+# system: link() and open() of Linux's vfat, which refuses the one and gives every file the mount's mode.
+
+
+@pytest.fixture
+def without_links(monkeypatch):
+    def link(*_args, **_kwargs):
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", link)
+
+
+@pytest.fixture
+def without_modes(monkeypatch):
+    real = os.open
+    monkeypatch.setattr(os, "open", lambda path, flags, mode=0o777, **more: real(path, flags, 0o755, **more))
+    before = os.umask(0)
+    yield
+    os.umask(before)
+
+
+def test_a_file_system_without_links(tmp_path, without_links):
+    """Many that start together end with one key there too, and none sees half of one."""
+    path = tmp_path / "vault.key"
+    with ThreadPoolExecutor(8) as pool:
+        vaults = [LocalVault(key_file=path) for _ in range(16)]
+        wrapped = list(pool.map(lambda vault: vault.create_data_key(ONE_ITEM).wrapped, vaults))
+    assert all(LocalVault(key_file=path).decrypt_data_key(blob).id for blob in wrapped)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert [each.name for each in tmp_path.iterdir()] == ["vault.key"]
+
+
+def test_a_key_that_another_process_is_about_to_write(tmp_path, without_links):
+    """A file that is empty yet is waited for; one that stays empty is told."""
+    path = tmp_path / "vault.key"
+    path.touch(mode=0o600)
+    with ThreadPoolExecutor(1) as pool:
+        opened = pool.submit(lambda: LocalVault(key_file=path).create_data_key(ONE_ITEM))
+        path.write_bytes(b64encode(bytes(range(32))) + b"\n")
+        assert opened.result().id
+    path.write_bytes(b"")
+    with pytest.raises(InvalidVaultConfiguration, match="does not hold 32 base64 bytes"):
+        LocalVault(key_file=path).create_data_key(ONE_ITEM)
+
+
+def test_a_file_system_without_modes(tmp_path, without_links, without_modes, caplog):
+    """Where every file is everybody's the key is used, for no chmod helps; that is logged, and no key is."""
+    path = tmp_path / "vault.key"
+    wrapped = LocalVault(key_file=path).create_data_key(ONE_ITEM).wrapped
+    assert stat.S_IMODE(path.stat().st_mode) == 0o755
+    assert LocalVault(key_file=path).decrypt_data_key(wrapped).id
+    assert "keeps no permissions" in caplog.text
+    assert path.read_text().strip() not in caplog.text
+    assert [each.name for each in tmp_path.iterdir()] == ["vault.key"]

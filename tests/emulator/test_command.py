@@ -18,7 +18,7 @@ class TestCommand:
     """``manage.py vault_emulator``."""
 
     @contextmanager
-    def running(self, *arguments):
+    def running(self, *arguments, end=signal.SIGINT):
         """Run the command until the block ends; yield what it printed first."""
         command = [
             sys.executable,
@@ -34,7 +34,7 @@ class TestCommand:
                 lines = iter(process.stdout.readline, "")
                 yield "".join(takewhile(lambda line: "Ctrl-C" not in line, lines))
             finally:
-                process.send_signal(signal.SIGINT)
+                process.send_signal(end)
         assert process.returncode == 0
 
     @contextmanager
@@ -52,6 +52,11 @@ class TestCommand:
                 create_data_key(http, {"organization_id": "org_2"})
                 assert refused(http.post("/vault/v1/keys/data-key", json={"context": CONTEXT}), 400)
         assert re.match(r"Vault emulator on http://127.0.0.1:\d+, .* no place for real data", output)
+
+    def test_it_ends_well_when_told_to(self):
+        """SIGTERM, by which service managers and containers end what they started, is no failure."""
+        with self.running("--port", "0", end=signal.SIGTERM) as output:
+            assert "http://" in output
 
     def test_it_listens_elsewhere_when_told(self):
         """With --allow-remote any address will do."""
@@ -80,8 +85,13 @@ class TestCommand:
             (["--host", "example.com"], "--allow-remote"),
             (["--api-key", "sesame"], "sk_test_"),
             (["--api-key", "sk_prod_1"], "never a live one"),
-            (["--fail", "7"], "fail"),
+            (["--fail", "7"], "--fail takes a share from 0 to 1, not 7"),
+            (["--fail-status", "200"], "--fail-status takes a status from 400 to 599, not 200"),
+            (["--latency", "-1"], "--latency takes seconds"),
+            (["--rate-limit", "-5"], "--rate-limit takes a number"),
             (["--revoke", "org_1"], "name=value"),
+            (["--revoke", "=org_1"], "name=value"),
+            (["--revoke", "organization_id="], "name=value"),
             (["--port", "65536"], "0 to 65535"),
             (["--port", "http"], "0 to 65535"),
         ],
@@ -92,3 +102,21 @@ class TestCommand:
 
         with pytest.raises(CommandError, match=message):
             call_command("vault_emulator", *arguments)
+
+    @pytest.mark.parametrize("broken", ["no directory", "a directory", "no database", "no key", "open key"])
+    def test_a_state_that_cannot_be_used_is_refused_at_the_start(self, tmp_path, broken):
+        """And not with the first request: one line that names the file, and no server."""
+        from django.core.management import CommandError, call_command
+
+        state = tmp_path / "state"
+        if broken == "no directory":
+            state = tmp_path / "missing" / "state"
+        elif broken == "a directory":
+            state.mkdir()
+        elif broken == "no database":
+            state.write_text("no database at all, and longer than a header of one")
+        else:
+            (tmp_path / "state.key").write_text("no key" if broken == "no key" else "x" * 44)
+            (tmp_path / "state.key").chmod(0o600 if broken == "no key" else 0o644)
+        with pytest.raises(CommandError, match=r"--state .*state cannot be used\. "):
+            call_command("vault_emulator", "--port", "0", "--state", str(state))

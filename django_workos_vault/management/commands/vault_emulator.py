@@ -1,6 +1,7 @@
 """``manage.py vault_emulator``: a local server that WorkOS clients take for the real Vault."""
 
 import os
+import signal
 import threading
 from argparse import ArgumentTypeError
 from contextlib import suppress
@@ -13,10 +14,11 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django_workos_vault.backends.local import LocalVault
 from django_workos_vault.emulator import Emulator, EmulatorServer, Faults
 from django_workos_vault.emulator.messages import Refused
+from django_workos_vault.exceptions import InvalidVaultConfiguration, VaultError
 
 
 class Command(BaseCommand):
-    """Serves until it is interrupted."""
+    """Serves until it is interrupted, or told to end by SIGTERM: exit status 0."""
 
     help = "Serve the Vault part of the WorkOS API for development and tests. Not for real data."
     requires_system_checks = []
@@ -65,10 +67,12 @@ class Command(BaseCommand):
                     "--api-key takes a made-up key that begins with sk_test_, never a live one."
                 )
         faults = Faults()
-        try:
-            faults.change({name: options[name] for name in ("latency", "fail", "fail_status", "rate_limit")})
-        except Refused as exc:
-            raise CommandError(str(exc)) from exc
+        for name, takes in _FAULTS.items():
+            try:
+                faults.change({name: options[name]})
+            except Refused as exc:
+                option = f"--{name.replace('_', '-')}"
+                raise CommandError(f"{option} takes {takes}, not {options[name]}.") from exc
         app = Emulator(_vault(options["state"]), api_keys, faults)
         for name, value in options["revoke"]:
             app.revoke(name, value)
@@ -77,17 +81,34 @@ class Command(BaseCommand):
         except OSError as exc:
             where = f"{options['host']} port {options['port']}"
             raise CommandError(f"Cannot listen on {where}: {exc.strerror}.") from exc
+        stopped = threading.Event()
+        with suppress(ValueError):  # in another thread than the main one, nobody may ask for signals
+            signal.signal(signal.SIGTERM, lambda *_: stopped.set())
         with server, suppress(KeyboardInterrupt):
             shown = "..." if options["api_key"] else api_keys[0]
             self.stdout.write(_STARTED.format(url=server.url, api_key=shown))
             self.stdout.flush()
-            threading.Event().wait()
+            stopped.wait()
 
 
 def _vault(state: str | None) -> LocalVault:
     if state is None:
         return LocalVault(master_key=os.urandom(32), objects_file=":memory:")
-    return LocalVault(key_file=f"{state}.key", objects_file=state)
+    vault = LocalVault(key_file=f"{state}.key", objects_file=state)
+    try:
+        vault.create_data_key({"app": "emulator"}).wipe()  # both files are used now, not by the first request
+    except (InvalidVaultConfiguration, VaultError) as exc:
+        raise CommandError(f"--state {state} cannot be used. {exc}") from exc
+    return vault
+
+
+#: switches that are options, and what they take
+_FAULTS = {
+    "latency": "seconds from 0 to 60",
+    "fail": "a share from 0 to 1",
+    "fail_status": "a status from 400 to 599",
+    "rate_limit": "a number of requests from 0",
+}
 
 
 def _port(argument: str) -> int:
@@ -98,7 +119,7 @@ def _port(argument: str) -> int:
 
 def _context_item(argument: str) -> tuple[str, str]:
     name, equals, value = argument.partition("=")
-    if not equals:
+    if not (equals and name and value):
         raise ArgumentTypeError("takes the form name=value")
     return name, value
 
