@@ -302,6 +302,9 @@ class _MaskedPart:
                 form_field = part.field.field
                 if hasattr(form_field.widget, "beside"):
                     form_field.widget.beside = self._button(form.instance, part.field.name)
+                elif isinstance(form_field, forms.FileField):
+                    button = self._button(form.instance, part.field.name)
+                    part.field.help_text = format_html("{} {}", part.field.help_text, button)
                 yield part
             else:
                 yield _MaskedPart(part, self._button)
@@ -312,9 +315,11 @@ class _MaskedReadonlyField(_MaskedPart):
         name, instance = self._part.field["field"], self._part.form.instance
         field = encrypted_field(type(instance), name)
         if field is None:
-            return self._part.contents()
-        mask = MaskedColumn(field, name, self._part.empty_value_display)(instance)
-        return format_html("{}{}", mask, self._button(instance, name))
+            shown = self._part.contents()
+        else:
+            shown = MaskedColumn(field, name, self._part.empty_value_display)(instance)
+        button = self._button(instance, name) if isinstance(name, str) else ""
+        return format_html("{}{}", shown, button) if button else shown
 
 
 def _marker() -> Any:

@@ -17,6 +17,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django_workos_vault.admin_settings import admin_settings
 from django_workos_vault.exceptions import AccessNotRecorded
 from django_workos_vault.fields.vault_field import VaultField
+from django_workos_vault.files.fields import EncryptedFileField
 from django_workos_vault.handler import vaults
 from django_workos_vault.reveal import permissions, requests
 from django_workos_vault.reveal.actions import RevealActions
@@ -118,11 +119,11 @@ def buttons(model_admin: Any, request: HttpRequest, page_of: Model | None, inlin
         field = _encrypted(instance, name)
         if page_of is None or instance.pk is None or instance._state.adding or field is None:
             return SafeString("")
-        if field.held_by(instance) is None:
+        if not _holds_something(instance, field):
             return SafeString("")
         if options.has_reveal_permission(request, instance, name):
             word = _("Reveal")
-        elif options.has_match_permission(request, instance, name):
+        elif isinstance(field, VaultField) and options.has_match_permission(request, instance, name):
             word = _("Compare")
         else:
             return SafeString("")
@@ -148,6 +149,13 @@ def no_buttons(instance: Model, name: str) -> SafeString:
     return SafeString("")
 
 
-def _encrypted(instance: Model, name: str) -> VaultField | None:
+def _encrypted(instance: Model, name: str) -> VaultField | EncryptedFileField | None:
     field = next((each for each in instance._meta.concrete_fields if each.name == name), None)
-    return field if isinstance(field, VaultField) else None
+    return field if isinstance(field, VaultField | EncryptedFileField) else None
+
+
+def _holds_something(instance: Model, field: VaultField | EncryptedFileField) -> bool:
+    if isinstance(field, VaultField):
+        return field.held_by(instance) is not None
+    file = getattr(instance, field.name)
+    return bool(file) and file._committed

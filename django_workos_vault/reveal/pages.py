@@ -1,14 +1,16 @@
 """The pages of a reveal: what is asked, the value, or why there is none. No cache keeps any of them."""
 
-from typing import Any
+from typing import Any, TypeVar
 
 from django.contrib.admin.utils import quote
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils.cache import patch_cache_control
 
 from django_workos_vault.frame_locals import leaves_no_locals
+
+Response = TypeVar("Response", bound=HttpResponseBase)
 
 
 @leaves_no_locals
@@ -27,7 +29,7 @@ def page(
     return without_traces(HttpResponse(html, status=status))
 
 
-def without_traces(response: HttpResponse) -> HttpResponse:
+def without_traces(response: Response) -> Response:
     """Return ``response``, for no cache to keep and no other page to frame."""
     patch_cache_control(response, no_store=True, private=True)
     response.headers.setdefault("X-Frame-Options", "DENY")

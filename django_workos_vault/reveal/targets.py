@@ -10,6 +10,7 @@ from django.db.models import Model
 from django.http import HttpRequest
 
 from django_workos_vault.fields.vault_field import VaultField
+from django_workos_vault.files.fields import EncryptedFileField
 from django_workos_vault.reveal.refusals import GONE, NO_FIELD, Refused
 
 
@@ -19,7 +20,7 @@ class Target:
 
     options: Any
     instance: Model
-    field: VaultField
+    field: VaultField | EncryptedFileField
 
 
 def find(
@@ -55,13 +56,15 @@ def _got(get: Any) -> Any:
         return None  # no key of this type
 
 
-def _field(options: Any, request: HttpRequest, page_of: Model, instance: Model, name: str) -> VaultField:
+def _field(options: Any, request: HttpRequest, page_of: Model, instance: Model, name: str) -> Any:
     try:
         field = instance._meta.get_field(name)
     except FieldDoesNotExist:
         field = None
     # What the page leaves out is not to be had by its address.
-    if not isinstance(field, VaultField) or name not in shown_fields(options, request, page_of):
+    if not isinstance(field, VaultField | EncryptedFileField) or name not in shown_fields(
+        options, request, page_of
+    ):
         raise Refused(404, NO_FIELD, "no encrypted field of this page")
     return field
 

@@ -19,11 +19,13 @@ from django_workos_vault.exceptions import (
     is_outage,
 )
 from django_workos_vault.fields.cell import Withheld
+from django_workos_vault.files.fields import EncryptedFileField
+from django_workos_vault.files.views import file_response
 from django_workos_vault.frame_locals import leaves_no_locals
 from django_workos_vault.handler import vaults
 from django_workos_vault.masked_forms import FAILURES, explain_failure
 from django_workos_vault.reveal import refusals, requests
-from django_workos_vault.reveal.pages import address, page
+from django_workos_vault.reveal.pages import address, page, without_traces
 from django_workos_vault.reveal.refusals import Refused
 from django_workos_vault.reveal.targets import Target, find
 from django_workos_vault.reveal.values import as_text, says_the_same
@@ -31,6 +33,7 @@ from django_workos_vault.reveal.values import as_text, says_the_same
 logger = logging.getLogger(__name__)
 
 _METHODS = ("GET", "HEAD", "POST")
+_NOT_OPENED = (DecryptionForbidden, EnvelopeError, InvalidVaultConfiguration, VaultError)
 
 
 def reveal_view(model_admin: Any, request: HttpRequest, **named: str) -> HttpResponse:
@@ -72,7 +75,7 @@ class Reveal:
         if verb not in may:
             raise Refused(400, refusals.UNKNOWN, "unknown request")
         if not may[verb]:
-            told = refusals.NOT_ALLOWED if verb == "reveal" else refusals.NOT_TO_COMPARE
+            told = refusals.NOT_TO_COMPARE if verb == "match" else refusals.NOT_ALLOWED
             raise Refused(403, told, "no permission")
         said = self._request.POST.get("said", "")
         missing = self._missing(verb, said)
@@ -80,11 +83,16 @@ class Reveal:
             return self._page(422, message=missing)
         if requests.needs_password(self._request, self._settings):
             requests.check_password(self._request, self._records, self._entry("denied"))
+        if verb in ("download", "preview"):
+            return self._file(as_attachment=verb == "download")
         return self._revealed() if verb == "reveal" else self._compared(said)
 
     def allowed(self, target: Target) -> dict[str, bool]:
         """Return what the user may do with the value, by the hooks of the admin class."""
         asked = self._request, target.instance, target.field.name
+        if isinstance(target.field, EncryptedFileField):
+            may = bool(target.options.has_reveal_permission(*asked))
+            return {"download": may, "preview": may}
         return {
             "reveal": bool(target.options.has_reveal_permission(*asked)),
             "match": bool(target.options.has_match_permission(*asked)),
@@ -115,9 +123,34 @@ class Reveal:
         told = _("Yes, it is the same.") if same else _("No, it is not the same.")
         return self._page(200, message=told, answered=True)
 
+    def _file(self, *, as_attachment: bool) -> HttpResponse:
+        """Return a file: as a download, or inline where browsers do no more than show its type."""
+        target = self._whole_target
+        file: Any = getattr(target.instance, target.field.name)
+        if not file:
+            raise Refused(404, refusals.NO_VALUE, "no value")
+        try:
+            sealed = file.storage.opened(file.name)
+            try:
+                self._record("reveal", outcome="" if as_attachment else "shown")
+            except BaseException:
+                sealed.close()
+                raise
+            answer: Any = file_response(self._request, sealed, as_attachment=as_attachment)
+        except FileNotFoundError:
+            raise Refused(404, refusals.NO_VALUE, "no such file") from None
+        except _NOT_OPENED as exc:
+            told = (
+                explain_failure(exc) if isinstance(exc, FAILURES) else _("The stored value cannot be opened.")
+            )
+            status = 503 if is_outage(exc) else 409
+            raise Refused(status, told, f"not opened: {type(exc).__name__}") from None
+        without_traces(answer)
+        return answer  # type: ignore[no-any-return]
+
     @leaves_no_locals
     def _opened(self) -> Any:
-        target = self._whole_target
+        target: Any = self._whole_target
         try:
             held = target.field.held_by(target.instance)
             value = held.open(target.instance) if isinstance(held, Withheld) else held
@@ -126,7 +159,7 @@ class Reveal:
         except FAILURES as exc:
             status = 503 if is_outage(exc) else 409
             raise Refused(status, explain_failure(exc), f"not opened: {type(exc).__name__}") from None
-        except (DecryptionForbidden, EnvelopeError, InvalidVaultConfiguration, VaultError) as exc:
+        except _NOT_OPENED as exc:
             told = _("The stored value cannot be opened.")
             raise Refused(409, told, f"not opened: {type(exc).__name__}") from None
         if value is None:
