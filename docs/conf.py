@@ -76,8 +76,8 @@ def _trees(index: str) -> list[str]:
     parts = re.split(r"^## (.+)$", index, flags=re.MULTILINE)[1:]
     trees = []
     for part, text in zip(parts[::2], parts[1::2], strict=True):
-        pages = dict.fromkeys(re.findall(r"^- .*?\]\(([\w/-]+)\.md\)", text, re.MULTILINE))
-        pages |= dict.fromkeys(re.findall(r"\]\(([\w/-]+)\.md\)", text))
+        lines = "".join(re.findall(r"^- .*\n", text, re.MULTILINE))
+        pages = dict.fromkeys(re.findall(r"\]\(([\w/-]+)\.md\)", lines))
         if pages:
             trees.append(
                 "\n```{{toctree}}\n:hidden:\n:caption: {}\n\n{}\n```\n".format(part, "\n".join(pages))
