@@ -56,6 +56,20 @@ def test_the_admin_opens_with_what_it_prints(client: Client) -> None:
     assert f"•••• {patient.ssn[-4:]}" in html
 
 
+def test_a_support_user_sees_masks_and_reveals_nothing(client: Client) -> None:
+    """The other user that it names may view patients, and no more."""
+    password = re.search(r"password +(\S+)", run())
+    assert password
+    assert client.login(username=demo.SUPPORT, password=password[1])
+    patient = Patient.objects.earliest("pk")
+    html = client.get(f"/admin/clinic/patient/{patient.pk}/change/").content.decode()
+    assert f"•••• {patient.ssn[-4:]}" in html
+    assert patient.ssn not in html
+    assert "Reveal" not in html
+    assert 'name="ssn"' not in html
+    assert client.get("/admin/django_workos_vault/vaultcheck/").status_code == 403
+
+
 def test_it_shows_what_becomes_of_a_changed_cell_and_a_withdrawn_key() -> None:
     """One cell and one organization cannot be read, the others can; afterwards everything can."""
     output = run()

@@ -8,7 +8,7 @@ from itertools import cycle
 from pathlib import Path
 from typing import Any
 
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Permission, User
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.db import connection, transaction
@@ -30,6 +30,7 @@ ORGANIZATIONS = ("Northside", "Harbour", "Old Mill")
 LEAVING = "Harbour"
 BYTES_SHOWN = 20
 USERNAME = "demo"
+SUPPORT = "support"
 WIDTH = 13
 FIELDS = [field for field in Patient._meta.fields if isinstance(field, EncryptedField)]
 
@@ -150,14 +151,20 @@ class Command(BaseCommand):
 
     def _show_admin(self) -> None:
         password = secrets.token_urlsafe(9)
-        user, _ = User.objects.get_or_create(username=USERNAME, is_staff=True, is_superuser=True)
-        user.set_password(password)
-        user.save()
+        administrator, _ = User.objects.get_or_create(username=USERNAME, is_staff=True, is_superuser=True)
+        support, _ = User.objects.get_or_create(username=SUPPORT, is_staff=True, is_superuser=False)
+        views = Permission.objects.filter(content_type__app_label="clinic", codename__startswith="view_")
+        support.user_permissions.set(views.exclude(codename__startswith="view_plaintext_"))
+        for user in (administrator, support):
+            user.set_password(password)
+            user.save()
         self._heading("The admin, masked")
         self._line("start it", f"{_interpreter()} manage.py runserver")
         self._line("open", "http://127.0.0.1:8000/admin/clinic/patient/")
         self._line("user name", USERNAME)
         self._line("password", f"{password} (made for this run)")
+        self._line("click", "a patient, then Reveal beside a mask; WorkOS Vault > Vault, and Access records")
+        self._line("or as", f"{SUPPORT}, the same password: sees masks, and reveals nothing")
 
     def _heading(self, text: str) -> None:
         self.stdout.write("\n" + self.colour.MIGRATE_HEADING(text))
