@@ -5,7 +5,7 @@ its *digests* (what they can be searched by). ``cell_field`` puts them to work.
 """
 
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 from django.core.checks import CheckMessage
@@ -27,7 +27,11 @@ from django_workos_vault.fields.forms import cells_are_to_stay_sealed
 from django_workos_vault.fields.index_checks import check_blind_indexes
 from django_workos_vault.fields.lookups import lookup_class, refusal
 from django_workos_vault.fields.masking import quote_no_value
-from django_workos_vault.fields.unique import refuse_duplicate, refuse_duplicate_in_serializer
+from django_workos_vault.fields.unique import (
+    refuse_duplicate,
+    refuse_duplicate_in_serializer,
+    refuse_shared_duplicate,
+)
 from django_workos_vault.frame_locals import leaves_no_locals
 
 
@@ -166,6 +170,7 @@ class EncryptedField(CellField):
             cleaned = self._validated(value, model_instance)
             if model_instance is not None:
                 refuse_duplicate(self, cleaned, model_instance)
+                refuse_shared_duplicate(self, cleaned, model_instance, partial(getattr, model_instance))
             return cleaned
         moved = model_instance is not None and self.row_changed(value, model_instance)
         if cells_are_to_stay_sealed() and not moved:

@@ -207,8 +207,19 @@ def _instead(field: Any, item: str) -> str:
         return f"Take {field.name} out of {item}."
     give = "" if _exact_kind(field) else f"{_give_exact(field).split(' and ')[0]}, and put "
     if item == "unique_together":
-        return f"{give or 'Put '}a UniqueConstraint with {_exact(field)} in the place of unique_together."
+        together = next(names for names in field.model._meta.unique_together if field.name in names)
+        others = [name for name in together if name != field.name]
+        parts = ", ".join([_exact(field), *(_part(field.model._meta.get_field(name)) for name in others)])
+        return (
+            f"{give or 'Put '}this in the place of unique_together, with django_workos_vault.indexes: "
+            f'constraints = [models.UniqueConstraint({parts}, name="{_name(field, "uniq")}")]'
+        )
     return f"{give or 'Put '}{_exact(field)} in the place of the field in {item}, as an expression."
+
+
+def _part(field: Any) -> str:
+    # Another encrypted field is told by a check of its own, with the same constraint.
+    return _exact(field) if hasattr(field, "blind_indexes") else f'"{field.name}"'
 
 
 def _index_name(field: Any, kind: Kind) -> str:

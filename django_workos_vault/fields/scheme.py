@@ -102,7 +102,8 @@ class Scheme:
         if instance is None:
             raise FieldError(
                 f"{self._place} depends on its row, and there is none in update(), bulk_update() and "
-                "expressions. Use update() and bulk_update() of EncryptedManager, or save()."
+                "expressions; None alone needs none. Use save(), or give the model objects = "
+                "EncryptedManager(), with: from django_workos_vault.querysets import EncryptedManager"
             )
         if self._given is None:
             return self.static_context()

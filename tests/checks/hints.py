@@ -177,9 +177,20 @@ CASES = [
         "E032",
         CODE,
         INDEXED,
-        ('UniqueConstraint with BlindIndex("code")',),
-        meta={"unique_together": lambda: [("code", "n")]},
-        repaired_meta={"constraints": lambda: [models.UniqueConstraint(BlindIndex("code"), "n", name="u")]},
+        ("blind_indexes=[Exact()]", "in the place of unique_together"),
+        meta={"unique_together": lambda: [("n", "code")]},
+        takes_code=True,
+    ),
+    Case(
+        "E032",
+        {"code": text, "other": text},
+        {"code": lambda: text(blind_indexes=[Exact()]), "other": lambda: text(blind_indexes=[Exact()])},
+        ("in the place of unique_together",),
+        meta={
+            "unique_together": lambda: [("n", "code", "other")],
+        },
+        repaired_meta={"indexes": lambda: [models.Index(BlindIndex("other"), name="o")]},
+        takes_code=True,
     ),
     Case("E033", CODE, INDEXED, ("blind_indexes=[Exact()]",), meta=INDEX, repaired_meta=INDEX),
     Case(
