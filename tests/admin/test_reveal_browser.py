@@ -16,6 +16,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 from tests.admin.revealing import EMAIL, NOTES, SSN, person, records, staff
 from tests.admin.test_browser import CHROMIUM, DRIVER
+from tests.admin.test_quality import told_by_axe
 from tests.app.models import Person
 from tests.settings import MIDDLEWARE
 
@@ -247,6 +248,24 @@ def test_dark_and_narrow(support: Any) -> None:
         assert sum(json.loads(f"[{background[4:-1]}]")) < sum(json.loads(f"[{colour[4:-1]}]"))
     finally:
         support.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+        support.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_nothing(support: Any, live_server: Any, row: Person, theme: str) -> None:
+    """In the dialog that asks, with a value, with an answer; on the plain pages, and where one may not."""
+    features = [{"name": "prefers-color-scheme", "value": theme}]
+    support.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+    try:
+        open_dialog(support)
+        assert told_by_axe(support) == {}
+        support.find_element(By.NAME, "reason").send_keys(Keys.ENTER)
+        wait(support, "dialog[open] [data-vault-value]")
+        assert told_by_axe(support) == {}
+        for field in ("ssn", "name"):
+            support.get(f"{live_server.url}/admin/app/person/{row.pk}/reveal/{field}/")
+            assert told_by_axe(support) == {}, field
+    finally:
         support.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
 
 
