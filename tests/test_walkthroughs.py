@@ -24,11 +24,12 @@ def walk(tmp_path: Path) -> Iterator[Walk]:
     walk.close()
 
 
-def test_the_tutorial_and_the_way_back(walk: Walk) -> None:
-    """From nothing to a masked, searchable, rotated column; then out of the package, with the values."""
+def test_the_tutorial_a_rotation_and_the_way_back(walk: Walk) -> None:
+    """From nothing to a masked, searchable, rotated column; other keys; then out, with the values."""
     walk.follow(DOCS / "tutorial.md")
     look_at_the_admin(walk)
     walk.close()
+    walk.follow(DOCS / "rotating.md")
     walk.follow(DOCS / "leaving.md")
     sources = [path for path in walk.path.rglob("*.py") if ".venv" not in path.parts]
     assert sources
