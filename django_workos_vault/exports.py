@@ -46,7 +46,9 @@ def masked_resource(resource_class: Any) -> Any:
 
     A column that the resource makes by itself, in a ``dehydrate_`` method, is as that method has it.
     """
-    model = resource_class._meta.model
+    model = getattr(resource_class._meta, "model", None)
+    if model is None:  # a resource of something else
+        return resource_class
     columns = {
         name: _masked_column(column)
         if column.attribute and encrypted_field(model, column.attribute) is not None

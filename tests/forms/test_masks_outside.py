@@ -181,6 +181,14 @@ class TestImports:
         assert not [part for part in result.rows[0].diff if "123" in part or "987" in part]
         assert Person.objects.get().ssn == "987-65-4321"
 
+    def test_a_resource_of_no_model_stays(self) -> None:
+        """There is nothing to mask in it."""
+
+        class Other(resources.Resource):
+            pass
+
+        assert exports.masked_resource(Other) is Other
+
     @pytest.mark.parametrize("mask", ["•••• 4321", FULL])
     def test_another_mask_is_no_value(self, mask: str) -> None:
         """Neither for a row that is there, nor for a new one."""
