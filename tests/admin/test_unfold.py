@@ -92,6 +92,13 @@ assert "enter it once more" in page(change, posted | {"ssn": "987-65-4321", "ema
 page(f"/admin/clinic/patient/{patient.pk}/history/")
 page(f"/admin/clinic/patient/{patient.pk}/delete/")
 assert "clinic.Patient.ssn" in page("/admin/django_workos_vault/vaultcheck/")
+reveal = f"/admin/clinic/patient/{patient.pk}/reveal/ssn/"
+assert f'href="{reveal}"' in page(change)
+assert 'value="match"' in page(reveal)
+shown = client.post(reveal, {"verb": "reveal"}).content.decode()
+assert "unfold" in shown
+assert values["ssn"] in shown
+assert "reveal_to_file" in page("/admin/clinic/patient/")
 page("/admin/django_workos_vault/accessrecord/")
 print("all pages")
 """
