@@ -7,7 +7,8 @@ from typing import Any
 from django_workos_vault.fields.field import EncryptedField
 from django_workos_vault.maintenance import cells
 from django_workos_vault.maintenance.cells import BadCell
-from django_workos_vault.maintenance.engine.columns import ColumnCounts, Columns
+from django_workos_vault.maintenance.engine.columns import ColumnCounts
+from django_workos_vault.maintenance.engine.copied import columns_for
 from django_workos_vault.maintenance.engine.keys import between
 from django_workos_vault.maintenance.engine.transactions import in_transaction
 from django_workos_vault.maintenance.operations import Operation
@@ -30,7 +31,7 @@ class Pass:
         start_after: Any = None,
         dry_run: bool = False,
     ) -> None:
-        self._columns = Columns(fields, operation, using)
+        self._columns = columns_for(fields, operation, using)
         self._using = using
         self._batch_size = batch_size
         self._dry_run = dry_run

@@ -19,6 +19,7 @@ from django_workos_vault.handler import vaults
 from django_workos_vault.maintenance.cells import BadCell
 from django_workos_vault.maintenance.engine import chunks, runs
 from django_workos_vault.maintenance.engine.columns import Batch, ColumnCounts, Columns
+from django_workos_vault.maintenance.engine.copied import columns_for
 from django_workos_vault.maintenance.engine.keys import as_text, between, from_text
 from django_workos_vault.maintenance.engine.pace import Pace, wait
 from django_workos_vault.maintenance.engine.transactions import in_transaction
@@ -66,7 +67,7 @@ class Worker:
         fields = runs.fields_of_run(run)
         self._operation = operation(run.operation, as_moment(run.created_at), run.options)
         self._columns = {
-            model: Columns(of_model, self._operation, self._using, verify=bool(run.options.get("verify")))
+            model: columns_for(of_model, self._operation, self._using, verify=bool(run.options.get("verify")))
             for model, of_model in by_model(fields).items()
         }
         self._vaults = sorted({field.vault_alias for field in fields})

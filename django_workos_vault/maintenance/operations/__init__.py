@@ -5,15 +5,16 @@ from datetime import datetime
 from typing import Any
 
 from django_workos_vault.maintenance.operations.base import NotAsWritten, Operation
+from django_workos_vault.maintenance.operations.copying import Copying
 from django_workos_vault.maintenance.operations.mending import Rebinding, Reindexing, Relabelling
 from django_workos_vault.maintenance.operations.moving import Moving
 from django_workos_vault.maintenance.operations.rekeying import Rekeying
 from django_workos_vault.maintenance.operations.relocation import Relocation
 from django_workos_vault.maintenance.operations.resealing import Resealing
 
-__all__ = ["NAMES", "Moving", "NotAsWritten", "Operation", "Rekeying", "Resealing", "operation"]
+__all__ = ["NAMES", "Copying", "Moving", "NotAsWritten", "Operation", "Rekeying", "Resealing", "operation"]
 
-NAMES = ("reseal", "rekey", "move", "envelope", "reindex", "relabel", "rebind")
+NAMES = ("reseal", "rekey", "move", "envelope", "reindex", "relabel", "rebind", "encrypt", "decrypt")
 
 
 def operation(
@@ -23,13 +24,16 @@ def operation(
 
     Raises KeyError for a name that is none.
     """
+    given = options or {}
     makers: dict[str, Callable[[], Operation]] = {
         "reseal": lambda: Resealing(since),
         "rekey": Rekeying,
-        "move": lambda: Moving((options or {})["from_vault"]),
+        "move": lambda: Moving(given["from_vault"]),
         "envelope": Relocation,
         "reindex": Reindexing,
         "relabel": Relabelling,
         "rebind": Rebinding,
+        "encrypt": lambda: Copying(given["plain"]),
+        "decrypt": lambda: Copying(given["plain"], back=True),
     }
     return makers[name]()

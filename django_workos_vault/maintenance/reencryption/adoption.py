@@ -1,15 +1,17 @@
 """Move a plaintext column into an encrypted one, or back, while others go on writing the rows."""
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
-from django.db import transaction
-from django.db.models import Field, Model, Q, QuerySet
+from django.db.models import Field, Model
 
 from django_workos_vault.exceptions import EnvelopeError
 from django_workos_vault.fields.field import EncryptedField
 from django_workos_vault.maintenance import cells
-from django_workos_vault.maintenance.reencryption.swap import still_holds
+from django_workos_vault.maintenance.engine.copied import CopiedColumns
+from django_workos_vault.maintenance.engine.transactions import in_transaction
+from django_workos_vault.maintenance.operations import Copying
 
 PASSES = 5
 
@@ -41,11 +43,11 @@ class Adoption:
         Raises ColumnsDiffer when rows keep changing, EnvelopeError or VaultError when a cell cannot be
         opened or sealed.
         """
-        self._copy(to=self._encrypted)
+        self._copy(back=False)
 
     def decrypt(self) -> None:
         """Write every encrypted value back to the plaintext column, for a migration in reverse."""
-        self._copy(to=self._plain)
+        self._copy(back=True)
 
     def verify(self) -> None:
         """Open every cell and compare. Raises ColumnsDiffer that names rows by primary key, never a value."""
@@ -58,44 +60,37 @@ class Adoption:
                 "run the copy again."
             )
 
-    def _copy(self, to: Any) -> None:
-        left: list[Any] | None = None
+    def _copy(self, *, back: bool) -> None:
+        operation = Copying(self._plain.name, back=back, overwrites=True)
+        columns = CopiedColumns([self._encrypted], operation, self._using)
+        missed: list[Any] | None = None
         for _ in range(PASSES):
-            left = [pk for batch in self._batches(left) for pk in self._write(batch, to)]
-            if not left:
+            missed = [pk for batch in self._batches(missed) for pk in self._write(columns, batch)]
+            if not missed:
                 return
-        raise ColumnsDiffer(f"{len(left or ())} rows of {to.model._meta.label} kept changing. Run it again.")
+        raise ColumnsDiffer(
+            f"{len(missed or ())} rows of {self._encrypted.model._meta.label} kept changing. Run it again."
+        )
+
+    def _write(self, columns: CopiedColumns, rows: list[Model]) -> list[Any]:
+        """Write the rows that differ; return the keys of those changed since they were read."""
+        batch = columns.prepared(rows)
+        if batch.left:
+            raise self._cannot_be_opened(batch.left[0].pk, batch.left[0].message)
+        in_transaction(self._using, partial(columns.store, batch))
+        return columns.missed
 
     def _batches(self, pks: list[Any] | None = None) -> Iterator[list[Model]]:
         rows = cells.rows([self._encrypted], self._using)
-        if pks is not None:
-            rows = rows.filter(pk__in=pks)
-        return cells.batches(rows, self._batch_size)
-
-    def _write(self, batch: list[Model], to: Any) -> list[Any]:
-        """Write the rows of ``batch`` that differ; return the keys of those changed since they were read."""
-        with transaction.atomic(using=self._using):
-            return [row.pk for row in batch if self._differs(row) and not self._swap(row, to)]
+        return cells.batches(rows if pks is None else rows.filter(pk__in=pks), self._batch_size)
 
     def _differs(self, row: Model) -> bool:
         try:
             return bool(getattr(row, self._plain.attname) != getattr(row, self._encrypted.attname))
         except EnvelopeError as exc:
-            raise ColumnsDiffer(
-                f"{self._encrypted.name} of {row._meta.label} {row.pk} cannot be opened: {exc}"
-            ) from exc
+            raise self._cannot_be_opened(row.pk, str(exc)) from exc
 
-    def _swap(self, row: Model, to: Any) -> bool:
-        unchanged = Q(pk=row.pk)
-        unchanged &= self._still(row, self._plain.attname, getattr(row, self._plain.attname))
-        stored = row.__dict__[self._encrypted.attname]
-        same_cell: Any = Q(**{f"{self._encrypted.attname}__isnull": True})
-        if stored is not None:
-            same_cell = still_holds(self._encrypted, stored.cell)
-        rows: QuerySet[Model] = QuerySet(type(row), using=self._using)
-        value = getattr(row, (self._plain if to is self._encrypted else self._encrypted).attname)
-        setattr(row, to.attname, value)
-        return bool(rows.filter(unchanged, same_cell).update(**{to.attname: to.pre_save(row, add=False)}))
-
-    def _still(self, row: Model, name: str, value: Any) -> Q:
-        return Q(**{f"{name}__isnull": True}) if value is None else Q(**{name: value})
+    def _cannot_be_opened(self, pk: Any, message: str) -> ColumnsDiffer:
+        return ColumnsDiffer(
+            f"{self._encrypted.name} of {self._encrypted.model._meta.label} {pk} cannot be opened: {message}"
+        )

@@ -18,7 +18,7 @@ from django_workos_vault.maintenance.engine.runs import RunRefused
 from django_workos_vault.maintenance.engine.work import by_model
 from django_workos_vault.maintenance.files.columns import named_file_field
 from django_workos_vault.maintenance.files.renewal import FileRenewal
-from django_workos_vault.maintenance.operations import NAMES, NotAsWritten, moving, operation
+from django_workos_vault.maintenance.operations import NAMES, NotAsWritten, copying, moving, operation
 from django_workos_vault.maintenance.reencryption.target import UnknownTarget, fields_of_all
 from django_workos_vault.management import run_reports
 from django_workos_vault.management.following import follow
@@ -46,6 +46,7 @@ class Command(BaseCommand):
             help="only wrap the data keys again, under the key contexts that the fields give now",
         )
         parser.add_argument("--from-vault", metavar="ALIAS", help="whose cells to move")
+        parser.add_argument("--plain", metavar="FIELD", help="the column to encrypt from, or to decrypt into")
         parser.add_argument(
             "--database", choices=list(connections), help="alias (where the model is written)"
         )
@@ -97,7 +98,7 @@ class Command(BaseCommand):
             return
         name = "rekey" if options["rekey"] else options["operation"]
         fields = fields_of_all(targets, options["database"])
-        _refuse_what_cannot_finish(fields, name, options["from_vault"])
+        _refuse_what_cannot_finish(fields, name, options["from_vault"], options["plain"])
         using = options["database"] or _database_of(fields)
         models = by_model(fields)
         if options["start_after"] is not None and len(models) > 1:
@@ -108,6 +109,7 @@ class Command(BaseCommand):
             return
         kept = (
             "from_vault",
+            "plain",
             "batch_size",
             "batch_seconds",
             "max_rows_per_second",
@@ -189,7 +191,7 @@ class Command(BaseCommand):
         for fields in columns:
             one = Pass(
                 fields,
-                operation(name, options={"from_vault": self._options["from_vault"]}),
+                operation(name, options=self._options),
                 using=using,
                 batch_size=size,
                 start_after=start_after,
@@ -262,7 +264,13 @@ def _no_targets(targets: list[str]) -> None:
         raise CommandError("A run on record has its columns: name none.")
 
 
-def _refuse_what_cannot_finish(fields: list[EncryptedField], name: str, from_vault: str | None) -> None:
+def _refuse_what_cannot_finish(
+    fields: list[EncryptedField], name: str, from_vault: str | None, plain: str | None
+) -> None:
+    if (name in ("encrypt", "decrypt")) != (plain is not None):
+        raise CommandError("--operation encrypt, or decrypt, and --plain FIELD go together.")
+    if plain is not None and (reason := copying.refusal(fields, plain)):
+        raise CommandError(reason)
     if (name == "move") != (from_vault is not None):
         raise CommandError("--operation move and --from-vault ALIAS go together.")
     if from_vault is not None:

@@ -1,0 +1,92 @@
+"""One batch of rows of which a plaintext column is copied into an encrypted one, or back."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from random import choice
+from typing import Any
+
+from django.db.models import Model, Q, QuerySet
+
+from django_workos_vault.fields.cell import stored_cell
+from django_workos_vault.fields.field import EncryptedField
+from django_workos_vault.maintenance.cells import CannotOpen, is_null
+from django_workos_vault.maintenance.engine.columns import Batch, ColumnCounts, Columns
+from django_workos_vault.maintenance.operations import Copying, Operation
+from django_workos_vault.maintenance.reencryption.swap import Swap, still_holds, swap_all
+
+
+class CopiedColumns(Columns):
+    """Writes a row only if neither of its two columns changed since it was read."""
+
+    operation: Copying
+    #: primary keys of the rows that had changed when the last batch was stored
+    missed: list[Any]
+
+    def read(self, some: "QuerySet[Model]") -> list[Any]:
+        return list(some)  # with both columns
+
+    def store(self, batch: Batch) -> list[ColumnCounts]:
+        outcome = {name: replace(counts) for name, counts in batch.counts.items()}
+        done = self._written_back(batch.swaps) if self.operation.back else self._sealed(batch.swaps)
+        for swap, written in zip(batch.swaps, done, strict=True):
+            counts = outcome[swap.field.name]
+            counts.renewed += written
+            counts.changed_meanwhile += not written
+        self.missed = [swap.instance.pk for swap, each in zip(batch.swaps, done, strict=True) if not each]
+        opened = [swap for swap, written in zip(batch.swaps, done, strict=True) if written and swap.new]
+        if opened and not self.operation.back:
+            self._open_again(opened if self._verify else [choice(opened)])  # noqa: S311
+        return list(outcome.values())
+
+    def _prepare(self, batch: Batch, column: EncryptedField, instance: Model, dry_run: bool) -> None:
+        counts, operation = batch.counts[column.name], self.operation
+        try:
+            if not operation.examine(column, instance):
+                nothing = is_null(column, instance)
+                counts.null += nothing
+                counts.kept += not nothing
+            elif dry_run:
+                counts.renewed += 1
+            else:
+                old = None if is_null(column, instance) else stored_cell(instance, column.attname)
+                new = old if operation.back else operation.replacement(column, instance)
+                batch.swaps.append(Swap(column, instance, old, new))
+        except CannotOpen as exc:
+            counts.left += 1
+            batch.left.append(exc.of(column, instance))
+
+    def _sealed(self, swaps: Sequence[Swap]) -> list[bool]:
+        done = swap_all(swaps, self._using)
+        written = {swap.instance.pk: swap for swap, each in zip(swaps, done, strict=True) if each}
+        # The rows are this transaction's now: nobody can write their plaintext until it ends.
+        held: QuerySet[Any] = QuerySet(self.fields[0].model, using=self._using).select_for_update()
+        attname = self.fields[0].model._meta.get_field(self.operation.plain).attname  # type: ignore[union-attr]
+        stored = dict(held.filter(pk__in=list(written)).order_by().values_list("pk", attname))
+        stale = [
+            swap for pk, swap in written.items() if stored[pk] != self.operation.plain_value(swap.instance)
+        ]
+        swap_all([Swap(swap.field, swap.instance, swap.new, swap.old) for swap in stale], self._using)
+        lost = {swap.instance.pk for swap in stale}
+        return [each and swap.instance.pk not in lost for swap, each in zip(swaps, done, strict=True)]
+
+    def _written_back(self, swaps: Sequence[Swap]) -> list[bool]:
+        return [self._write_back(swap) for swap in swaps]
+
+    def _write_back(self, swap: Swap) -> bool:
+        row, operation = swap.instance, self.operation
+        attname, known = operation.plain_field(row).attname, operation.plain_value(row)
+        same_plain = Q(**{f"{attname}__isnull": True}) if known is None else Q(**{attname: known})
+        same_cell: Any = Q(**{f"{swap.field.attname}__isnull": True})
+        if swap.old is not None:
+            same_cell = still_holds(swap.field, swap.old)
+        rows: QuerySet[Model] = QuerySet(swap.field.model, using=self._using)
+        value = getattr(row, swap.field.attname)
+        return bool(rows.filter(same_plain, same_cell, pk=row.pk).update(**{attname: value}))
+
+
+def columns_for(
+    fields: Sequence[EncryptedField], operation: Operation, using: str, *, verify: bool = False
+) -> Columns:
+    """Return what carries ``operation`` out on ``fields`` of one model."""
+    kind = CopiedColumns if isinstance(operation, Copying) else Columns
+    return kind(fields, operation, using, verify=verify)
