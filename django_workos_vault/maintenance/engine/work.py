@@ -91,7 +91,8 @@ class Worker:
         Raises VaultError in an outage, NotAsWritten, and OperationalError where rows stayed locked or the
         connection was lost; the run is paused, or failed, with the reason.
         """
-        chunk = chunks.claim(self.run, list(self._columns), self.name, self._lease)
+        running = self._is_running()  # or a paused run's chunk would be claimed again and again
+        chunk = chunks.claim(self.run, list(self._columns), self.name, self._lease) if running else None
         if chunk is None:
             self._end()
             return False
