@@ -61,6 +61,7 @@ class KeepingWidget(_Widget):
     entered = False
     returns_what_was_entered = True
     label: Any = ""
+    hint_id = ""
     #: what stands behind the hints: a link to where the value is revealed, say
     beside: Any = ""
 
@@ -77,6 +78,13 @@ class KeepingWidget(_Widget):
 
     def value_omitted_from_data(self, data: Any, files: Any, name: str) -> bool:
         return super().value_omitted_from_data(data, files, name) and f"{name}-clear" not in data
+
+    def get_context(self, name: str, value: Any, attrs: Any) -> Any:
+        context = super().get_context(name, value, attrs)
+        if self.hint_id:  # once more: from Django 6.1 the admin's inputs of dates are described anew here
+            for part in (context["widget"], *context["widget"].get("subwidgets", ())):
+                _describe(part["attrs"], self.hint_id)
+        return context
 
     def render(self, name: str, value: Any, attrs: Any = None, renderer: Any = None) -> Any:
         hints = []
@@ -97,22 +105,24 @@ class KeepingWidget(_Widget):
             )
         if self.beside:
             hints.append(self.beside)
+        self.hint_id = f"{name}-hint_id" if hints else ""
         if not hints:
             return super().render(name, value, attrs, renderer)
-        hint_id = f"{name}-hint_id"
-        described_by = (attrs or {}).get("aria-describedby")
-        attrs = {
-            **(attrs or {}),
-            "aria-describedby": f"{described_by} {hint_id}" if described_by else hint_id,
-        }
+        attrs = dict(attrs or {})
+        _describe(attrs, self.hint_id)
         html = super().render(name, value, attrs, renderer)
         # Spans, because a form may put a widget into a paragraph; the classes are those of Django's admin.
         return format_html(
             '<span>{}<br><span class="help clearable-file-input" id="{}">{}</span></span>',
             html,
-            hint_id,
+            self.hint_id,
             format_html_join(" ", "{}", ((hint,) for hint in hints)),
         )
+
+
+def _describe(attrs: dict[str, Any], hint_id: str) -> None:
+    named = str(attrs.get("aria-describedby", "")).split()
+    attrs["aria-describedby"] = " ".join([*(each for each in named if each != hint_id), hint_id])
 
 
 def take_text(form_field: forms.Field) -> None:
