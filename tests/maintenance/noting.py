@@ -19,7 +19,7 @@ from tests.app.models import NamedNote, NumberedNote, PlacedNote, TokenNote
 
 MODELS: list[Any] = [NumberedNote, TokenNote, NamedNote, PlacedNote]
 #: not "move": of vaults, and tested there
-OPERATIONS = [name for name in NAMES if name != "move"]
+OPERATIONS = [name for name in NAMES if name not in ("move", "encrypt", "decrypt")]  # they need more
 NAMES_OF_NOTES = ["b", "Zoë", "a b", "10", "9", "Ärger", "%_\\", "c", "d"]
 
 
