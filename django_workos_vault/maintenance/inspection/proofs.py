@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from django.db.models import Model
 
 from django_workos_vault import envelope
-from django_workos_vault.exceptions import REFUSALS, VaultError, WrongKey
+from django_workos_vault.exceptions import VaultError, WrongKey, is_outage
 from django_workos_vault.fields.field import EncryptedField
 from django_workos_vault.keyring.outcomes import Outcome, Question
 from django_workos_vault.maintenance import cells
@@ -55,6 +55,6 @@ def _name(field: EncryptedField, cell: envelope.Envelope) -> tuple[str, Question
 
 
 def _fault(outcome: Outcome) -> VaultError | WrongKey | None:
-    if isinstance(outcome, VaultError) and not isinstance(outcome, REFUSALS):
+    if isinstance(outcome, VaultError) and is_outage(outcome):
         raise outcome
     return outcome if isinstance(outcome, Exception) else None
