@@ -11,6 +11,7 @@ from django_workos_vault.fields.cell import stored_cell
 from django_workos_vault.fields.field import EncryptedField
 from django_workos_vault.maintenance import cells
 from django_workos_vault.maintenance.cells import BadCell, CannotOpen
+from django_workos_vault.maintenance.engine.where import Where
 from django_workos_vault.maintenance.operations import NotAsWritten, Operation
 from django_workos_vault.maintenance.reencryption.swap import Swap, swap_all
 
@@ -52,20 +53,33 @@ class Batch:
 class Columns:
     """Encrypted fields of one model in the database ``using``, and the operation that goes through them.
 
-    ``verify`` has every new cell opened again, instead of one in each batch.
+    ``verify`` has every new cell opened again, instead of one in each batch; ``where`` is a condition of
+    :class:`Where`, None for all rows.
     """
 
     def __init__(
-        self, columns: Sequence[EncryptedField], operation: Operation, using: str, *, verify: bool = False
+        self,
+        columns: Sequence[EncryptedField],
+        operation: Operation,
+        using: str,
+        *,
+        verify: bool = False,
+        where: str | None = None,
     ) -> None:
         self.fields = list(columns)
         self.operation = operation
         self._using = using
         self._verify = verify
+        self._where = None if where is None else Where(where, self.fields)
 
     def rows(self) -> "QuerySet[Model]":
-        """Return all rows, in no order."""
-        return cells.rows(self.fields, self._using)
+        """Return all rows that are meant, in no order."""
+        rows = cells.rows(self.fields, self._using)
+        return rows if self._where is None else self._where.of(rows)
+
+    def means(self, column: EncryptedField, instance: Model) -> bool:
+        """Return whether one cell of such a row is meant."""
+        return self._where is None or self._where.means(column, instance)
 
     def read(self, some: "QuerySet[Model]") -> list[Any]:
         """Return the rows of ``some`` of :meth:`rows`."""
@@ -77,11 +91,15 @@ class Columns:
         Asks Vault, and is no part of a transaction. Raises VaultError in an outage.
         """
         batch = Batch(rows, {f.name: ColumnCounts(cells.column_name(f)) for f in self.fields})
-        if not dry_run:
+        if not dry_run and self._where is None:
             self.operation.prepare(self.fields, rows)
+        elif not dry_run:  # no key is made for what is not meant
+            for column in self.fields:
+                self.operation.prepare([column], [row for row in rows if self.means(column, row)])
         for instance in rows:
             for column in self.fields:
-                self._prepare(batch, column, instance, dry_run)
+                if self.means(column, instance):
+                    self._prepare(batch, column, instance, dry_run)
         return batch
 
     def store(self, batch: Batch) -> list[ColumnCounts]:

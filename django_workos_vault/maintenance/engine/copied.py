@@ -85,8 +85,13 @@ class CopiedColumns(Columns):
 
 
 def columns_for(
-    fields: Sequence[EncryptedField], operation: Operation, using: str, *, verify: bool = False
+    fields: Sequence[EncryptedField],
+    operation: Operation,
+    using: str,
+    *,
+    verify: bool = False,
+    where: str | None = None,
 ) -> Columns:
     """Return what carries ``operation`` out on ``fields`` of one model."""
     kind = CopiedColumns if isinstance(operation, Copying) else Columns
-    return kind(fields, operation, using, verify=verify)
+    return kind(fields, operation, using, verify=verify, where=where)

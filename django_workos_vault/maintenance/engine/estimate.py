@@ -5,6 +5,8 @@ from typing import Any
 from django.db import connections
 from django.db.models import Model, QuerySet
 
+from django_workos_vault.maintenance.engine.where import Where
+
 #: Above, counting takes seconds.
 _COUNTED = 100_000
 
@@ -15,8 +17,8 @@ _STATISTICS = {
 }
 
 
-def estimated_rows(model: type[Model], using: str) -> int:
-    """Return about how many rows the table of ``model`` has."""
+def estimated_rows(model: type[Model], using: str, where: Where | None = None) -> int:
+    """Return about how many rows the table of ``model`` has; where it is counted, those of ``where``."""
     connection = connections[using]
     if connection.vendor in _STATISTICS:
         with connection.cursor() as cursor:
@@ -25,4 +27,4 @@ def estimated_rows(model: type[Model], using: str) -> int:
         if found and found[0] is not None and found[0] > _COUNTED:
             return int(found[0])
     rows: QuerySet[Model] = QuerySet(model, using=using)
-    return rows.count()
+    return (rows if where is None else where.of(rows)).count()

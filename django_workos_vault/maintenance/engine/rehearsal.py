@@ -30,8 +30,9 @@ class Pass:
         batch_size: int = 500,
         start_after: Any = None,
         dry_run: bool = False,
+        where: str | None = None,
     ) -> None:
-        self._columns = columns_for(fields, operation, using)
+        self._columns = columns_for(fields, operation, using, where=where)
         self._using = using
         self._batch_size = batch_size
         self._dry_run = dry_run

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from django.db import DatabaseError, models, router, transaction
+from django.db.models import Model
 
 from django_workos_vault.fields.field import EncryptedField
 from django_workos_vault.maintenance.cells import BadCell, column_name
@@ -14,6 +15,7 @@ from django_workos_vault.maintenance.engine.columns import ColumnCounts
 from django_workos_vault.maintenance.engine.estimate import estimated_rows
 from django_workos_vault.maintenance.engine.fingerprint import fingerprint
 from django_workos_vault.maintenance.engine.keys import from_text
+from django_workos_vault.maintenance.engine.where import Where
 from django_workos_vault.maintenance.reencryption.target import UnknownTarget, fields_of, model_of
 from django_workos_vault.models import MaintenanceChunk, MaintenanceRun
 from django_workos_vault.registry.rows import as_stored
@@ -51,7 +53,8 @@ def begin(
                 fingerprint=fingerprint(fields),
                 created_at=as_stored(datetime.now(UTC)),
                 rows_estimate=sum(
-                    estimated_rows(model, using) for model in dict.fromkeys(f.model for f in fields)
+                    estimated_rows(of_model[0].model, using, _meant(of_model, options))
+                    for of_model in by_model(fields).values()
                 ),
                 next_lower=start_after,
             )
@@ -63,6 +66,19 @@ def begin(
         run.delete()
         raise refused_for(other)
     return run
+
+
+def by_model(fields: Sequence[EncryptedField]) -> dict[type[Model], list[EncryptedField]]:
+    """Return the fields of each model, in their order."""
+    found: dict[type[Model], list[EncryptedField]] = {}
+    for each in fields:
+        found.setdefault(each.model, []).append(each)
+    return found
+
+
+def _meant(fields: Sequence[EncryptedField], options: dict[str, Any] | None) -> Where | None:
+    where = (options or {}).get("where")
+    return None if where is None else Where(where, fields)
 
 
 def under_way(

@@ -11,10 +11,8 @@ from functools import partial
 from typing import Any
 
 from django.db import DatabaseError, OperationalError, connections
-from django.db.models import Model
 
 from django_workos_vault.exceptions import VaultError
-from django_workos_vault.fields.field import EncryptedField
 from django_workos_vault.handler import vaults
 from django_workos_vault.maintenance.cells import BadCell
 from django_workos_vault.maintenance.engine import chunks, runs
@@ -67,8 +65,14 @@ class Worker:
         fields = runs.fields_of_run(run)
         self._operation = operation(run.operation, as_moment(run.created_at), run.options)
         self._columns = {
-            model: columns_for(of_model, self._operation, self._using, verify=bool(run.options.get("verify")))
-            for model, of_model in by_model(fields).items()
+            model: columns_for(
+                of_model,
+                self._operation,
+                self._using,
+                verify=bool(run.options.get("verify")),
+                where=run.options.get("where"),
+            )
+            for model, of_model in runs.by_model(fields).items()
         }
         self._vaults = sorted({field.vault_alias for field in fields})
         self._pace = Pace(run.options, self._requests)
@@ -163,14 +167,6 @@ class Worker:
 
     def _requests(self) -> int:
         return sum(vaults[alias].backend.requests_made for alias in self._vaults)
-
-
-def by_model(fields: Sequence[EncryptedField]) -> dict[type[Model], list[EncryptedField]]:
-    """Return the fields of each model, in their order."""
-    found: dict[type[Model], list[EncryptedField]] = {}
-    for field in fields:
-        found.setdefault(field.model, []).append(field)
-    return found
 
 
 def added(stored: dict[str, dict[str, int]], counts: Sequence[ColumnCounts]) -> dict[str, dict[str, int]]:

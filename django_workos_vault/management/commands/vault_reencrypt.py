@@ -12,15 +12,17 @@ from django_workos_vault.exceptions import InvalidVaultConfiguration, VaultError
 from django_workos_vault.fields.field import EncryptedField
 from django_workos_vault.files.fields import EncryptedFileField
 from django_workos_vault.maintenance.engine import runs
+from django_workos_vault.maintenance.engine.columns import Columns
 from django_workos_vault.maintenance.engine.keys import as_text
+from django_workos_vault.maintenance.engine.plan import Planner
 from django_workos_vault.maintenance.engine.rehearsal import Pass
 from django_workos_vault.maintenance.engine.runs import RunRefused
-from django_workos_vault.maintenance.engine.work import by_model
+from django_workos_vault.maintenance.engine.where import UnknownCondition, Where
 from django_workos_vault.maintenance.files.columns import named_file_field
 from django_workos_vault.maintenance.files.renewal import FileRenewal
 from django_workos_vault.maintenance.operations import NAMES, NotAsWritten, copying, moving, operation
 from django_workos_vault.maintenance.reencryption.target import UnknownTarget, fields_of_all
-from django_workos_vault.management import run_reports
+from django_workos_vault.management import plan_reports, run_reports
 from django_workos_vault.management.following import follow
 from django_workos_vault.management.output import as_json, bad_cells, positive, progress_bar, style_for, table
 from django_workos_vault.models import MaintenanceRun
@@ -49,6 +51,12 @@ class Command(BaseCommand):
         parser.add_argument("--plain", metavar="FIELD", help="the column to encrypt from, or to decrypt into")
         parser.add_argument(
             "--database", choices=list(connections), help="alias (where the model is written)"
+        )
+        parser.add_argument(
+            "--where", metavar="NAME=VALUE", help="rows of one key context, or of one value of a plain column"
+        )
+        parser.add_argument(
+            "--plan", action="store_true", help="tell what would be found and what it costs; write nothing"
         )
         parser.add_argument("--start-after", metavar="PK", help="begin behind this row of the one model")
         parser.add_argument(
@@ -85,7 +93,7 @@ class Command(BaseCommand):
                 self._follow(run)
             else:
                 self._begin(targets)
-        except (RunRefused, UnknownTarget, InvalidVaultConfiguration) as exc:
+        except (RunRefused, UnknownTarget, UnknownCondition, InvalidVaultConfiguration) as exc:
             raise CommandError(str(exc)) from None
 
     def _begin(self, targets: list[str]) -> None:
@@ -100,16 +108,24 @@ class Command(BaseCommand):
         fields = fields_of_all(targets, options["database"])
         _refuse_what_cannot_finish(fields, name, options["from_vault"], options["plain"])
         using = options["database"] or _database_of(fields)
-        models = by_model(fields)
+        models = runs.by_model(fields)
         if options["start_after"] is not None and len(models) > 1:
             raise CommandError("--start-after is a row of one model.")
         start_after = _primary_key(fields[0], options["start_after"])
+        for of_model in models.values() if options["where"] else ():
+            Where(options["where"], of_model)  # raises where it means nothing
+        if options["plan"]:
+            if options["plain"]:
+                raise CommandError("--plan looks at cells: try --dry-run.")
+            self._plan(list(models.values()), name, using)
+            return
         if options["dry_run"]:
             self._rehearse(list(models.values()), name, using, start_after)
             return
         kept = (
             "from_vault",
             "plain",
+            "where",
             "batch_size",
             "batch_seconds",
             "max_rows_per_second",
@@ -196,6 +212,7 @@ class Command(BaseCommand):
                 batch_size=size,
                 start_after=start_after,
                 dry_run=True,
+                where=self._options["where"],
             )
             stopped = self._run(one)
             counts += list(one.counts.values())
@@ -215,6 +232,19 @@ class Command(BaseCommand):
             raise CommandError(
                 f"{len(left)} cells would be left as they are. See vault_check --explain commands."
             )
+
+    def _plan(self, models: list[list[EncryptedField]], name: str, using: str) -> None:
+        options = {"from_vault": self._options["from_vault"]}
+        each = operation(name, options=options)
+        columns = [Columns(fields, each, using, where=self._options["where"]) for fields in models]
+        try:
+            found = Planner(columns, each, name, using).plan()
+        except VaultError as exc:
+            raise CommandError(f"Stopped: {exc} Nothing was changed.") from None
+        if self._json:
+            self.stdout.write(as_json(plan_reports.document(found)))
+        else:
+            self._print(plan_reports.text(found), [cell for c in found.columns for cell in c.unreadable])
 
     def _files(self, field: EncryptedFileField) -> None:
         options = self._options

@@ -1,0 +1,89 @@
+"""Rows of one key context only, or of one value of a plain column: ``organization_id=org_1``."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.core.exceptions import FieldDoesNotExist, FieldError, ValidationError
+from django.db.models import Model, Q, QuerySet
+
+from django_workos_vault.exceptions import InvalidVaultConfiguration
+from django_workos_vault.fields.field import EncryptedField
+from django_workos_vault.fields.from_row import FromRow
+
+
+class UnknownCondition(Exception):
+    """The condition names neither an item of a column's key context nor a plain column of its model."""
+
+
+class Where:
+    """``name=value``: an item of the key context of the columns; else a plain column of their model.
+
+    Raises UnknownCondition, for ``fields`` of one model.
+    """
+
+    def __init__(self, text: str, fields: Sequence[EncryptedField]) -> None:
+        self._name, equals, self._value = text.partition("=")
+        if not (self._name and equals and self._value):
+            raise UnknownCondition(f"{text!r} is not name=value.")
+        self._fields = [field for field in fields if self._name in _items(field)]
+        self._rows = Q()
+        model = fields[0].model
+        if self._fields:
+            conditions = [_condition(field, self._name, self._value) for field in self._fields]
+            if None not in conditions:
+                for condition in conditions:
+                    self._rows |= condition or Q()
+        elif _is_plain(model, self._name):
+            self._rows = Q(**{self._name: self._value})
+        else:
+            raise UnknownCondition(
+                f"{self._name!r} is no item of a key context of {', '.join(map(str, fields))}, and no plain "
+                f"column of {model._meta.label}."
+            )
+        try:
+            self.of(QuerySet(model))
+        except (ValidationError, ValueError, TypeError, FieldError):
+            raise UnknownCondition(f"{text!r}: {model._meta.label} holds no such value.") from None
+
+    def of(self, rows: "QuerySet[Model]") -> "QuerySet[Model]":
+        """Return those of ``rows`` in which a cell can be meant."""
+        return rows.filter(self._rows)
+
+    def means(self, field: EncryptedField, instance: Model) -> bool:
+        """Return whether the row's cell of ``field`` is meant, by the key context that it has now."""
+        if not self._fields:
+            return True
+        try:
+            return field in self._fields and field.context_for(instance).items[self._name] == self._value
+        except InvalidVaultConfiguration:
+            return False
+
+
+def _items(field: EncryptedField) -> dict[str, Any]:
+    if field.key_context is not None:
+        return dict(field.key_context)
+    context = field.vault.key_context
+    return {} if context is None else dict(context.items)
+
+
+def _condition(field: EncryptedField, name: str, value: str) -> Q | None:
+    """Return the rows whose key context has the item; None where a query cannot tell, as with a property."""
+    item = _items(field)[name]
+    if not isinstance(item, FromRow):
+        return Q() if item == value else Q(pk__in=[])
+    options: Any = field.model._meta
+    parts = item.path.split(".")
+    for part in parts:
+        if options is None:
+            return None
+        try:
+            column = options.get_field(part)
+        except FieldDoesNotExist:
+            return None
+        options = column.related_model._meta if column.is_relation else None
+    return Q(**{"__".join(parts): value}) if options is None else None
+
+
+def _is_plain(model: type[Model], name: str) -> bool:
+    columns: Any = model._meta.concrete_fields
+    return any(name in (column.name, column.attname) and not hasattr(column, "bind_to") for column in columns)
