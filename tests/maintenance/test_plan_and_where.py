@@ -77,10 +77,6 @@ class TestPlan:
         plan = planned("app.Patient")
         column = plan["columns"][0]
         assert (plan["is_sample"], column["looked_at"], column["rows"]) == (True, 2, 4)
-            True,
-            2,
-            4,
-        )
         assert "Sampled, the oldest and the newest rows: at least 1 distinct data keys" in reencrypt(
             "app.Patient", plan=True
         )

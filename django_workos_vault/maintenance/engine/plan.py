@@ -1,6 +1,5 @@
 """What a run would find and cost: rows by state, keys, requests, minutes, bytes. Writes nothing."""
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -39,13 +38,14 @@ class ColumnPlan:
     null: int = 0
     renewed: int = 0
     bytes: int = 0
-    states: dict[str, Counter[str]] = field(default_factory=dict)
+    states: dict[str, dict[str, int]] = field(default_factory=dict)
     unreadable: list[BadCell] = field(default_factory=list)
 
     def count(self, **respects: str) -> None:
         """Count one cell in several respects."""
         for respect, state in respects.items():
-            self.states.setdefault(respect, Counter())[state] += 1
+            counts = self.states.setdefault(respect, {})
+            counts[state] = counts.get(state, 0) + 1
 
 
 @dataclass
