@@ -25,6 +25,7 @@ from django_workos_vault.keyring.policy import DataKeyPolicy
 
 SETTING = "WORKOS_VAULTS"
 DUMP_PLAINTEXT = "WORKOS_VAULT_DUMP_PLAINTEXT"
+THROTTLE = "WORKOS_VAULT_THROTTLE"
 _VAULT_OPTIONS = frozenset(
     {"ALSO_READS", "BACKEND", "KEY_CONTEXT", "DECLARED_CONTEXTS", "DATA_KEYS", "OBSERVER", "OPTIONS", "SHELL"}
 )
@@ -178,6 +179,21 @@ def client_id() -> object:
 def dumps_plaintext() -> bool:
     """Return whether ``dumpdata`` writes plaintext instead of cells."""
     return getattr(settings, DUMP_PLAINTEXT, False) is True
+
+
+def maintenance_throttle() -> Callable[[str], float] | None:
+    """Return what says how long a run waits between batches. Raises InvalidVaultConfiguration."""
+    path = getattr(settings, THROTTLE, None)
+    if path is None:
+        return None
+    try:
+        throttle: Callable[[str], float] = import_string(path)
+    except (ImportError, AttributeError, TypeError):
+        raise InvalidVaultConfiguration(
+            f"{THROTTLE} must be the dotted path of a callable that takes a database alias and returns "
+            "seconds."
+        ) from None
+    return throttle
 
 
 def exception_reporter_filter() -> str:

@@ -189,18 +189,17 @@ class CellField(VaultField):
     def resealed(self, cell: bytes, instance: Model | None = None, neighbours: Any = None) -> bytes:
         """Return what was sealed in ``cell``, of a field not bound to its row, as another cell.
 
-        It is decoded only where it has digests. Raises EnvelopeError or VaultError.
+        The bytes stay what they are. Raises EnvelopeError, where they are no value too, or VaultError.
         """
         scheme = self.scheme
         cipher = scheme.cipher
         plaintext = cipher.open(cell, neighbours=neighbours)
+        value = self._decoded(plaintext)
         if self._needs_only_the_value:
             return cipher.seal(plaintext, scheme.static_context(), pad_to=self.block)
         if not self.digests.are_carried:
             return self.seal_plaintext(plaintext, instance)
-        return self.seal_plaintext(
-            plaintext, instance, self.digests.front(self._decoded(plaintext), instance)
-        )
+        return self.seal_plaintext(plaintext, instance, self.digests.front(value, instance))
 
     def _batch_from(self, instance: Model) -> Any:
         """Return ``instance`` and the rows that follow it in a ``bulk_create()`` under way."""

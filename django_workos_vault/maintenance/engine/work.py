@@ -12,6 +12,7 @@ from typing import Any
 
 from django.db import DatabaseError, OperationalError, connections
 
+from django_workos_vault import conf
 from django_workos_vault.exceptions import VaultError
 from django_workos_vault.handler import vaults
 from django_workos_vault.maintenance.cells import BadCell
@@ -76,6 +77,7 @@ class Worker:
         }
         self._vaults = sorted({field.vault_alias for field in fields})
         self._pace = Pace(run.options, self._requests)
+        self._throttle = conf.maintenance_throttle()
         self._keys_told = 0
 
     def work(self) -> None:
@@ -141,6 +143,7 @@ class Worker:
             self._told(len(rows))
             if chunk.state == chunk.State.CLAIMED:
                 wait(self._pace.done(len(rows), time.monotonic() - began), self._stop)
+                self._spare_the_database(chunk)
 
     def _commit(self, chunk: MaintenanceChunk, columns: Columns, batch: Batch, *, last: bool) -> None:
         counts = columns.store(batch)
@@ -155,6 +158,14 @@ class Worker:
         )
         if not noted:
             raise LostChunk
+
+    def _spare_the_database(self, chunk: MaintenanceChunk) -> None:
+        """Wait as long as the project's throttle says, keeping the chunk."""
+        if self._throttle is None:
+            return
+        while (seconds := self._throttle(self._using)) > 0 and not self._stop() and self._is_running():
+            wait(min(seconds, self._lease / 2), self._stop)
+            chunks.mine(chunk).update(lease_until=time.time() + self._lease)
 
     def _is_running(self) -> bool:
         rows = MaintenanceRun.objects.using(self._using).filter(pk=self.run.pk)

@@ -1,6 +1,7 @@
 """``manage.py vault_reencrypt app.Model[.field]``: move columns to another state while others use them."""
 
 from dataclasses import asdict
+from importlib.util import find_spec
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -21,6 +22,7 @@ from django_workos_vault.maintenance.engine.where import UnknownCondition, Where
 from django_workos_vault.maintenance.files.columns import named_file_field
 from django_workos_vault.maintenance.files.renewal import FileRenewal
 from django_workos_vault.maintenance.operations import NAMES, NotAsWritten, copying, moving, operation
+from django_workos_vault.maintenance.queues import QueueRefused
 from django_workos_vault.maintenance.reencryption.target import UnknownTarget, fields_of_all
 from django_workos_vault.management import plan_reports, run_reports
 from django_workos_vault.management.following import follow
@@ -72,6 +74,10 @@ class Command(BaseCommand):
         pace.add_argument("--max-rows-per-second", type=positive, metavar="N", help="(no limit)")
         pace.add_argument("--max-requests-per-second", type=positive, metavar="N", help="to Vault (no limit)")
         pace.add_argument("--verify", action="store_true", help="open every new cell again, not a sample")
+        queue = parser.add_argument_group("on a queue, --workers tasks at a time")
+        queues = queue.add_mutually_exclusive_group()
+        queues.add_argument("--celery", action="store_true", help="send the chunks to Celery's workers")
+        queues.add_argument("--tasks", action="store_true", help="and to those of Django's tasks framework")
         on_record = parser.add_argument_group("runs on record")
         on_record.add_argument("--list", action="store_true", help="show the newest runs")
         on_record.add_argument("--status", type=positive, metavar="RUN", help="show one")
@@ -88,12 +94,19 @@ class Command(BaseCommand):
                 self._on_record(targets)
             elif options["resume"]:
                 _no_targets(targets)
+                queue = self._queue()
                 run = runs.find(options["resume"], options["database"])
                 runs.resume(run)
-                self._follow(run)
+                self._follow(run, queue)
             else:
                 self._begin(targets)
-        except (RunRefused, UnknownTarget, UnknownCondition, InvalidVaultConfiguration) as exc:
+        except (
+            QueueRefused,
+            RunRefused,
+            UnknownTarget,
+            UnknownCondition,
+            InvalidVaultConfiguration,
+        ) as exc:
             raise CommandError(str(exc)) from None
 
     def _begin(self, targets: list[str]) -> None:
@@ -132,6 +145,7 @@ class Command(BaseCommand):
             "max_requests_per_second",
             "verify",
         )
+        queue = self._queue()
         run = runs.begin(
             fields,
             name,
@@ -139,9 +153,32 @@ class Command(BaseCommand):
             start_after="" if start_after is None else as_text(start_after),
             options={each: options[each] for each in kept if options[each]},
         )
-        self._follow(run)
+        self._follow(run, queue)
 
-    def _follow(self, run: MaintenanceRun) -> None:
+    def _queue(self) -> Any:
+        """Return the module of the queue that was asked for, once it can be used; None for none."""
+        queue: Any = None
+        if self._options["celery"]:
+            if find_spec("celery") is None:
+                raise CommandError('--celery needs Celery: pip install "django-workos-vault[celery]".')
+            from django_workos_vault.maintenance.queues import on_celery as queue
+        elif self._options["tasks"]:
+            if find_spec("django.tasks") is None:
+                raise CommandError("--tasks needs Django 6.0 or newer.")
+            from django_workos_vault.maintenance.queues import on_tasks as queue
+        if queue is not None:
+            queue.check()
+        return queue
+
+    def _send(self, run: MaintenanceRun, queue: Any, tasks: int) -> None:
+        for _ in range(tasks):
+            queue.send(run.pk, run._state.db or "default")
+        if self._json:
+            self.stdout.write(as_json(run_reports.summary(run)))
+        else:
+            self.stdout.write(f"Run {run.pk} is on the queue, {tasks} at a time: see --status {run.pk}.")
+
+    def _follow(self, run: MaintenanceRun, queue: Any) -> None:
         options, stopped = self._options, None
         workers = options["workers"]
         if workers > 1 and connections[run._state.db or "default"].vendor == "sqlite":
@@ -149,6 +186,9 @@ class Command(BaseCommand):
             workers = 1
         if workers != run.options.get("workers", 1):
             runs.note_workers(run, workers)
+        if queue is not None:
+            self._send(run, queue, workers)
+            return
         try:
             if follow(run, workers=workers, verbosity=options["verbosity"], as_json=self._json):
                 stopped = CommandError(f"Interrupted. {run_reports.way_on(run)}", returncode=130)
