@@ -1,12 +1,12 @@
 """What ``django_workos_vault.testing`` gives to the tests of a project."""
 
-import asyncio
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from asgiref.sync import async_to_sync
 from django.conf import settings as django_settings
 from django.utils import timezone
 
@@ -95,9 +95,9 @@ class TestPretendingToBeRemote:
     def test_a_view_that_would_wait_is_found(self, person: Person) -> None:
         """With a cold key it fails as in production; loading keys first, or a warm key, helps."""
         with pytest.raises(WouldBlockEventLoop):
-            asyncio.run(self._read(person.pk, ready=False))
-        assert asyncio.run(self._read(person.pk, ready=True)) == "likes tea"
-        assert asyncio.run(self._read(person.pk, ready=False)) == "likes tea"
+            async_to_sync(self._read)(person.pk, ready=False)
+        assert async_to_sync(self._read)(person.pk, ready=True) == "likes tea"
+        assert async_to_sync(self._read)(person.pk, ready=False) == "likes tea"
 
     @pytest.mark.parametrize("remote", [True, False])
     def test_the_option_of_a_local_vault(self, remote: bool, settings: Any, transactional_db: None) -> None:
@@ -109,8 +109,8 @@ class TestPretendingToBeRemote:
         vaults["default"].forget_keys()
         if remote:
             with pytest.raises(WouldBlockEventLoop):
-                asyncio.run(self._read(person.pk, ready=False))
-        assert asyncio.run(self._read(person.pk, ready=remote)) == "likes tea"
+                async_to_sync(self._read)(person.pk, ready=False)
+        assert async_to_sync(self._read)(person.pk, ready=remote) == "likes tea"
 
     def test_anything_but_true_and_false_is_refused(self) -> None:
         """A text such as "false" from the environment would be true."""
@@ -172,6 +172,7 @@ class Badge(models.Model):
 """,
     "test_badges.py": """
 import pytest
+from asgiref.sync import async_to_sync
 from clinic.models import Badge
 from django_workos_vault.exceptions import WouldBlockEventLoop
 
