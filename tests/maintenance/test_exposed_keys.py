@@ -62,7 +62,7 @@ def test_the_configured_key_is_found_whatever_it_looks_like(checkout: Path) -> N
     assert finding.status == "ok"
 
 
-@pytest.mark.parametrize("content", [f"KEY={SECRET}\n", KEY_FILE])
+@pytest.mark.parametrize("content", [f"KEY={SECRET}\n", KEY_FILE], ids=["API key", "key file"])
 @pytest.mark.parametrize("where", ["tracked", "untracked", "ignored", "tracked though ignored"])
 def test_what_git_has_and_would_take(checkout: Path, where: str, content: str) -> None:
     """A file that git ignores is where keys belong; any other is found, before the commit too."""
