@@ -27,7 +27,10 @@ def manage(*arguments: str) -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(find_spec("django_tasks_db") is None, reason="needs django-tasks-db, and Django 6.0")
+@pytest.mark.skipif(
+    django.VERSION < (6, 0) or find_spec("django_tasks_db") is None,
+    reason="needs Django 6.0, and django-tasks-db",
+)
 def test_a_worker_process_does_the_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     """The command enqueues, a worker of django-tasks-db works until nothing is left."""
     in_databases_of_test(monkeypatch)
