@@ -27,6 +27,9 @@ else:
 
 _VERBS: dict[str, Any] = {"pause": runs.pause, "resume": runs.resume, "cancel": runs.cancel}
 
+#: of no run's number
+_DIGITS = 19
+
 
 class VaultPageAdmin(_Admin):
     """The page stands where the list of a model would. It takes the permission ``view_vaultcheck``.
@@ -90,7 +93,7 @@ class VaultPageAdmin(_Admin):
         if not (self.has_view_permission(request) and self.has_run_permission(request)):
             raise PermissionDenied
         verb, using, number = (request.POST.get(name, "") for name in ("verb", "using", "run"))
-        if verb in _VERBS and using in databases() and number.isdecimal():
+        if verb in _VERBS and using in databases() and number.isdecimal() and len(number) < _DIGITS:
             self._turn(request, verb, using, int(number))
         else:
             self.message_user(request, _("There is no such run."), messages.ERROR)

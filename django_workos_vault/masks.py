@@ -9,7 +9,9 @@ import json
 import logging
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from copy import deepcopy
 from functools import cache
 from typing import Any
 
@@ -87,7 +89,7 @@ def keys(value: Any) -> str:
     """Return ``"street, city: ••••"`` for a JSON object whose keys are at most half of it."""
     if not (isinstance(value, dict) and value and all(isinstance(key, str) for key in value)):
         return FULL
-    shown = f"{', '.join(value)}: {_HIDDEN}"
+    shown = _printable(f"{', '.join(value)}: {_HIDDEN}")
     if len(value) > _KEYS_SHOWN or len(shown) > _LENGTH_SHOWN or _shows_too_much(shown, _as_text(value)):
         return FULL
     return shown
@@ -140,7 +142,7 @@ def path_of(name: Any) -> str:
 def _by_own_function(name: Any, value: Any) -> str:
     function = import_string(name) if isinstance(name, str) else name
     try:
-        shown = function(value)
+        shown = function(deepcopy(value) if isinstance(value, dict | list) else value)  # it may change it
     except Exception as exc:  # whose text may quote the value
         _complain(path_of(name), f"It raised {type(exc).__name__}.")
         return FULL
@@ -148,9 +150,9 @@ def _by_own_function(name: Any, value: Any) -> str:
         _complain(path_of(name), f"It returned {type(shown).__name__} instead of text.")
         return FULL
     # A plain string of one line: markup that calls itself safe would go into pages as it is.
-    shown = "".join(char if char.isprintable() else " " for char in shown[:_LENGTH_SHOWN])
+    shown = _printable(shown[:_LENGTH_SHOWN])
     shown = _FILLERS.sub(_HIDDEN, " ".join(shown.split()))
-    if _shows_too_much(shown, _as_text(value)):
+    if any(_shows_too_much(shown, text) for text in _spellings(value)):
         _complain(path_of(name), "It shows more than half of a value.")
         return FULL
     return shown
@@ -165,6 +167,19 @@ def _shows_too_much(shown: str, text: str) -> bool:
     """Whether more than half of the characters of ``text`` stand in ``shown``, in whatever order."""
     common = Counter(re.sub(r"[•\s]", "", shown).casefold()) & Counter(text.casefold())
     return common.total() > len(text) // 2
+
+
+def _printable(text: str) -> str:
+    return "".join(char if char.isprintable() else " " for char in text)
+
+
+def _spellings(value: Any) -> Iterator[str]:
+    if isinstance(value, bytearray | memoryview):
+        value = bytes(value)
+    yield _as_text(value)
+    if isinstance(value, bytes):
+        with suppress(UnicodeDecodeError):
+            yield value.decode()
 
 
 def _as_text(value: Any) -> str:

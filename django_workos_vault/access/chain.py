@@ -14,7 +14,7 @@ from typing import Any
 from django.db import DatabaseError, IntegrityError, models, router, transaction
 
 from django_workos_vault.access import retention, verification
-from django_workos_vault.access.entries import NOTHING, Entry, Key, mac_of, proof_of, same
+from django_workos_vault.access.entries import NOTHING, ROW, Entry, Key, mac_of, proof_of, same
 from django_workos_vault.access.signals import access_recorded
 from django_workos_vault.exceptions import (
     AccessNotRecorded,
@@ -27,9 +27,6 @@ from django_workos_vault.registry.rows import as_stored
 from django_workos_vault.registry.transactions import apart, would_be_undone
 
 logger = logging.getLogger(__name__)
-
-#: The chain's one row.
-_ROW = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,16 +122,16 @@ def _locked(alias: str, key: bytes) -> AccessChain:
     """Return the chain's row, which nobody else gets before the transaction ends."""
     rows = AccessChain.objects.using(alias)
     # SQLite takes the lock with the first write, and would not wait for it after a read.
-    if not rows.filter(pk=_ROW).update(sequence=models.F("sequence")):
+    if not rows.filter(pk=ROW).update(sequence=models.F("sequence")):
         _begin(alias, key)
-    chain = rows.select_for_update().get(pk=_ROW)
+    chain = rows.select_for_update().get(pk=ROW)
     if not same(chain.proof, proof_of(key, chain)):
         raise AccessNotRecorded("The end of the access records was changed: run vault_check.")
     return chain
 
 
 def _begin(alias: str, key: bytes) -> None:
-    chain = AccessChain(pk=_ROW, sequence=0, mac=NOTHING, pruned_sequence=0, pruned_mac=NOTHING)
+    chain = AccessChain(pk=ROW, sequence=0, mac=NOTHING, pruned_sequence=0, pruned_mac=NOTHING)
     chain.proof = proof_of(key, chain)
     try:
         with transaction.atomic(using=alias):

@@ -14,6 +14,9 @@ from django.utils import timezone
 
 from django_workos_vault.models import AccessChain, AccessRecord
 
+#: The one row of ``AccessChain``.
+ROW = 1
+
 #: What comes before the first record.
 NOTHING = ""
 
@@ -81,5 +84,6 @@ def same(one: object, other: str) -> bool:
 
 
 def _hmac(key: bytes, parts: list[Any]) -> str:
-    # JSON keeps the parts apart, whatever they hold.
-    return hmac.new(key, json.dumps(parts).encode(), sha256).hexdigest()
+    # JSON keeps the parts apart, whatever they hold: bytes too, which SQLite keeps in any column.
+    text = json.dumps(parts, default=lambda part: [repr(part)])
+    return hmac.new(key, text.encode(), sha256).hexdigest()

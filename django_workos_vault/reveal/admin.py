@@ -5,6 +5,7 @@ from functools import update_wrapper
 from typing import TYPE_CHECKING, Any
 
 from django import forms
+from django.contrib.admin.utils import unquote
 from django.db import connections, transaction
 from django.db.models import Model
 from django.http import HttpRequest
@@ -100,8 +101,8 @@ def recorded_view(model_admin: Any, answer: Callable[..., Any]) -> Callable[...,
 def _record_stranger(model_admin: Any, request: HttpRequest, named: dict[str, str]) -> None:
     """Put the attempt of a user on record whom the admin lets nowhere."""
     told = {
-        "model": model_admin.opts.label,
-        "object_pk": named.get("object_id", ""),
+        "model": named.get("inline") or model_admin.opts.label,
+        "object_pk": unquote(named.get("row") or named.get("object_id", "")),
         "field": named.get("field_name", ""),
         "outcome": "no access to the admin",
     }

@@ -2,6 +2,7 @@
 
 import hmac
 import json
+from contextlib import suppress
 from hashlib import sha256
 from typing import Any
 
@@ -17,7 +18,14 @@ from django_workos_vault.frame_locals import leaves_no_locals
 
 @leaves_no_locals
 def as_text(field: Any, value: Any) -> str:
-    """Return what is shown of a value, not None: JSON indented, bytes in hex, choices by their name."""
+    """Return what is shown of a value, not None: JSON indented, bytes in hex, choices by their name.
+
+    What no page can carry (half of a surrogate pair, which JSON may hold) is escaped.
+    """
+    return _text(field, value).encode(errors="backslashreplace").decode()
+
+
+def _text(field: Any, value: Any) -> str:
     if isinstance(value, bytes | bytearray | memoryview):
         return bytes(value).hex(" ")
     if isinstance(field, JSONField) or not isinstance(field, EncryptedField):
@@ -28,7 +36,8 @@ def as_text(field: Any, value: Any) -> str:
     if field.choices:
         return str(dict(field.flatchoices).get(value, value))
     if getattr(value, "tzinfo", None) is not None and hasattr(value, "date"):
-        value = localtime(value)
+        with suppress(OverflowError):  # the first and the last day have no other time zones
+            value = localtime(value)
     return str(value)
 
 
@@ -37,7 +46,7 @@ def says_the_same(field: Any, said: str, value: Any) -> bool:
     """Whether ``said``, as somebody types it into the field's form, is ``value``. In constant time."""
     try:
         expected, entered = _bytes_of(field, value), _bytes_of(field, _cleaned(field, said))
-    except (ValidationError, ArithmeticError, DataError, TypeError, ValueError):
+    except (ValidationError, ArithmeticError, DataError, RecursionError, TypeError, ValueError):
         return False  # what the field cannot hold is no value of it
     # Hashes, as compare_digest() tells lengths apart.
     return hmac.compare_digest(sha256(expected).digest(), sha256(entered).digest())
@@ -63,6 +72,6 @@ def _object_text(value: Any) -> str:
     if isinstance(value, str):
         try:  # what stands in Vault as JSON is said as JSON, in whatever order
             value = json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             return str(value)
     return json.dumps(value, sort_keys=True)

@@ -6,6 +6,7 @@ from typing import Any
 from django.contrib.admin.utils import unquote
 from django.core.exceptions import ObjectDoesNotExist
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.utils.encoding import escape_uri_path
 from django.utils.translation import gettext as _
 
 from django_workos_vault.access import AccessRecords, Entry, LimitReached
@@ -113,7 +114,7 @@ class Reveal:
         seconds = int(self._settings.reveal_for.total_seconds())
         response = self._page(200, shown=True, value=text, seconds=seconds)
         # Without JavaScript, too, it goes: the browser comes back to the page that asks.
-        response.headers["Refresh"] = f"{seconds}; url={self._request.path}"
+        response.headers["Refresh"] = f"{seconds}; url={escape_uri_path(self._request.path)}"
         return response
 
     @leaves_no_locals
@@ -187,7 +188,7 @@ class Reveal:
             inline = self._named.get("inline", "")
             what = {
                 "model": inline or self._admin.opts.label,
-                "object_pk": self._named["row"] if inline else self._named["object_id"],
+                "object_pk": unquote(self._named["row"] if inline else self._named["object_id"]),
                 "field": self._named["field_name"],
             }
         return requests.entry(

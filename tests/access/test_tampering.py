@@ -12,7 +12,7 @@ from django.db import connection, transaction
 from django.test import override_settings
 
 from django_workos_vault.exceptions import AccessNotRecorded
-from django_workos_vault.models import AccessRecord
+from django_workos_vault.models import AccessChain, AccessRecord
 from tests.access.test_records import COLUMNS, TABLE, broken_at, record, sql
 
 pytestmark = pytest.mark.django_db
@@ -24,6 +24,36 @@ def test_a_changed_column_shows(column: str) -> None:
     record(5)
     sql(f"UPDATE {TABLE} SET {column} = 'other' WHERE sequence = 3")
     assert broken_at() == (3, "Record 3 was changed, or moved there.")
+
+
+def test_an_older_end_beside_the_end_is_not_taken_for_it() -> None:
+    """What was the end once has a valid proof still: as another row it vouches for nothing."""
+    record(3)
+    older = AccessChain.objects.get()
+    older.pk = -1
+    record(2)
+    older.save(force_insert=True)
+    sql(f"DELETE FROM {TABLE} WHERE sequence > 3")
+    assert broken_at() == (4, "Records 4 to 5 are missing.")
+
+
+@pytest.mark.parametrize("column", ["reason", "mac", "previous"])
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="Other databases keep text alone in these columns.")
+def test_bytes_in_the_place_of_text_are_a_change(column: str) -> None:
+    """SQLite keeps anything in any column."""
+    record(3)
+    sql(f"UPDATE {TABLE} SET {column} = X'00FF' WHERE sequence = 2")
+    assert broken_at() == (2, "Record 2 was changed, or moved there.")
+
+
+@pytest.mark.parametrize("column", ["sequence", "mac", "pruned_sequence", "pruned_mac", "proof"])
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="Other databases keep text alone in these columns.")
+def test_bytes_in_the_end_are_a_change(column: str) -> None:
+    record(3)
+    sql(f"UPDATE django_workos_vault_accesschain SET {column} = X'00FF'")
+    assert broken_at()[1] == "The row that holds the end of the chain was changed."
+    with pytest.raises(AccessNotRecorded):
+        record(1)
 
 
 TAMPERINGS: dict[str, tuple[list[str], int, str]] = {

@@ -6,15 +6,18 @@ from io import StringIO
 from typing import Any
 
 import pytest
+from django.contrib import admin
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission, User
 from django.core.management import CommandError, call_command
 from django.db import connection
-from django.test import Client
+from django.test import Client, override_settings
 from django.test.utils import CaptureQueriesContext
+from django.urls import path
 from django.utils import timezone
 
 from django_workos_vault import vaults
+from django_workos_vault.admin import VaultPageAdmin
 from django_workos_vault.emulator import RunningEmulator
 from django_workos_vault.maintenance.engine import runs
 from django_workos_vault.models import AccessRecord, MaintenanceChunk, MaintenanceRun, VaultCheck
@@ -27,6 +30,10 @@ from tests.app.models import Device, Organization, Person
 pytestmark = pytest.mark.django_db
 PAGE, RUN = "/admin/django_workos_vault/vaultcheck/", "/admin/django_workos_vault/vaultcheck/run/"
 SSN = "123-45-6789"
+
+bare = admin.AdminSite(name="bare")
+bare.register(VaultCheck, VaultPageAdmin)
+urlpatterns = [path("admin/", admin.site.urls), path("bare/", bare.urls)]
 
 
 @pytest.fixture(autouse=True)
@@ -81,8 +88,8 @@ class TestWhoSeesIt:
     def test_it_is_no_list_of_rows(self, admin_client: Client) -> None:
         """Nothing is added, changed or deleted there."""
         keep_findings([])
-        for path in ("add/", "1/change/", "1/delete/"):
-            assert admin_client.get(PAGE + path).status_code in (302, 403, 200)
+        for where in ("add/", "1/change/", "1/delete/"):
+            assert admin_client.get(PAGE + where).status_code in (302, 403, 200)
         assert admin_client.post(PAGE + "1/delete/", {"post": "yes"}).status_code == 403
         assert VaultCheck.objects.count() == 1
 
@@ -211,7 +218,9 @@ class TestRuns:
         assert LogEntry.objects.count() == offered
 
     @pytest.mark.parametrize(
-        "posted", [{"verb": "delete"}, {"using": "elsewhere"}, {"run": "x"}, {"run": "4711"}, {"run": "-1"}]
+        "posted",
+        [{"verb": "delete"}, {"using": "elsewhere"}]
+        + [{"run": run} for run in ("x", "4711", "-1", "9" * 30, "9" * 5000)],
     )
     def test_nonsense_is_one_message(self, admin_client: Client, posted: dict[str, str]) -> None:
         """No 500, and nothing happens to the run that is there."""
@@ -290,6 +299,14 @@ class TestAccessRecords:
         html = html_of(admin_client)
         assert "4 records." in html
         assert "1 denied" in html
+
+    def test_a_site_without_the_records_counts_them_all_the_same(self, admin_client: Client) -> None:
+        """As the documentation has it, a site registers the page alone: then there is no list to link to."""
+        records((0, "reveal"))
+        with override_settings(ROOT_URLCONF=__name__):
+            html = html_of(admin_client, PAGE.replace("admin", "bare", 1))
+        assert "1 record." in html
+        assert "Read them" not in html
 
     def test_none_without_the_permission_to_view_records(self, client: Client) -> None:
         """The page is shown without them."""

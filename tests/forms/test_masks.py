@@ -261,3 +261,38 @@ def test_a_migration_names_a_function_by_its_path(mask: Any) -> None:
 def test_a_check_refuses_what_is_no_function(mask: Any) -> None:
     """Before the first page is shown."""
     assert re.match("The mask .* cannot be imported|There is no mask", masks.problem(mask))
+
+
+@pytest.mark.parametrize("value", [b"123-45-6789", bytearray(b"123-45-6789"), memoryview(b"123-45-6789")])
+def test_bytes_that_are_text_are_not_shown_whole(value: Any) -> None:
+    """Half of a value is half of what it says, and of its digits in hex."""
+    assert masks.masked(_decoded, lambda: value) == masks.FULL
+    assert masks.masked(_last_bytes, lambda: value) == "•••• 3839"
+
+
+def _decoded(value: Any) -> str:
+    return bytes(value).decode()
+
+
+def _last_bytes(value: Any) -> str:
+    return f"•••• {bytes(value).hex()[-4:]}"
+
+
+def test_a_function_that_changes_its_value_changes_a_copy() -> None:
+    """What it took out is not written back with the next save, and still counts."""
+    value = {"name": "Augusta Ada King, Countess of Lovelace", "id": 7}
+    assert masks.masked(_takes_out, lambda: value) == masks.FULL
+    assert value == {"name": "Augusta Ada King, Countess of Lovelace", "id": 7}
+
+
+def _takes_out(value: Any) -> str:
+    name = str(value.pop("name"))
+    value["more"] = name * 9
+    return name
+
+
+def test_keys_that_no_page_can_carry() -> None:
+    """Half of a surrogate pair would be a server error of the whole list, a line break a second line."""
+    shown = masks.keys({"a\ud800b\nc\u202ed": "x" * 50})
+    assert shown == "a b c d: ••••"
+    assert shown.encode()
