@@ -63,3 +63,4 @@ class Client:
 
     asks_again_in = _Call(VaultBackend.asks_again_in)
     forget_outage = _Call(VaultBackend.forget_outage)
+    health = _Call(VaultBackend.health)
