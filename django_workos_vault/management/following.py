@@ -68,8 +68,8 @@ def follow(run: MaintenanceRun, *, workers: int, verbosity: int, as_json: bool) 
             else:
                 _processes(run, workers, stop, told)
     run.refresh_from_db()
-    if stop.asked and run.state == runs.State.RUNNING and not runs.progress(run).workers:
-        runs.pause(run, "Interrupted.")
+    if run.state == runs.State.RUNNING and not runs.progress(run).workers:
+        runs.pause(run, "Interrupted." if stop.asked else "Every worker process has died.")
     return stop.asked
 
 
@@ -79,14 +79,17 @@ def _processes(run: MaintenanceRun, workers: int, stop: Callable[[], bool], told
     processes = [context.Process(target=work_in_process, args=(run.pk, using)) for _ in range(workers)]
     for process in processes:
         process.start()
+    ended = False
     try:
         while any(process.is_alive() for process in processes):
-            if stop():
+            if stop() and not ended:
                 _end(processes)
+                ended = True  # a second would interrupt their batches
             processes[0].join(_LOOKS) if processes[0].is_alive() else time.sleep(_LOOKS)
             told.add(runs.rows_done(run) - told.done)
     finally:
-        _end(processes)
+        if not ended:
+            _end(processes)
         for process in processes:
             process.join()
 

@@ -8,17 +8,22 @@ from typing import Any
 
 
 class Stopping:
-    """Whether Ctrl-C or SIGTERM asked to stop: the batch under way is finished; a second interrupts it."""
+    """Whether Ctrl-C or SIGTERM asked to stop: the batch under way is finished; the same again interrupts it.
+
+    One of each is one request: Ctrl-C reaches worker processes from the terminal and, as SIGTERM, their parent.
+    """
 
     def __init__(self) -> None:
         self.asked = False
+        self._seen: set[int] = set()
 
     def __call__(self) -> bool:
         return self.asked
 
     def _ask(self, number: int, frame: Any) -> None:
-        if self.asked:
+        if number in self._seen:
             raise KeyboardInterrupt
+        self._seen.add(number)
         self.asked = True
 
     @contextmanager

@@ -18,8 +18,6 @@ from tests.maintenance.test_interrupted_reencryption import once_after
 
 pytestmark = pytest.mark.django_db
 
-UPDATE = f"UPDATE {connection.ops.quote_name('app_person')}"
-
 
 def begun(**options: Any) -> MaintenanceRun:
     options = {"batch_size": 2, **options}
@@ -35,7 +33,7 @@ def test_effective_within_one_batch(act: str) -> None:
     def somebody_else() -> None:
         call_command("vault_reencrypt", stdout=StringIO(), **{act: MaintenanceRun.objects.get().pk})
 
-    with once_after(UPDATE, somebody_else):
+    with once_after("UPDATE", somebody_else, table="app_person"):
         error, _ = failing("app.Person.ssn", batch_size=2)
     run = MaintenanceRun.objects.get()
     assert error.returncode == 1
@@ -114,7 +112,7 @@ def test_signals_finish_the_batch(ctrl_c_works: None, number: signal.Signals) ->
     """Ctrl-C and SIGTERM both end with status 130, a paused run, and the way on."""
     rows = people(4)
     old = key_of(rows[0])
-    with once_after(UPDATE, lambda: os.kill(os.getpid(), number)):
+    with once_after("UPDATE", lambda: os.kill(os.getpid(), number), table="app_person"):
         error, _ = failing("app.Person.ssn", batch_size=2)
     run = MaintenanceRun.objects.get()
     assert (error.returncode, run.state, run.reason) == (130, "paused", "Interrupted.")

@@ -58,7 +58,7 @@ def _given_up(run: MaintenanceRun, worker: str, lease: float) -> MaintenanceChun
     using = run._state.db or "default"
     chunks = MaintenanceChunk.objects.using(using).filter(run=run)
     free = Q(state=_WAITING) | Q(state=_CLAIMED, lease_until__lt=time.time())
-    dead = [name for name in _workers(chunks) if _is_dead(name)]
+    dead = [name for name in _workers(chunks) if is_dead(name)]
     if dead:
         free |= Q(state=_CLAIMED, worker__in=dead)
     with transaction.atomic(using=using):
@@ -81,7 +81,7 @@ def _workers(chunks: "QuerySet[MaintenanceChunk]") -> list[str]:
     return list(chunks.filter(state=_CLAIMED).values_list("worker", flat=True))
 
 
-def _is_dead(worker: str) -> bool:
+def is_dead(worker: str) -> bool:
     """Whether ``worker`` was a process of this machine that is no more. Where in doubt, the lease tells."""
     host, _, rest = worker.partition(":")
     pid = rest.partition(":")[0]

@@ -11,6 +11,7 @@ from django.db.models import Model
 
 from django_workos_vault.fields.field import EncryptedField
 from django_workos_vault.maintenance.cells import BadCell, column_name
+from django_workos_vault.maintenance.engine.chunks import is_dead
 from django_workos_vault.maintenance.engine.columns import ColumnCounts
 from django_workos_vault.maintenance.engine.estimate import estimated_rows
 from django_workos_vault.maintenance.engine.fingerprint import fingerprint
@@ -213,7 +214,8 @@ def progress(run: MaintenanceRun) -> Progress:
     for chunk in chunks.defer("left").iterator():
         told.rows += chunk.rows_done
         told.keys_made += chunk.keys_made
-        told.workers += chunk.state == chunk.State.CLAIMED and chunk.lease_until > now
+        claimed = chunk.state == chunk.State.CLAIMED and chunk.lease_until > now
+        told.workers += claimed and not is_dead(chunk.worker)
         told.chunks_done += chunk.state == chunk.State.DONE
         for column, numbers in chunk.counts.items():
             told.counts.setdefault(column, ColumnCounts(column)).add(numbers)

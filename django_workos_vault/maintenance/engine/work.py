@@ -29,6 +29,8 @@ from django_workos_vault.registry.rows import as_moment
 
 #: Different messages that a chunk keeps for one reason; cells beyond get the first one.
 _MESSAGES = 20
+#: What the worker itself changes in its chunk.
+_PROGRESS = ("position", "state", "lease_until", "rows_done", "keys_made", "counts", "left")
 #: Seconds between looks at a run whose last chunks are others'.
 _POLL = 0.5
 
@@ -138,7 +140,7 @@ class Worker:
                     raise
                 self._pace.crowded()
                 continue
-            chunk.refresh_from_db()
+            chunk.refresh_from_db(fields=_PROGRESS)  # not its worker: that may be another by now
             self._keys_told = self._operation.keys_made
             self._told(len(rows))
             if chunk.state == chunk.State.CLAIMED:
