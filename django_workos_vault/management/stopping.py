@@ -10,7 +10,7 @@ from typing import Any
 class Stopping:
     """Whether Ctrl-C or SIGTERM asked to stop: the batch under way is finished; the same again interrupts it.
 
-    One of each is one request: Ctrl-C reaches workers from the terminal and, as SIGTERM, through their parent.
+    One of each is one request: Ctrl-C reaches workers from the terminal, and as SIGTERM from their parent.
     """
 
     def __init__(self) -> None:
