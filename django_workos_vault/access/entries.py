@@ -61,7 +61,9 @@ _COLUMNS = tuple(Entry.__dataclass_fields__)
 
 def _as_kept(name: str, text: object) -> str:
     longest: Any = getattr(AccessRecord._meta.get_field(name), "max_length", None)
-    return "".join(each if each.isprintable() else "?" for each in str(text)[:longest])
+    # Of a chain of addresses, the client writes the beginning, and its own proxies the end.
+    kept = str(text)[-longest:] if name == "remote_address" else str(text)[:longest]
+    return "".join(each if each.isprintable() else "?" for each in kept)
 
 
 def mac_of(key: bytes, record: AccessRecord) -> str:

@@ -2,12 +2,13 @@
 
 import time
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from django.apps import apps
-from django.db import connections, models, router
+from django.db import DatabaseError, connections, models, router
 
 from django_workos_vault.fields.field import EncryptedField
 from django_workos_vault.maintenance import cells
@@ -71,10 +72,12 @@ def sampled_columns(sample: int = SAMPLE, budget: float | None = None) -> list[C
         kinds += counted
         if fields and time.monotonic() < ends_at:
             using = router.db_for_read(model)
-            if using not in tables:
-                tables[using] = set(connections[using].introspection.table_names(include_views=True))
-            if model._meta.db_table in tables[using]:
-                _look(model, using, fields, columns, counted, sample)
+            with suppress(DatabaseError):  # of one database, which takes no other along
+                if using not in tables:
+                    tables[using] = set()  # not asked again, should it be down
+                    tables[using] = set(connections[using].introspection.table_names(include_views=True))
+                if model._meta.db_table in tables[using]:
+                    _look(model, using, fields, columns, counted, sample)
     _share(told, kinds)
     return told
 

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin, messages
-from django.db import transaction
+from django.db import router, transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
@@ -77,16 +77,18 @@ class RevealActions(_Admin):
         except AccessNotRecorded:
             self.message_user(request, str(refusals.NO_RECORD), messages.ERROR)
             return
+        # queryset.db may be a replica, to read from.
+        using = getattr(queryset, "_db", None) or router.db_for_write(self.model)
         done = left = 0
         for model in dict.fromkeys(field.model for field in fields):  # a parent's columns are in its table
             own = [field for field in fields if field.model is model]
-            columns = Columns(own, Resealing(), queryset.db)
+            columns = Columns(own, Resealing(), using)
             keys = [getattr(row, model._meta.pk.attname) for row in rows]
             for start in range(0, len(keys), _AT_ONCE):
                 stored = list(columns.rows().filter(pk__in=keys[start : start + _AT_ONCE]))
                 batch = columns.prepared(stored)
                 try:
-                    with transaction.atomic(using=queryset.db):
+                    with transaction.atomic(using=using):
                         counts = columns.store(batch)
                 except NotAsWritten as exc:
                     self.message_user(request, str(exc), messages.ERROR)

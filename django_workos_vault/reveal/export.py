@@ -106,7 +106,7 @@ class Export:
     def _named_rows(self) -> list[str]:
         try:
             named = json.loads(self._request.POST.get("rows", ""))
-        except ValueError:
+        except (ValueError, RecursionError):
             named = None
         if not isinstance(named, list) or not named or not all(isinstance(pk, str) for pk in named):
             raise Refused(400, refusals.UNKNOWN, "unknown request")

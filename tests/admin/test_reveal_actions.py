@@ -219,3 +219,29 @@ def test_rows_that_cannot_be_opened_are_found(
     assert "newest 1000 rows" in html
     assert SSN not in html
     assert f"/{rows[1].pk}/change/" in admin_client.get(LIST).content.decode()
+
+
+class ReadsFromAReplica:
+    """A router: persons are read in one database and written in another."""
+
+    def db_for_read(self, model: Any, **hints: Any) -> str | None:
+        return "other" if model is Person else None
+
+    def db_for_write(self, model: Any, **hints: Any) -> str | None:
+        return "default" if model is Person else None
+
+
+@pytest.mark.django_db(databases=["default", "other"])
+def test_a_replica_is_not_written(rows: list[Person], admin_client: Client) -> None:
+    for row in rows:
+        Person(pk=row.pk, name=row.name, ssn=row.ssn).save(using="other", force_insert=True)
+
+    def stored(alias: str) -> list[bytes | None]:
+        return [stored_cell(row, "notes") for row in Person.objects.using(alias).order_by("pk")]
+
+    before, of_replica = stored("default"), stored("other")
+    posted = {"action": "reencrypt_rows", "_selected_action": [row.pk for row in rows]}
+    with override_settings(DATABASE_ROUTERS=[f"{__name__}.ReadsFromAReplica"]):
+        admin_client.post("/admin/app/person/", posted)
+    assert stored("other") == of_replica
+    assert not set(stored("default")) & set(before)

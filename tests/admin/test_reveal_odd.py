@@ -76,6 +76,27 @@ def test_the_way_back_of_any_key_is_an_address(code: str) -> None:
     assert answer["Refresh"] == f"30; url={where}"
 
 
+@pytest.mark.parametrize(
+    "rows", ['["\\u0000"]', f'["{"9" * 5000}"]', '[""]', "[" * 100_000, '["\\ud800"]', "[1]", "9" * 5000]
+)
+def test_rows_that_are_none_are_refused(admin_client: Client, rows: str) -> None:
+    asked = {"rows": rows, "field": "ssn", "reason": "lawful request 12"}
+    answer = admin_client.post("/admin/app/person/reveal-to-file/", asked)
+    assert answer.status_code in (400, 404)
+    assert "no-store" in answer["Cache-Control"]
+    assert records("action") == [("denied",)]
+
+
+def test_no_padding_drives_an_address_off_the_record(admin_client: Client) -> None:
+    """Who asks writes the beginning of X-Forwarded-For, of any length; a proxy writes its end."""
+    row = Everywhere.objects.create(char="a")
+    header = {"headers": {"x-forwarded-for": f"{'192.0.2.1, ' * 40}203.0.113.9"}}
+    with override_settings(WORKOS_VAULT_ADMIN={"REMOTE_ADDRESS": "HTTP_X_FORWARDED_FOR"}):
+        admin_client.post(address(row, "char"), {"verb": "reveal"}, **header)
+    ((kept,),) = records("remote_address")
+    assert kept.endswith(", 203.0.113.9")
+
+
 @pytest.mark.usefixtures("two_sites")
 def test_the_record_of_a_refusal_has_the_key_and_not_its_address() -> None:
     client = logged_in(staff(*SEES, "view_unitproxy", name="desk"))

@@ -10,7 +10,7 @@ from django.contrib import admin
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission, User
 from django.core.management import CommandError, call_command
-from django.db import connection
+from django.db import OperationalError, connection, connections
 from django.test import Client, override_settings
 from django.test.utils import CaptureQueriesContext
 from django.urls import path
@@ -61,6 +61,15 @@ def begin(**changes: Any) -> MaintenanceRun:
     MaintenanceRun.objects.filter(pk=run.pk).update(**changes)
     run.refresh_from_db()
     return run
+
+
+class DevicesApart:
+    """A router."""
+
+    def db_for_read(self, model: Any, **hints: Any) -> str | None:
+        return "other" if model is Device else None
+
+    db_for_write = db_for_read
 
 
 class TestWhoSeesIt:
@@ -163,6 +172,18 @@ class TestColumns:
         html = html_of(admin_client)
         assert "1 NULL" in html
         assert "1 is no cell" in html
+
+    @pytest.mark.django_db(databases=["default", "other"])
+    def test_a_database_that_is_down_takes_no_other_along(self, admin_client: Client) -> None:
+        def down(*args: Any) -> Any:
+            raise OperationalError("the server is gone")
+
+        Person.objects.create(ssn=SSN)
+        routers = override_settings(DATABASE_ROUTERS=[f"{__name__}.DevicesApart"])
+        with routers, connections["other"].execute_wrapper(down):
+            html = html_of(admin_client)
+        assert "not looked at" in html
+        assert "app.Person.ssn" in html
 
     def test_there_is_an_end_to_looking(self, admin_client: Client) -> None:
         """What there was no time for is listed, and said to be."""
