@@ -151,3 +151,25 @@ def test_rows_that_moved_get_their_new_key() -> None:
         current = vaults["default"].keyring.registry.current([context])[context.digest]
         with Scan.objects.get().file.storage.inner.open(Scan.objects.get().file.name) as raw:
             assert read_header(BytesSource(raw.read())).commitment == current.commitment
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--plan"],
+        ["--where", "title=x"],
+        ["--operation", "reindex"],
+        ["--operation", "move", "--from-vault", "old"],
+        ["--celery"],
+        ["--workers", "2"],
+        ["--verify"],
+    ],
+    ids=" ".join,
+)
+def test_what_files_cannot_do_is_refused(media: Path, options: list[str]) -> None:
+    """``--plan`` would write what it only tells of columns, and ``--where`` would pick no rows."""
+    Scan.objects.create(file=ContentFile(TEXT, name="a.png"))
+    before = stored(media)
+    with pytest.raises(CommandError, match=options[0]):
+        run("files.Scan.file", *options)
+    assert stored(media) == before

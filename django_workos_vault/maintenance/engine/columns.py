@@ -143,7 +143,9 @@ class Columns:
 
     def _open_again(self, swaps: list[Swap]) -> None:
         keys = list({swap.instance.pk for swap in swaps})
-        stored: dict[Any, Model] = {row.pk: row for row in self.rows().filter(pk__in=keys)}
+        # Without the condition: a row may have left it since it was read.
+        rows = cells.rows(self.fields, self._using).filter(pk__in=keys)
+        stored: dict[Any, Model] = {row.pk: row for row in rows}
         for swap in swaps:
             row = stored[swap.instance.pk]
             held = row.__dict__[swap.field.attname]

@@ -30,7 +30,7 @@ class Where:
         model = fields[0].model
         if self._fields:
             conditions = [_condition(field, self._name, self._value) for field in self._fields]
-            if None not in conditions:
+            if all(conditions):  # else one of them means every row
                 for condition in conditions:
                     self._rows |= condition or Q()
         elif _is_plain(model, self._name):

@@ -25,6 +25,7 @@ from django_workos_vault.maintenance.operations import NAMES, NotAsWritten, copy
 from django_workos_vault.maintenance.queues import QueueRefused
 from django_workos_vault.maintenance.reencryption.target import UnknownTarget, fields_of_all
 from django_workos_vault.management import plan_reports, run_reports
+from django_workos_vault.management.asked import refuse_contradictions, refuse_for_files
 from django_workos_vault.management.following import follow
 from django_workos_vault.management.output import as_json, bad_cells, positive, progress_bar, style_for, table
 from django_workos_vault.models import MaintenanceRun
@@ -89,6 +90,7 @@ class Command(BaseCommand):
         """Run, report, and end with an error when there is something to do."""
         self._options = options
         self._json = options["format"] == "json"
+        refuse_contradictions(options)
         try:
             if options["list"] or any(options[each] for each in ("status", "pause", "cancel")):
                 self._on_record(targets)
@@ -115,6 +117,7 @@ class Command(BaseCommand):
             raise CommandError("Name columns, models or apps, or give --all.")
         file_field = named_file_field(targets[0]) if len(targets) == 1 else None
         if file_field is not None:
+            refuse_for_files(options)
             self._files(file_field)
             return
         name = "rekey" if options["rekey"] else options["operation"]
