@@ -27,7 +27,7 @@ FULL = "••••••••"
 _HIDDEN = "••••"
 _KEYS_SHOWN, _LENGTH_SHOWN = 20, 200
 #: What a function of one's own may count the hidden characters with.
-_FILLERS = re.compile(r"[•●∙·*#_]+|[.=~+?-]{2,}|[xX]{2,}")
+_FILLERS = re.compile(r"[•●∙·○◦■□▪█▮*#_]+|[.=~+?-]{2,}|[xX]{2,}")
 
 
 def first_last(value: Any) -> str:

@@ -296,3 +296,11 @@ def test_keys_that_no_page_can_carry() -> None:
     shown = masks.keys({"a\ud800b\nc\u202ed": "x" * 50})
     assert shown == "a b c d: ••••"
     assert shown.encode()
+
+
+@pytest.mark.parametrize("filler", "•●·○■□█*#_.=~+?-xX")
+def test_no_filler_counts_what_it_hides(filler: str) -> None:
+    def counts(value: str) -> str:
+        return filler * len(value)
+
+    assert {masks.masked(counts, lambda n=n: "secret" * n) for n in (1, 2, 3)} == {"••••"}
