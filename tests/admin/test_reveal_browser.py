@@ -154,11 +154,23 @@ def test_a_tab_that_slept_is_masked_when_it_wakes(support: Any) -> None:
     assert SSN not in html(support)
 
 
+LEAVE = "dispatchEvent(new PageTransitionEvent('pagehide', {persisted: true}))"
+
+
 def test_leaving_the_page_takes_the_value_along(support: Any) -> None:
     """Also out of what a browser keeps of a page to go back to."""
     reveal(support)
-    support.execute_script("dispatchEvent(new PageTransitionEvent('pagehide', {persisted: true}))")
+    support.execute_script(LEAVE)
     assert SSN not in html(support)
+
+
+def test_leaving_the_page_takes_along_what_was_typed(support: Any) -> None:
+    """A browser keeps a form as it was left."""
+    support.find_element(By.CSS_SELECTOR, "a.vault-reveal[href$='/ssn/']").click()
+    reason = wait(support, "dialog[open] form input[name=reason]")
+    reason.send_keys("ticket 4711")
+    support.execute_script(LEAVE)
+    assert reason.get_property("value") == ""
 
 
 @pytest.mark.parametrize("by", ["escape", "button"])

@@ -153,7 +153,12 @@
     document.addEventListener("resume", check);
     addEventListener("focus", check);
     addEventListener("pageshow", check);
-    addEventListener("pagehide", mask);
+    addEventListener("pagehide", () => {
+        mask();
+        for (const form of document.querySelectorAll("[data-vault-form]")) {
+            form.reset(); // what was typed, a password among it
+        }
+    });
 
     function start() {
         for (const link of document.querySelectorAll(LINK)) {
