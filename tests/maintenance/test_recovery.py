@@ -6,13 +6,12 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+import stamina
 from django.apps import apps
 from django.db import connection, models
-from django.test import override_settings
 from django.test.utils import isolate_apps
 
 from django_workos_vault import envelope, vaults
-from django_workos_vault.emulator.server import EmulatorServer
 from django_workos_vault.fields import EncryptedCharField, stored_cell
 from django_workos_vault.maintenance.engine import chunks, runs
 from django_workos_vault.maintenance.engine.work import Worker
@@ -20,10 +19,10 @@ from django_workos_vault.models import MaintenanceChunk
 from django_workos_vault.testing import RunningEmulator
 from tests.app.models import Organization, Patient, Person
 from tests.keyring.rings import fail_at_once
+from tests.keyring.test_failing_key import FailingFor, fail_for, vault  # noqa: F401
 from tests.maintenance.noting import keys
 from tests.maintenance.reencrypting import cell_of, failing, key_of, people, reencrypt
 from tests.maintenance.test_interrupted_reencryption import emulated, once_after
-from tests.maintenance.test_one_key_down import OneKeyDown
 
 pytestmark = pytest.mark.django_db
 
@@ -131,29 +130,21 @@ def test_a_stolen_lease(moment: str) -> None:
     assert len({key_of(row) for row in rows}) == 1
 
 
-def test_one_key_down(vault_emulator: RunningEmulator) -> None:
-    """A key that fails alone leaves its own cells, listed with the reason; the others are renewed."""
-    app: Any = OneKeyDown(vault_emulator)
-    with EmulatorServer(app) as server:
-        options = {"api_key": vault_emulator.api_key, "base_url": server.url, "deadline": 1.0}
-        backend = "django_workos_vault.backends.workos.WorkOSVault"
-        vault = {"BACKEND": backend, "KEY_CONTEXT": {"app": "tests"}, "OPTIONS": options}
-        with override_settings(WORKOS_VAULTS={"default": vault}):
-            rows = patients(3, each=2)
-            old = [cell_of(row) for row in rows]
-            down = envelope.parse(old[1]).key_reference
-            app.wrapped = down
-            vaults["default"].keyring.forget()
-            error, out = failing("app.Patient", format="json", batch_size=2)
-            document = json.loads(out)
-            assert error.returncode == 1
-            assert "2 cells were left as they are" in str(error)
-            assert (document["finished"], document["rows"]) == (True, 6)
-            left = [(each["column"], each["pk"], each["reason"]) for each in document["left"]]
-            assert left == [("app.Patient.ssn", rows[n].pk, "VaultUnavailable") for n in (1, 4)]
-            assert [cell_of(row) == cell for row, cell in zip(rows, old, strict=True)] == [
-                False, True, False, False, True, False,
-            ]  # fmt: skip
+def test_one_key_down(vault: FailingFor) -> None:  # noqa: F811
+    """A key that fails while others are answered leaves its own cells, listed; the others are renewed."""
+    rows = list(Patient.objects.order_by("pk"))
+    old = [cell_of(row) for row in rows]
+    fail_for(vault, 3)
+    with stamina.set_testing(True, attempts=2):
+        error, out = failing("app.Patient", format="json")
+    document = json.loads(out)
+    assert error.returncode == 1
+    assert "1 cells were left as they are" in str(error)
+    assert (document["finished"], document["rows"]) == (True, len(rows))
+    left = [(each["column"], each["pk"], each["reason"]) for each in document["left"]]
+    assert left == [("app.Patient.ssn", rows[3].pk, "VaultUnavailable")]
+    unchanged = [n for n, (row, cell) in enumerate(zip(rows, old, strict=True)) if cell_of(row) == cell]
+    assert unchanged == [3]
 
 
 def changed(**declaration: Any) -> Any:
