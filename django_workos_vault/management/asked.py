@@ -1,6 +1,7 @@
 """Options of ``vault_reencrypt`` that mean nothing beside others: refused, not left out in silence."""
 
 from collections.abc import Mapping
+from math import inf
 from typing import Any
 
 from django.core.management.base import CommandError
@@ -33,6 +34,8 @@ def refuse_contradictions(options: Mapping[str, Any]) -> None:
             raise CommandError(
                 f"{asked[0]} goes without {', '.join(extra)}: a run keeps what it was begun with."
             )
+    if not 0 <= options["batch_seconds"] < inf:
+        raise CommandError("--batch-seconds is a number of seconds.")
     if options["rekey"] and options["operation"] not in ("reseal", "rekey"):
         raise CommandError(f"--rekey and --operation {options['operation']}: name one of them.")
 

@@ -6,12 +6,12 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
 from django.test import override_settings
 
 from django_workos_vault.maintenance.engine import runs
 from django_workos_vault.maintenance.engine.work import Worker
-from django_workos_vault.models import MaintenanceChunk
+from django_workos_vault.models import MaintenanceChunk, MaintenanceRun
 from tests.app.models import NumberedNote, Person
 from tests.maintenance.noting import begin, notes
 from tests.maintenance.reencrypting import cell_of, failing, people, reencrypt
@@ -109,6 +109,35 @@ def test_a_worker_does_not_go_on_as_another() -> None:
         assert worker.one_chunk()
     chunk = MaintenanceChunk.objects.get()
     assert (chunk.worker, chunk.state, chunk.rows_done) == ("another", "claimed", 2)
+
+
+@pytest.mark.parametrize("seconds", [float("nan"), float("inf"), -1.0])
+def test_no_number_of_seconds(seconds: float) -> None:
+    """Of which JSON knows no more than of a batch that never ends."""
+    error, _ = failing("app.Person", batch_seconds=seconds)
+    assert str(error) == "--batch-seconds is a number of seconds."
+
+
+@pytest.mark.parametrize("key", ["a", "[1", "7", '["a"]', '["a", "b"]'])
+def test_no_primary_key_of_two_columns(key: str) -> None:
+    """One line."""
+    error, _ = failing("app.PlacedNote", start_after=key)
+    assert str(error).startswith("--start-after: ")
+    assert not MaintenanceRun.objects.exists()
+
+
+def test_tables_that_are_there_are_not_called_missing() -> None:
+    """Another fault of the database is not mended by migrating."""
+
+    def refuse(execute: Any, statement: str, *args: Any) -> Any:
+        if "maintenancerun" in statement:
+            raise OperationalError("too many connections")
+        return execute(statement, *args)
+
+    with connection.execute_wrapper(refuse):
+        error, _ = failing("app.Person")
+    assert "migrate" not in str(error)
+    assert "did not answer" in str(error)
 
 
 def _vault() -> dict[str, Any]:

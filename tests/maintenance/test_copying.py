@@ -74,6 +74,20 @@ def test_and_back() -> None:
     assert both() == [("1", "1"), ("", ""), (None, None)]
 
 
+@pytest.mark.parametrize("value", ["x" * 21, "a\x00b"])
+def test_a_value_that_does_not_fit_holds_no_other_up(value: str) -> None:
+    """It is named, its cell stays, and its neighbours are written."""
+    rows = citizens("1", "2", "3")
+    copy("encrypt")
+    Citizen.objects.filter(pk=rows[1].pk).update(tax_id_sealed=value)
+    Citizen.objects.update(tax_id=None)
+    told = copy("decrypt")
+    assert (told["renewed"], told["left"]) == (2, 1)
+    assert [(cell["pk"], cell["reason"]) for cell in told["cells"]] == [(rows[1].pk, "DoesNotFit")]
+    assert value not in str(told)
+    assert both() == [("1", "1"), (None, value), ("3", "3")]
+
+
 @pytest.mark.parametrize("operation", ["encrypt", "decrypt"])
 def test_what_differs_is_left_and_told(operation: str) -> None:
     """Which of two values is newer cannot be told: neither is written over, and the row is named."""

@@ -2,11 +2,12 @@
 
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from django.db import DatabaseError, models, router, transaction
+from django.db import DatabaseError, connections, models, router, transaction
 from django.db.models import Model
 
 from django_workos_vault.fields.field import EncryptedField
@@ -186,6 +187,15 @@ def _turn(run: MaintenanceRun, states: "list[State]", to: str, **changes: Any) -
 
 
 def _no_tables(using: str) -> RunRefused:
+    """Return the refusal after a database error: of missing tables, where they are what is missing."""
+    with suppress(DatabaseError):
+        if MaintenanceRun._meta.db_table in connections[using].introspection.table_names():
+            return RunRefused(f"Database {using!r} does not keep the run, or did not answer: see its log.")
+        return _migrate(using)
+    return RunRefused(f"Database {using!r} does not answer.")
+
+
+def _migrate(using: str) -> RunRefused:
     return RunRefused(
         f"Database {using!r} has no tables for runs, which stand beside the rows: run manage.py migrate "
         f"django_workos_vault --database {using}."

@@ -96,7 +96,7 @@ class Worker:
         """Do one chunk, and note the end of the run where it was the last one.
 
         False where there was none to do: the run was stopped, is over, or its last chunks are others'.
-        Raises VaultError in an outage, NotAsWritten, and OperationalError where rows stayed locked or the
+        Raises VaultError in an outage, NotAsWritten, and DatabaseError, as where rows stayed locked or the
         connection was lost; the run is paused, or failed, with the reason.
         """
         running = self._is_running()  # or a paused run's chunk would be claimed again and again
@@ -114,7 +114,7 @@ class Worker:
         except NotAsWritten as exc:
             runs.fail(self.run, str(exc))
             raise
-        except OperationalError as exc:
+        except DatabaseError as exc:
             with suppress(DatabaseError):
                 connections[self._using].close_if_unusable_or_obsolete()
                 runs.pause(self.run, f"The database: {type(exc).__name__}.")

@@ -14,6 +14,7 @@ from django_workos_vault.maintenance.operations.base import context_of, holds_th
 _DIFFER = (
     "Its columns hold different values, and nobody but you knows which one is right. Empty the other one."
 )
+_LONG = "Its value is longer than the plaintext column takes, or has a NUL in it. Widen the column."
 
 
 class Copying:
@@ -54,6 +55,8 @@ class Copying:
         source, target = (sealed, plain) if self.back else (plain, sealed)
         if target is not None and not self._overwrites:
             raise CannotOpen("ValuesDiffer", _DIFFER)
+        if self.back and not _fits(self.plain_field(instance), source):
+            raise CannotOpen("DoesNotFit", _LONG)
         if not self.back and source is not None:
             context_of(field, instance)
         return True
@@ -68,6 +71,13 @@ class Copying:
         copy.__dict__.update(old.__dict__)
         setattr(copy, field.attname, self.plain_value(old))
         holds_the_same_value(field, copy, new)
+
+
+def _fits(column: Any, value: Any) -> bool:
+    """Whether a server takes a text: it would refuse the whole batch, SQLite nothing."""
+    if not isinstance(value, str):
+        return True
+    return "\x00" not in value and (column.max_length is None or len(value) <= column.max_length)
 
 
 def refusal(fields: Sequence[EncryptedField], plain: str) -> str:

@@ -379,6 +379,10 @@ def _primary_key(field: "Field[Any, Any]", text: str | None) -> Any:
         return field.model._meta.pk.to_python(text)
     except ValidationError as exc:
         raise CommandError(f"--start-after: {'; '.join(exc.messages)}") from None
+    except (ValueError, TypeError):  # of several columns, which come as a JSON list
+        raise CommandError(
+            f'--start-after: {text!r} is no primary key; one of two columns is ["a", 1].'
+        ) from None
 
 
 def _go_on(run: Pass | FileRenewal) -> str:
