@@ -62,10 +62,11 @@ def column_name(field: EncryptedField) -> str:
 def rows(fields: list[EncryptedField], using: str) -> QuerySet[Model]:
     """Return all rows of the fields' one model, with the relations that their key contexts read.
 
-    Managers are passed over: a default manager may hide rows.
+    Managers are passed over: a default manager may hide rows. So would a join with the relations, of a row
+    whose related row is gone.
     """
     queryset: QuerySet[Model] = QuerySet(fields[0].model, using=using)
-    return queryset.select_related(*sorted(_relations(fields))) if _relations(fields) else queryset
+    return queryset.prefetch_related(*sorted(_relations(fields))) if _relations(fields) else queryset
 
 
 class StoredBytes(F):

@@ -12,6 +12,7 @@ from django.test import override_settings
 from django_workos_vault import envelope, vaults
 from django_workos_vault.fields import stored_cell
 from django_workos_vault.models import DataKeyRecord
+from example_project import models as clinic
 from tests.app.models import Account, Device, Organization, Patient, Person
 from tests.maintenance.reencrypting import cell_of, failing, key_of, people, reencrypt, store
 
@@ -48,7 +49,7 @@ def test_one_field_alone() -> None:
 
 
 def test_rows_choose_their_keys_without_a_query_each() -> None:
-    """A row-aware column gets one new key per organization, and relations are read with the rows."""
+    """A row-aware column gets one new key per organization, and relations are read a batch at a time."""
     for name in ("org_1", "org_2"):
         organization = Organization.objects.create(name=name, workos_id=name)
         for _ in range(3):
@@ -66,7 +67,8 @@ def test_rows_choose_their_keys_without_a_query_each() -> None:
     assert len({key_of(p) for p in Patient.objects.all()}) == 2
     assert all(p.ssn == p.organization.workos_id for p in Patient.objects.all())
     organizations = f"FROM {connection.ops.quote_name('app_organization')}"
-    assert not [statement for statement in statements if organizations in statement]
+    batch, opened_again = 1, 1
+    assert sum(organizations in statement for statement in statements) == batch + opened_again
 
 
 def test_rows_that_cannot_be_opened_stay_as_they_are() -> None:
@@ -251,3 +253,25 @@ def test_progress_is_shown_on_a_terminal_alone(
     os.close(reader)
     assert "/2 [" in shown
     assert "\x1b" not in text
+
+
+def test_a_row_whose_related_row_is_gone_is_told() -> None:
+    """A foreign key that leads nowhere chooses no key: the row is named, and the others are renewed."""
+    stays, goes = (
+        clinic.Organization.objects.create(name=name, workos_id=name) for name in ("org_1", "org_2")
+    )
+    row, orphan = (
+        clinic.Patient.objects.create(organization=organization, name="Ada", ssn="123-45-6789")
+        for organization in (stays, goes)
+    )
+    kept, old = stored_cell(orphan, "ssn"), stored_cell(row, "ssn")
+    with connection.constraint_checks_disabled():
+        clinic.Organization.objects.filter(pk=goes.pk)._raw_delete(using="default")  # type: ignore[attr-defined]
+        exc, text = failing("clinic.Patient.ssn")
+        report = json.loads(failing("clinic.Patient.ssn", format="json")[1])
+        goes.save(force_insert=True)
+    assert [(left["pk"], left["reason"]) for left in report["left"]] == [(orphan.pk, "MissingKeyContext")]
+    assert "1 cells were left as they are" in str(exc)
+    assert "organization.workos_id" in text
+    assert cell_of(orphan) == kept
+    assert cell_of(row) != old

@@ -106,7 +106,7 @@ def _with_relations(field: ObjectColumn, rows: QuerySet[Any]) -> QuerySet[Any]:
         relation, _, rest = item.path.partition(".") if isinstance(item, FromRow) else ("", "", "")
         with suppress(FieldDoesNotExist):
             if rest and field.model._meta.get_field(relation).many_to_one:
-                rows = rows.select_related(relation)
+                rows = rows.prefetch_related(relation)
     return rows
 
 
