@@ -18,6 +18,7 @@ from django_workos_vault.fields import EncryptedCharField
 from django_workos_vault.fields.cell import Sealed
 from django_workos_vault.maintenance.engine.transactions import in_transaction
 from django_workos_vault.maintenance.reencryption import swap
+from tests.app.everything import UTC
 
 # Each test makes and drops tables of its own: nearly nothing has to be flushed afterwards.
 pytestmark = pytest.mark.django_db(transaction=True, available_apps=["django_workos_vault"])
@@ -102,7 +103,7 @@ def made(kind: str) -> tuple[list[Any], Any]:
 
 
 def moment(n: int) -> datetime.datetime:
-    return datetime.datetime(2024, 1, 1, 0, 0, 0, n, tzinfo=datetime.UTC)
+    return datetime.datetime(2024, 1, 1, 0, 0, 0, n, tzinfo=UTC)
 
 
 KINDS = ["integer", "small", "schema", "uuid", "text", "collated", "decimal", "moment"]
