@@ -182,6 +182,7 @@ def test_beside_a_writer() -> None:
         (TARGET, {}, "go together"),
         (TARGET, {"plain": "nothing"}, "has no field named 'nothing'"),
         (TARGET, {"plain": "tax_id_sealed"}, "is no plaintext column"),
+        (TARGET, {"plain": "id"}, "is a BigAutoField, and app.Citizen.tax_id_sealed a CharField"),
         ("app.Person", {"plain": "name"}, "Name one encrypted column"),
         (TARGET, {"plain": "tax_id", "operation": "reseal"}, "go together"),
     ],

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from django.core.exceptions import FieldDoesNotExist
-from django.db.models import Model
+from django.db.models import CharField, IntegerField, Model, TextField
 
 from django_workos_vault.fields.field import EncryptedField
 from django_workos_vault.fields.vault_field import VaultField
@@ -14,6 +14,8 @@ from django_workos_vault.maintenance.operations.base import context_of, holds_th
 _DIFFER = (
     "Its columns hold different values, and nobody but you knows which one is right. Empty the other one."
 )
+#: Fields of one Python type.
+_FAMILIES: tuple[tuple[Any, ...], ...] = ((CharField, TextField), (IntegerField,))
 _LONG = "Its value is longer than the plaintext column takes, or has a NUL in it. Widen the column."
 
 
@@ -91,4 +93,14 @@ def refusal(fields: Sequence[EncryptedField], plain: str) -> str:
         return f"--plain: {exc}"
     if isinstance(column, VaultField) or not column.concrete or column.is_relation:
         return f"--plain: {column} is no plaintext column."
+    if not _takes(field, column):
+        return f"--plain: {column} is a {column.get_internal_type()}, and {field} a {field.plain_type}."
     return ""
+
+
+def _takes(field: EncryptedField, column: Any) -> bool:
+    """Whether the values of ``column`` come back from ``field`` as what they were."""
+    for family in _FAMILIES:
+        if isinstance(field, family):
+            return isinstance(column, family)
+    return bool(column.get_internal_type() == field.plain_type)
