@@ -93,7 +93,9 @@ def rows() -> Iterator[Any]:
 
 
 def get(path: str = "", **query: str) -> Any:
-    return lambda client, site, row: client.get(f"{site}{path.format(row.pk)}", query)
+    return lambda client, site, row: client.get(
+        f"{site}{path.format(row.pk)}", {name: value.format(row.pk) for name, value in query.items()}
+    )
 
 
 def post(path: str = "", **posted: Any) -> Any:
@@ -137,7 +139,7 @@ CHOSEN = {f"everywhereresource_{name}": "on" for name in ("id", *EACH_TYPE)}
 PLACES: dict[str, Any] = {
     "list": get(),
     "list in a pop-up": get(_popup="1", _to_field="id"),
-    "list, searched": get(q="1"),
+    "list, searched": get(q="{}"),
     "list, filtered": get(parent__isnull="False"),
     "add": get("add/"),
     "change": get("{}/change/"),
