@@ -10,7 +10,6 @@ from django.core.management import call_command
 from django.db import connection, models
 from django.db.migrations import AddField, CreateModel, Migration, RunPython
 from django.db.migrations.executor import MigrationExecutor
-from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
 from django.db.models.signals import pre_migrate
 
@@ -219,13 +218,3 @@ def test_what_the_registry_needs_depends_on_nobody() -> None:
     needed = loader.graph.forwards_plan(last_migration(loader))
     assert {app for app, _ in needed} == {"django_workos_vault"}
     assert all(isinstance(loader.graph.nodes[key], EarlyMigration) for key in needed)
-
-
-def test_every_migration_that_may_run_early_knows_it() -> None:
-    """What is run before its turn is not run again: all of ours up to the last of the registry's tables."""
-    loader = MigrationLoader(None)
-    last = last_migration(loader)
-    assert last is not None
-    plan = [key for key in loader.graph.forwards_plan(last) if key[0] == "django_workos_vault"]
-    assert plan
-    assert all(isinstance(loader.graph.nodes[key], EarlyMigration) for key in plan)

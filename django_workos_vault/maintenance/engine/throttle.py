@@ -4,11 +4,7 @@ The setting ``WORKOS_VAULT_THROTTLE`` is the dotted path of a callable that take
 worker calls it once a batch; it returns the seconds to wait before it is called again, 0 for no wait.
 """
 
-from collections.abc import Callable
-
 from django.db import connections
-
-Throttle = Callable[[str], float]
 
 #: Seconds that replicas may be behind before a run waits, and how long it waits before it looks again.
 LAG, PAUSE = 2.0, 1.0
