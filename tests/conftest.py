@@ -2,14 +2,30 @@
 
 import signal
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
+from django.db import connections
 from django.test import override_settings
 
 from django_workos_vault import vaults
 from django_workos_vault.emulator import RunningEmulator
 
 pytest_plugins = ["django_workos_vault.testing"]
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
+    """PostgreSQL drops no database that a thread of some test is still connected to."""
+    yield
+    with django_db_blocker.unblock():
+        for connection in connections.all():
+            if connection.vendor == "postgresql":
+                with connection.cursor() as cursor:
+                    cursor.execute(
+                        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                        "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                    )
 
 
 @pytest.fixture(autouse=True)
