@@ -1,11 +1,13 @@
 """Rows to seal again, their cells, and runs of ``vault_reencrypt``."""
 
+import threading
+from collections.abc import Callable
 from io import StringIO
 from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import connection
+from django.db import connection, connections
 
 from django_workos_vault import envelope
 from tests.app.models import Person
@@ -42,3 +44,24 @@ def failing(*targets: str, **options: Any) -> tuple[CommandError, str]:
     with pytest.raises(CommandError) as caught:
         call_command("vault_reencrypt", *targets, stdout=out, **options)
     return caught.value, out.getvalue()
+
+
+def at_once(*jobs: Callable[[], object]) -> None:
+    """Run ``jobs`` in threads of their own; raise the first one's exception."""
+    failures: list[BaseException] = []
+
+    def run(job: Callable[[], object]) -> None:
+        try:
+            job()
+        except BaseException as exc:
+            failures.append(exc)
+        finally:
+            connections.close_all()
+
+    threads = [threading.Thread(target=run, args=(job,)) for job in jobs]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if failures:
+        raise failures[0]

@@ -1,10 +1,7 @@
 """Two runs over the same rows, or one beside ten writers: no update is lost, and every cell is renewed."""
 
-import threading
-from collections.abc import Callable
-
 import pytest
-from django.db import connection, connections
+from django.db import connection
 
 from django_workos_vault.maintenance.engine import runs
 from django_workos_vault.maintenance.engine.rehearsal import Pass
@@ -12,32 +9,13 @@ from django_workos_vault.maintenance.engine.work import Worker
 from django_workos_vault.maintenance.operations import Rekeying, Resealing
 from tests.app.models import Person
 from tests.maintenance.noting import keys
+from tests.maintenance.reencrypting import at_once
 from tests.maintenance.test_killed_workers import Writers
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 #: SQLite has one writer: a few threads show as much as many
 ROWS, WRITERS = (60, 2) if connection.vendor == "sqlite" else (300, 10)
-
-
-def at_once(*jobs: Callable[[], object]) -> None:
-    failures: list[BaseException] = []
-
-    def run(job: Callable[[], object]) -> None:
-        try:
-            job()
-        except BaseException as exc:
-            failures.append(exc)
-        finally:
-            connections.close_all()
-
-    threads = [threading.Thread(target=run, args=(job,)) for job in jobs]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if failures:
-        raise failures[0]
 
 
 def test_a_run_and_ten_writers() -> None:

@@ -4,8 +4,7 @@ The three declarations of a rotation are three models on one table, because duri
 two neighbouring steps run side by side.
 """
 
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -19,6 +18,7 @@ from django_workos_vault.indexes import BlindIndex, Exact
 from django_workos_vault.maintenance.engine.rehearsal import Pass
 from django_workos_vault.maintenance.operations import Resealing
 from django_workos_vault.models import IndexKeyRecord
+from tests.maintenance.reencrypting import at_once
 
 ROWS = 40
 WRITES = 12
@@ -73,27 +73,6 @@ def use(model: Any, tag: str) -> None:
         model.objects.filter(handle=f"{tag} {n}").update(handle=f"{tag} {n} renamed")
         assert not model.objects.filter(handle=f"{tag} {n}").exists()
         assert model.objects.filter(handle=f"{tag} {n} renamed").count() == 1
-
-
-def at_once(*jobs: Callable[[], None]) -> None:
-    """Run ``jobs`` in threads of their own; raise the first one's exception."""
-    failures: list[BaseException] = []
-
-    def run(job: Callable[[], None]) -> None:
-        try:
-            job()
-        except BaseException as exc:
-            failures.append(exc)
-        finally:
-            connection.close()
-
-    threads = [threading.Thread(target=run, args=(job,)) for job in jobs]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if failures:
-        raise failures[0]
 
 
 def constrain(model: Any, constraint: models.UniqueConstraint) -> None:

@@ -3,7 +3,6 @@
 The ciphertext stays as it is: its associated data do not say where the wrapped key is.
 """
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 from django.db.models import Model
@@ -12,32 +11,20 @@ from django_workos_vault import envelope
 from django_workos_vault.exceptions import VaultError, WrongKey, is_outage
 from django_workos_vault.fields.cell import stored_cell
 from django_workos_vault.fields.field import EncryptedField
-from django_workos_vault.maintenance.cells import REMEMBERED, CannotOpen, CellReader, faults_of_row, parsed
-from django_workos_vault.maintenance.operations.base import context_of, holds_the_same_value
+from django_workos_vault.maintenance.cells import REMEMBERED, CannotOpen, faults_of_row, parsed
+from django_workos_vault.maintenance.operations.mending import Mending
 
 
-class Relocation:
+class Relocation(Mending):
     """Cells whose data key the registry has are rewritten; an inline cell of another key is sealed anew.
 
     A wrapped key that the registry gives is proven before a cell depends on it, or takes it over.
     """
 
-    keys_made = 0
-
     def __init__(self) -> None:
-        self._reader = CellReader()
+        super().__init__()
         #: the registry's wrapped key by vault and commitment, no bytes where it has none
         self._wrapped: dict[tuple[str, bytes], bytes | CannotOpen] = {}
-
-    def prepare(self, fields: Sequence[EncryptedField], rows: Sequence[Model]) -> None:
-        pass
-
-    def examine(self, field: EncryptedField, instance: Model) -> bool:
-        if not self._is_needed(field, instance):
-            return False
-        self._reader.open(field, instance)
-        context_of(field, instance)
-        return True
 
     def replacement(self, field: EncryptedField, instance: Model) -> bytes | None:
         if not self.examine(field, instance):
@@ -49,10 +36,7 @@ class Relocation:
                 return field.seal_value(self._reader.open(field, instance), instance)
         return envelope.with_key_reference(cell, b"" if _refers(field) else wrapped)
 
-    def check(self, field: EncryptedField, old: Model, new: Model, thoroughly: bool) -> None:
-        holds_the_same_value(field, old, new)
-
-    def _is_needed(self, field: EncryptedField, instance: Model) -> bool:
+    def is_needed(self, field: EncryptedField, instance: Model) -> bool:
         return bool(parsed(field, instance).key_reference) == _refers(field)
 
     def _registered(self, field: EncryptedField, cell: envelope.Envelope) -> bytes:
