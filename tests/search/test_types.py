@@ -103,10 +103,13 @@ def stored(model: Any, *columns: str) -> dict[str, bytes]:
 
 
 def plain_forms(model: Any, value: Any) -> set[bytes]:
-    """What a leak would show; nothing so short or so regular that ciphertext may hold it by chance."""
+    """What a leak would show; nothing so short or so regular that a cell may hold it by chance.
+
+    A digest of nine bits is two bytes and zeros, and so is the smallest big integer.
+    """
     field = model._meta.get_field("other")
     forms = {field.encoding.encode(field.get_prep_value(value)), str(value).encode(), repr(value).encode()}
-    return {form for form in forms if len(form) > 3 and len(set(form)) > 2}
+    return {form for form in forms if len(form.rstrip(b"\0")) > 3 and len(set(form)) > 2}
 
 
 @pytest.mark.filterwarnings("ignore:The default scheme will be changed")
