@@ -124,8 +124,10 @@ class IndexKeys:
 
     def exists(self, version: int) -> bool:
         """Whether there is a root key of ``version``. None is made."""
-        stored = version in self._roots or self._store.get(version) is not None
-        return stored or any(other.exists(version) for other in self._others())
+        return any(each._is_stored(version) for each in (self, *self._others()))  # who may name each other
+
+    def _is_stored(self, version: int) -> bool:
+        return version in self._roots or self._store.get(version) is not None
 
     def forget(self) -> None:
         """Drop every key from memory. The next use asks Vault again."""

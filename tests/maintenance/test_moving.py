@@ -281,6 +281,16 @@ def test_a_deployment_in_two_steps() -> None:
         check(Account, range(1, 3))
 
 
+@pytest.mark.parametrize("how", [{}, {"dry_run": True}, {"plan": True}])
+def test_vaults_that_name_each_other_and_have_no_root_key(how: dict[str, bool]) -> None:
+    """Columns with blind indexes and no rows yet: there is nothing to move, and the command says so."""
+    with only(default=local(1, ALSO_READS=["new"]), new=local(2, ALSO_READS=["default"])):
+        assert not vaults["new"].index_keys.exists(1)
+        with fields_name("new", Account):
+            move = {"operation": "move", "from_vault": "default"}
+            call_command("vault_reencrypt", "app.Account", stdout=StringIO(), **move, **how)
+
+
 @pytest.mark.parametrize("also_reads", ["default", ["new"], ["nowhere"], [1]])
 def test_what_also_reads_may_be(also_reads: Any) -> None:
     """A list of other vaults' aliases."""
