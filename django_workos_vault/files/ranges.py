@@ -28,3 +28,11 @@ def wanted_range(asked: str | None, size: int) -> tuple[int, int] | None:
     if start >= stop:
         raise ValueError("The range is not in the file.")
     return start, stop
+
+
+def range_in_any_file(asked: str | None) -> tuple[int, int] | None:
+    """Return the same for a file whose size is not known yet, or None where that would have to be known."""
+    match = _ONE_RANGE.fullmatch(asked or "")
+    if match is None or not match[1]:
+        return None
+    return wanted_range(asked, 10**_MOST_DIGITS)

@@ -5,13 +5,31 @@ from typing import Any, BinaryIO, cast
 
 from django.core.files.storage import Storage
 
-from django_workos_vault.files.s3 import S3Source
+from django_workos_vault.files.s3 import S3Source, forget, was_read
 from django_workos_vault.streams.sources import FileSource, Source
 
 
-def source_of(storage: Storage, name: str) -> Source:
-    """Return the stored bytes of the file ``name``. Raises FileNotFoundError, and what the storage does."""
-    s3: Any = sys.modules.get("storages.backends.s3")  # nobody has such a storage who did not import it
-    if s3 is not None and isinstance(storage, s3.S3Storage):
-        return S3Source(storage, name)
+def source_of(storage: Storage, name: str, wanted: tuple[int, int] | None = None) -> Source:
+    """Return the stored bytes of the file ``name``. Raises FileNotFoundError, and what the storage does.
+
+    ``wanted`` is the plaintext that will be read first, from where to where, if that is known.
+    """
+    if _on_s3(storage):
+        return S3Source(storage, name, wanted)
     return FileSource(cast("BinaryIO", storage.open(name, "rb")))
+
+
+def opens_with_the_first_read(storage: Storage, name: str) -> bool:
+    """Whether a request is saved by opening the file ``name`` when it is known what is wanted of it."""
+    return _on_s3(storage) and was_read(storage, name)
+
+
+def forget_source(storage: Storage, name: str) -> None:
+    """Take note that the file ``name`` is deleted."""
+    if _on_s3(storage):
+        forget(storage, name)
+
+
+def _on_s3(storage: Storage) -> bool:
+    s3: Any = sys.modules.get("storages.backends.s3")  # nobody has such a storage who did not import it
+    return s3 is not None and isinstance(storage, s3.S3Storage)

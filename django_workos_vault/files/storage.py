@@ -1,11 +1,11 @@
 """A storage that seals what it is given to keep, and keeps it in another storage."""
 
-import io
 import posixpath
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import datetime
+from functools import partial
 from os import PathLike
 from typing import Any, Protocol, cast
 
@@ -17,7 +17,9 @@ from django.utils.deconstruct import deconstructible
 
 from django_workos_vault.context import KeyContext
 from django_workos_vault.files.content import SealedContent
-from django_workos_vault.files.sources import source_of
+from django_workos_vault.files.sources import forget_source, opens_with_the_first_read, source_of
+from django_workos_vault.files.stored_file import StoredFile
+from django_workos_vault.forbidding import check_opening_allowed
 from django_workos_vault.handler import vaults
 from django_workos_vault.streams.cipher import FileCipher
 from django_workos_vault.streams.padding import Padding, check_padding
@@ -114,20 +116,26 @@ class SealedStorage(Storage):
             self.inner.delete(name)
         return mine
 
-    def open(self, name: str, mode: str = "rb") -> "StoredFile":
+    def open(self, name: str, mode: str = "rb") -> StoredFile:
         """Return the plaintext of a stored file, for reading.
 
         Raises FileNotFoundError, an EnvelopeError that says what is wrong with it, VaultError when its key
-        cannot be unwrapped, DecryptionForbidden where opening is off, ValueError for another mode.
+        cannot be unwrapped, DecryptionForbidden where opening is off, ValueError for another mode. A file on
+        S3 that this process has read before is asked for at the first read, which raises these then.
         """
         if mode not in ("rb", "r", "rt"):
             raise ValueError(f"An encrypted file is written by save() alone: {mode!r} is no mode for it.")
-        return StoredFile(self, name, mode)
+        check_opening_allowed(self.sealing.cipher().keyring.vault)
+        later = mode == "rb" and opens_with_the_first_read(self.inner, name)
+        return StoredFile(partial(self.opened, name), name, mode, at_first_read=later)
 
-    def opened(self, name: str) -> SealedFile:
-        """Return the plaintext of a stored file, without Django's file around it. Raises as :meth:`open`."""
+    def opened(self, name: str, wanted: tuple[int, int] | None = None) -> SealedFile:
+        """Return the plaintext of a stored file, without Django's file around it. Raises as :meth:`open`.
+
+        ``wanted`` is what will be read first, from where to where: some storages save a request then.
+        """
         cipher = self.sealing.cipher()
-        source = source_of(self.inner, name)
+        source = source_of(self.inner, name, wanted)
         try:
             return cipher.open(source, binding=self.sealing.binding())
         except BaseException:
@@ -145,6 +153,7 @@ class SealedStorage(Storage):
 
     def delete(self, name: str) -> None:
         """Delete the file in the inner storage."""
+        forget_source(self.inner, name)
         self.inner.delete(name)
 
     def exists(self, name: str) -> bool:
@@ -182,38 +191,6 @@ class SealedStorage(Storage):
     def generate_filename(self, filename: str | PathLike[str]) -> str:
         """Return what the inner storage makes of it."""
         return self.inner.generate_filename(filename)
-
-
-class StoredFile(File):  # type: ignore[type-arg]
-    """The plaintext of a stored file as Django's file. ``original_name`` is the one sealed with it."""
-
-    def __init__(self, storage: SealedStorage, name: str, mode: str) -> None:
-        self._storage = storage
-        super().__init__(self._opened(name, mode), name)
-        self.mode = mode
-
-    def open(self, mode: str | None = None, *args: Any, **kwargs: Any) -> "StoredFile":
-        """Go to the beginning, or open the file again after it was closed."""
-        if mode not in (None, self.mode):
-            raise ValueError(f"The file is open for {self.mode!r}, and not for {mode!r}.")
-        if self.closed:
-            self.file = self._opened(str(self.name), self.mode)
-        else:
-            self.seek(0)
-        return self
-
-    @property
-    def size(self) -> int:
-        """Bytes of plaintext."""
-        return self.sealed.size
-
-    def _opened(self, name: str, mode: str) -> Any:
-        self.sealed = self._storage.opened(name)
-        self.original_name = self.sealed.original_name
-        return self.sealed if mode == "rb" else io.TextIOWrapper(io.BufferedReader(self.sealed))
-
-    def __aiter__(self) -> Any:
-        return self.sealed.__aiter__()
 
 
 @deconstructible(path="django_workos_vault.files.EncryptedStorage")

@@ -13,7 +13,7 @@ from django.views.generic import View
 from django.views.generic.detail import SingleObjectMixin
 
 from django_workos_vault.exceptions import OUTAGES
-from django_workos_vault.files.ranges import wanted_range
+from django_workos_vault.files.ranges import range_in_any_file, wanted_range
 from django_workos_vault.streams.reader import SealedFile
 
 __all__ = ["EncryptedFileView"]
@@ -68,7 +68,7 @@ def file_response(
     the visitor may see it is for the caller to know.
     """
     try:
-        sealed = _sealed(file)
+        sealed = _sealed(file, request)
     except FileNotFoundError:
         raise Http404("There is no file.") from None
     except OUTAGES:
@@ -152,10 +152,11 @@ class _AsyncPart:
         self._file.close()
 
 
-def _sealed(file: Any) -> SealedFile:
+def _sealed(file: Any, request: HttpRequest) -> SealedFile:
     if isinstance(file, SealedFile):
         return file
-    opened = file.storage.opened(file.name) if hasattr(file, "storage") else file.sealed
+    wanted = range_in_any_file(request.headers.get("Range"))
+    opened = file.storage.opened(file.name, wanted) if hasattr(file, "storage") else file.begun(wanted)
     if not isinstance(opened, SealedFile):
         raise TypeError(f"{type(file).__name__} is no encrypted file.")
     return opened

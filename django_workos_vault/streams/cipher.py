@@ -17,7 +17,7 @@ from django_workos_vault.streams.reader import SealedFile
 from django_workos_vault.streams.sources import Source
 
 #: What is read of a file at first: its header, most times.
-_AT_FIRST = 4096
+AT_FIRST = 4096
 
 
 class FileCipher:
@@ -113,7 +113,7 @@ class FileCipher:
 
 def read_header(source: Source) -> FileHeader:
     """Return the header of a stored file. Raises MalformedEnvelope or UnknownFormat; nothing is decrypted."""
-    start = source.read_at(0, min(_AT_FIRST, source.size))
+    start = source.read_at(0, min(AT_FIRST, source.size))
     length = headers.header_length(start[: headers.START_BYTES])
     if length > len(start):
         start += source.read_at(len(start), length - len(start))

@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from django_workos_vault.datakey import TAG_BYTES
 from django_workos_vault.exceptions import MalformedEnvelope, TamperedEnvelope
+from django_workos_vault.streams.header import START_BYTES, header_length
 from django_workos_vault.streams.sources import Source
 
 #: Bytes of plaintext whose frames are asked for together.
@@ -137,6 +138,16 @@ class Frames:
         if last:
             return TamperedEnvelope(f"The file was cut short: frame {number} was not its last.")
         return TamperedEnvelope(f"Something was appended to the file: frame {number} was its last.")
+
+
+def stored_range(header: bytes, start: int, stop: int) -> tuple[int, int]:
+    """Return where behind ``header`` the frames are that hold the plaintext from ``start`` to ``stop``.
+
+    Both are what a whole file would give: the frames end where it ends.
+    """
+    length, exponent = header_length(header[:START_BYTES]), header[START_BYTES - 5]
+    stored = (1 << exponent) + TAG_BYTES
+    return length + (start >> exponent) * stored, length + -(-stop >> exponent) * stored
 
 
 def _nonce(number: int, *, last: bool = False) -> bytes:

@@ -1,5 +1,6 @@
 """Encrypted files on S3, through django-storages, against moto's server on loopback."""
 
+import asyncio
 import io
 import random
 from collections.abc import Iterator
@@ -11,10 +12,15 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from django.core.files.base import ContentFile, File
+from django.test import Client
 from moto.server import ThreadedMotoServer
 
 from django_workos_vault.exceptions import EnvelopeError, MalformedEnvelope, TamperedEnvelope
 from django_workos_vault.files import EncryptedStorage
+from django_workos_vault.files.heads import Head, Heads, heads
+from django_workos_vault.handler import vaults
+from django_workos_vault.streams.cipher import read_header
+from django_workos_vault.streams.sources import BytesSource
 from tests.files.models import Scan
 
 pytestmark = pytest.mark.django_db
@@ -54,6 +60,11 @@ def options(moto: str, **more: Any) -> dict[str, Any]:
         "region_name": "us-east-1",
         **more,
     }
+
+
+@pytest.fixture(autouse=True)
+def nothing_read_yet() -> None:
+    heads.forget_all()
 
 
 @pytest.fixture
@@ -117,6 +128,163 @@ def test_ranges_are_asked_for(storage: Any, requests: list[str]) -> None:
         "GetObject bytes=0-131071",
         f"GetObject bytes={start}-{start + 16 * (65536 + 16) - 1}",
     ]
+
+
+def frames(first: int, last: int) -> str:
+    """The request for these frames of a file with a header of 1024 bytes."""
+    return f"GetObject bytes={1024 + first * 65552}-{1024 + (last + 1) * 65552 - 1}"
+
+
+def test_a_file_that_was_read_before_is_one_request(storage: Any, requests: list[str]) -> None:
+    """Whoever opens a file again asks for what is read of it alone, and gets what is there now."""
+    name = storage.save("long.bin", ContentFile(TEXT))
+    storage.open(name).close()
+    requests.clear()
+    with storage.open(name) as file:
+        assert requests == []
+        assert (file.seek(1 << 20), file.tell(), file.closed) == (1 << 20, 1 << 20, False)
+        assert file.read(1 << 20) == TEXT[1 << 20 : 2 << 20]
+        assert requests == [frames(16, 31)]
+        assert file.read(10) == TEXT[2 << 20 :][:10]
+        assert (file.original_name, file.seek(-5, 2), file.read()) == ("long.bin", len(TEXT) - 5, TEXT[-5:])
+    assert file.closed
+    for read in (
+        lambda file: file.read(),
+        lambda file: b"".join(file.chunks()),
+        lambda file: file.file.read(),
+        lambda file: b"".join(iter(file)),
+        lambda file: asyncio.run(all_of(file)),
+    ):
+        with storage.open(name) as file:
+            assert read(file) == TEXT
+    unread = storage.open(name)
+    unread.close()
+    assert unread.closed
+    with pytest.raises(ValueError, match="closed"):
+        unread.read()
+    assert unread.open().read(5) == TEXT[:5]
+    with storage.open(name) as file, pytest.raises(ValueError, match="negative"):
+        file.seek(-1)
+
+
+async def all_of(file: Any) -> bytes:
+    return b"".join([piece async for piece in file])
+
+
+def replaced(storage: Any, client: Any, name: str, how: str) -> bytes | None:
+    """Let somebody else put another thing under the name. Return its plaintext, if it has one."""
+    key = {"Bucket": "files", "Key": f"media/{name}"}
+    raw = client.get_object(**key)["Body"].read()
+    storage.inner.delete(name)
+    if how == "deleted":
+        return None
+    text = {"shorter": TEXT[:70_000], "longer": TEXT + TEXT, "as long": TEXT[::-1]}.get(how)
+    if text is not None:
+        storage.save(name, ContentFile(text))
+        return text
+    damaged = {"foreign": b"%PDF-1.7" + TEXT, "cut": raw[: 1024 + 65552 * 3], "empty": b""}.get(how)
+    if how == "rekeyed":  # its header alone is another
+        damaged = read_header(BytesSource(raw)).rewrapped(wrapped_again(raw)) + raw[1024:]
+    client.put_object(**key, Body=damaged)
+    return TEXT if how == "rekeyed" else None
+
+
+def without_if_match(params: Any, **kwargs: Any) -> None:
+    params["headers"].pop("If-Match", None)
+
+
+def wrapped_again(raw: bytes) -> bytes:
+    before = read_header(BytesSource(raw)).key_reference
+    wrapped = vaults["default"].backend.rekey_data_key(before, {"app": "tests"}).wrapped
+    assert wrapped != before
+    return wrapped
+
+
+def read_from(storage: Any, name: str, place: int) -> bytes:
+    with storage.open(name) as file:
+        file.seek(place)
+        whole: bytes = file.read()
+        return whole
+
+
+REPLACEMENTS = {
+    "shorter": None,
+    "longer": None,
+    "as long": None,
+    "rekeyed": None,
+    "deleted": FileNotFoundError,
+    "foreign": MalformedEnvelope,
+    "cut": TamperedEnvelope,
+    "empty": MalformedEnvelope,
+}
+
+
+@pytest.mark.parametrize("knows_if_match", [True, False])
+@pytest.mark.parametrize("how", REPLACEMENTS)
+@pytest.mark.parametrize("place", [0, len(TEXT) - 10])
+def test_a_file_replaced_between_two_ranges(
+    storage: Any, client: Any, how: str, place: int, knows_if_match: bool
+) -> None:
+    """What another one put there since is what is read, or the error that a first reading would give."""
+    name = storage.save("a.bin", ContentFile(TEXT))
+    with storage.open(name) as file:
+        assert file.size == len(TEXT)
+    if not knows_if_match:
+        events = storage.inner.connection.meta.client.meta.events
+        events.register("before-call.s3", without_if_match)
+    text = replaced(storage, client, name, how)
+    error = REPLACEMENTS[how]
+    if error is not None:
+        with pytest.raises(error):
+            read_from(storage, name, place)
+        return
+    assert text is not None
+    assert read_from(storage, name, place) == text[place:]
+    with storage.open(name) as file:
+        assert (file.size, file.original_name) == (len(text), "a.bin")
+
+
+def test_what_is_remembered_of_files_is_bounded(storage: Any, client: Any) -> None:
+    """A process remembers some headers, none of more than two frames, and no plaintext."""
+    few = Heads()
+    for number in range(100):
+        few.put(number, Head("tag", 1 << 20, bytes(1024), bytes(65552)))
+    few.put("long", Head("tag", 1 << 24, bytes(1024), bytes(1 << 20)))
+    assert few.get("long") is None
+    assert len([number for number in range(100) if few.get(number)]) == 32
+    name = storage.save("a.bin", ContentFile(b"left hand" * 50_000))
+    with storage.open(name) as file:
+        file.read()
+    [head] = heads._held.values()
+    assert b"left hand" not in head.start + head.end
+    assert "WVF" not in repr(head)
+
+
+@pytest.mark.urls("tests.files.urls")
+def test_ranges_over_http_are_one_request(moto: str, client: Any, settings: Any) -> None:
+    """A browser that jumps asks the storage once for each range, after the first."""
+    settings.STORAGES = {"default": {"BACKEND": S3, "OPTIONS": options(moto)}}
+    scan = Scan.objects.create(file=ContentFile(TEXT, name="a.mp4"))
+    sent: list[str] = []
+    inner: Any = scan.file.storage.inner
+    events = inner.connection.meta.client.meta.events
+    events.register("before-call.s3", lambda model, params, **kwargs: sent.append(line(model, params)))
+    costs = []
+    for asked, expected in (
+        ("bytes=1048576-2097151", TEXT[1 << 20 : 2 << 20]),
+        ("bytes=1048576-2097151", TEXT[1 << 20 : 2 << 20]),
+        ("bytes=100-199", TEXT[100:200]),
+        ("bytes=2000000-", TEXT[2_000_000:]),
+        ("bytes=3145720-9999999", TEXT[3_145_720:]),
+        ("bytes=-5", TEXT[-5:]),
+        ("bytes=9999999-", b""),
+    ):
+        sent.clear()
+        response: Any = Client().get(f"/scan/{scan.pk}/", headers={"range": asked})
+        got = b"".join(response.streaming_content) if response.streaming else response.content
+        assert (response.status_code, got) == (206 if expected else 416, expected)
+        costs.append(len(sent))
+    assert costs == [3, 1, 1, 1, 1, 1, 1]
 
 
 def test_a_whole_file_is_few_requests(storage: Any, requests: list[str]) -> None:
