@@ -65,10 +65,12 @@ class VaultUnavailable(VaultError):
     """Vault cannot be reached, timed out, answered 5xx, or answered something that is not Vault's.
 
     ``others_answered`` tells that other requests were answered meanwhile: it is about one key or object then,
-    as where a customer's own key service is down, and no outage.
+    as where a customer's own key service is down, and no outage. Where a batch was given up after such
+    failures, ``was_asked`` is False for the keys that Vault was not even asked for.
     """
 
     others_answered = False
+    was_asked = True
 
 
 class VaultRateLimited(VaultError):

@@ -7,6 +7,7 @@ that Vault fails with one by one, so of those it takes eight, or one where nothi
 """
 
 import asyncio
+import copy
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -66,7 +67,13 @@ def down(outcomes: Sequence[Result | VaultError]) -> VaultError | None:
     """Return why Vault is not to be asked for more, if one of ``outcomes`` tells."""
     failed = [outcome for outcome in outcomes if isinstance(outcome, VaultUnavailable)]
     if len(failed) >= CONCURRENCY or (failed and len(failed) == len(outcomes)):
-        return failed[0]
+        return _not_asked(failed[0])
     return next(
         (outcome for outcome in outcomes if isinstance(outcome, VaultError) and is_outage(outcome)), None
     )
+
+
+def _not_asked(error: VaultUnavailable) -> VaultUnavailable:
+    told = copy.copy(error)
+    told.was_asked = False
+    return told

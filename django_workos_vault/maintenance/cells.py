@@ -14,6 +14,7 @@ from django_workos_vault.exceptions import (
     EnvelopeError,
     InvalidVaultConfiguration,
     VaultError,
+    VaultUnavailable,
     WrongKey,
     is_outage,
 )
@@ -151,7 +152,7 @@ class CellReader:
         try:
             return opened(getattr(instance, field.attname))
         except (WrongKey, VaultError) as exc:
-            if is_outage(exc):
+            if concerns_all(exc):
                 raise
             if len(self._refused) >= REMEMBERED:
                 self._refused.clear()
@@ -161,13 +162,18 @@ class CellReader:
             raise _cannot_open(exc) from None
 
 
+def concerns_all(error: object) -> bool:
+    """Whether ``error`` says nothing of one cell: in an outage, or where Vault was not asked for its key."""
+    return is_outage(error) or (isinstance(error, VaultUnavailable) and not error.was_asked)
+
+
 @contextmanager
 def faults_of_row() -> Iterator[None]:
     """Raise CannotOpen for what is wrong with another cell or column of a row that the block needs."""
     try:
         yield
     except (EnvelopeError, InvalidVaultConfiguration, VaultError) as exc:
-        if is_outage(exc):
+        if concerns_all(exc):
             raise
         raise _cannot_open(exc) from None
 

@@ -49,6 +49,11 @@ class Batch:
     swaps: list[Swap] = field(default_factory=list)
     left: list[BadCell] = field(default_factory=list)
 
+    def leave(self, column: EncryptedField, instance: Model, reason: CannotOpen) -> None:
+        """Note a cell that stays as it is."""
+        self.counts[column.name].left += 1
+        self.left.append(reason.of(column, instance))
+
 
 class Columns:
     """Encrypted fields of one model in the database ``using``, and the operation that goes through them.
@@ -85,12 +90,16 @@ class Columns:
         """Return the rows of ``some`` of :meth:`rows`."""
         return cells.stored_rows(self.fields, some)
 
+    def empty(self, rows: Sequence[Model]) -> Batch:
+        """Return a batch of ``rows`` of which nothing is known yet."""
+        return Batch(rows, {f.name: ColumnCounts(cells.column_name(f)) for f in self.fields})
+
     def prepared(self, rows: Sequence[Model], *, dry_run: bool = False) -> Batch:
         """Make the replacements of the cells of ``rows``. A dry run only examines them.
 
         Asks Vault, and is no part of a transaction. Raises VaultError in an outage.
         """
-        batch = Batch(rows, {f.name: ColumnCounts(cells.column_name(f)) for f in self.fields})
+        batch = self.empty(rows)
         if not dry_run and self._where is None:
             self.operation.prepare(self.fields, rows)
         elif not dry_run:  # no key is made for what is not meant
@@ -99,7 +108,7 @@ class Columns:
         for instance in rows:
             for column in self.fields:
                 if self.means(column, instance):
-                    self._prepare(batch, column, instance, dry_run)
+                    self.prepare_cell(batch, column, instance, dry_run)
         return batch
 
     def store(self, batch: Batch) -> list[ColumnCounts]:
@@ -119,7 +128,8 @@ class Columns:
             self._open_again(written if self._verify else [choice(written)])  # noqa: S311
         return list(outcome.values())
 
-    def _prepare(self, batch: Batch, column: EncryptedField, instance: Model, dry_run: bool) -> None:
+    def prepare_cell(self, batch: Batch, column: EncryptedField, instance: Model, dry_run: bool) -> None:
+        """Make the replacement of one cell, and add to ``batch`` what became of it."""
         counts = batch.counts[column.name]
         if cells.is_null(column, instance):
             counts.null += 1
@@ -133,8 +143,7 @@ class Columns:
             old = stored_cell(instance, column.attname)
             new = self.operation.replacement(column, instance)
         except CannotOpen as exc:
-            counts.left += 1
-            batch.left.append(exc.of(column, instance))
+            batch.leave(column, instance, exc)
             return
         if new is None:
             counts.kept += 1

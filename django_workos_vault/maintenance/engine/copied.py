@@ -38,7 +38,7 @@ class CopiedColumns(Columns):
             self._open_again(opened if self._verify else [choice(opened)])  # noqa: S311
         return list(outcome.values())
 
-    def _prepare(self, batch: Batch, column: EncryptedField, instance: Model, dry_run: bool) -> None:
+    def prepare_cell(self, batch: Batch, column: EncryptedField, instance: Model, dry_run: bool) -> None:
         counts, operation = batch.counts[column.name], self.operation
         try:
             if not operation.examine(column, instance):
@@ -52,8 +52,7 @@ class CopiedColumns(Columns):
                 new = old if operation.back else operation.replacement(column, instance)
                 batch.swaps.append(Swap(column, instance, old, new))
         except CannotOpen as exc:
-            counts.left += 1
-            batch.left.append(exc.of(column, instance))
+            batch.leave(column, instance, exc)
 
     def _sealed(self, swaps: Sequence[Swap]) -> list[bool]:
         done = swap_all(swaps, self._using)

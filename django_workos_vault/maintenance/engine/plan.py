@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from django.db import connections
@@ -16,6 +17,7 @@ from django_workos_vault.maintenance import cells
 from django_workos_vault.maintenance.cells import BadCell, CannotOpen, CellReader
 from django_workos_vault.maintenance.engine.columns import Columns
 from django_workos_vault.maintenance.engine.estimate import estimated_rows
+from django_workos_vault.maintenance.engine.failing_keys import FailingKeys
 from django_workos_vault.maintenance.operations import Operation
 from django_workos_vault.models import DataKeyRecord
 from django_workos_vault.registry.rows import as_moment
@@ -77,6 +79,7 @@ class Planner:
         self._name = name
         self._using = using
         self._reader = CellReader()
+        self._failing_keys = FailingKeys([field for each in columns for field in each.fields])
         self._keys: set[tuple[str, bytes, bytes]] = set()
         self._contexts: set[tuple[str, str]] = set()
         self._pairs: set[tuple[Any, ...]] = set()
@@ -132,12 +135,13 @@ class Planner:
             self._contexts.add((column.vault_alias, context.digest))
             self._pairs.add((column.vault_alias, cell.commitment, cell.key_reference, context.digest))
         try:
-            value = self._reader.open(column, instance)
+            ask = partial(self._failing_keys.try_cell, column, instance)
+            value = ask(partial(self._reader.open, column, instance))
             if column.digests.slots:
                 with cells.faults_of_row():
                     found = column.digests.is_found(cell.digests, value, instance)
                 plan.count(index="found" if found else "outdated")
-            plan.renewed += self._operation.examine(column, instance)
+            plan.renewed += ask(partial(self._operation.examine, column, instance))
         except CannotOpen as exc:
             plan.unreadable.append(exc.of(column, instance))
         except WrongKey as exc:

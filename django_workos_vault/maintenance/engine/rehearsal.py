@@ -9,6 +9,7 @@ from django_workos_vault.maintenance import cells
 from django_workos_vault.maintenance.cells import BadCell
 from django_workos_vault.maintenance.engine.columns import ColumnCounts
 from django_workos_vault.maintenance.engine.copied import columns_for
+from django_workos_vault.maintenance.engine.failing_keys import FailingKeys
 from django_workos_vault.maintenance.engine.keys import between
 from django_workos_vault.maintenance.engine.transactions import in_transaction
 from django_workos_vault.maintenance.operations import Operation
@@ -33,6 +34,7 @@ class Pass:
         where: str | None = None,
     ) -> None:
         self._columns = columns_for(fields, operation, using, where=where)
+        self._failing_keys = FailingKeys(fields)
         self._using = using
         self._batch_size = batch_size
         self._dry_run = dry_run
@@ -48,12 +50,12 @@ class Pass:
     def batches(self) -> Iterator[int]:
         """Do the work, yielding the number of rows after each batch. Raises VaultError in an outage."""
         while rows := self._columns.read(between(self._columns.rows(), self.last_pk)[: self._batch_size]):
-            batch = self._columns.prepared(rows, dry_run=self._dry_run)
+            batch = self._failing_keys.prepared(self._columns, rows, dry_run=self._dry_run)
             counts = list(batch.counts.values())
             if not self._dry_run:
                 counts = in_transaction(self._using, partial(self._columns.store, batch))
             for each, name in zip(counts, self.counts, strict=True):
                 self.counts[name].add(each.numbers())
             self.left += batch.left
-            self.last_pk = rows[-1].pk
-            yield len(rows)
+            self.last_pk = batch.rows[-1].pk
+            yield len(batch.rows)

@@ -19,6 +19,7 @@ from django_workos_vault.maintenance.cells import BadCell
 from django_workos_vault.maintenance.engine import chunks, runs
 from django_workos_vault.maintenance.engine.columns import Batch, ColumnCounts, Columns
 from django_workos_vault.maintenance.engine.copied import columns_for
+from django_workos_vault.maintenance.engine.failing_keys import FailingKeys
 from django_workos_vault.maintenance.engine.keys import as_text, between, from_text
 from django_workos_vault.maintenance.engine.pace import Pace, wait
 from django_workos_vault.maintenance.engine.transactions import in_transaction
@@ -78,6 +79,7 @@ class Worker:
             for model, of_model in runs.by_model(fields).items()
         }
         self._vaults = sorted({field.vault_alias for field in fields})
+        self._failing_keys = FailingKeys(fields)
         self._pace = Pace(run.options, self._requests)
         self._throttle = conf.maintenance_throttle()
         self._keys_told = 0
@@ -131,20 +133,22 @@ class Worker:
         while chunk.state == chunk.State.CLAIMED and not self._stop() and self._is_running():
             began, size = time.monotonic(), self._pace.size
             rows = columns.read(between(columns.rows(), from_text(model, chunk.position), upper)[:size])
-            batch = columns.prepared(rows)  # asks Vault, so before the transaction
-            commit = partial(self._commit, chunk, columns, batch, last=len(rows) < size)
+            # It asks Vault, so before the transaction.
+            batch = self._failing_keys.prepared(columns, rows, stop=self._stop)
+            done = len(batch.rows)
+            commit = partial(self._commit, chunk, columns, batch, last=done == len(rows) < size)
             try:
-                in_transaction(self._using, commit, tries=2 if len(rows) > 1 else 8)
+                in_transaction(self._using, commit, tries=2 if done > 1 else 8)
             except OperationalError:
-                if len(rows) <= 1 or not connections[self._using].is_usable():
+                if done <= 1 or not connections[self._using].is_usable():
                     raise
                 self._pace.crowded()
                 continue
             chunk.refresh_from_db(fields=_PROGRESS)  # not its worker: that may be another by now
             self._keys_told = self._operation.keys_made
-            self._told(len(rows))
+            self._told(done)
             if chunk.state == chunk.State.CLAIMED:
-                wait(self._pace.done(len(rows), time.monotonic() - began), self._stop)
+                wait(self._pace.done(done, time.monotonic() - began), self._stop)
                 self._spare_the_database(chunk)
 
     def _commit(self, chunk: MaintenanceChunk, columns: Columns, batch: Batch, *, last: bool) -> None:

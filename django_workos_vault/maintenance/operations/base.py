@@ -6,9 +6,9 @@ from typing import Protocol
 from django.db.models import Model
 
 from django_workos_vault.context import KeyContext
-from django_workos_vault.exceptions import EnvelopeError, InvalidVaultConfiguration, VaultError, is_outage
+from django_workos_vault.exceptions import EnvelopeError, InvalidVaultConfiguration, VaultError
 from django_workos_vault.fields.field import EncryptedField
-from django_workos_vault.maintenance.cells import CannotOpen
+from django_workos_vault.maintenance.cells import CannotOpen, concerns_all
 
 
 class NotAsWritten(Exception):
@@ -52,7 +52,7 @@ def holds_the_same_value(field: EncryptedField, old: Model, new: Model) -> None:
             return
         fault = "holds another value"
     except (EnvelopeError, InvalidVaultConfiguration, VaultError) as exc:
-        if is_outage(exc):
+        if concerns_all(exc):
             raise
         fault = f"cannot be opened ({type(exc).__name__})"
     raise NotAsWritten(f"{field} of row {new.pk} was written, and {fault}. The batch was taken back.")

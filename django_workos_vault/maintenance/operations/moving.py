@@ -6,7 +6,7 @@ from django.db.models import Model
 
 from django_workos_vault.datakey import LoadedKey
 from django_workos_vault.envelope import Envelope
-from django_workos_vault.exceptions import InvalidVaultConfiguration, VaultError, is_outage
+from django_workos_vault.exceptions import InvalidVaultConfiguration, VaultError
 from django_workos_vault.fields.field import EncryptedField
 from django_workos_vault.handler import vaults
 from django_workos_vault.keyring.elsewhere import by_question
@@ -15,6 +15,7 @@ from django_workos_vault.maintenance.cells import (
     REMEMBERED,
     CannotOpen,
     CellReader,
+    concerns_all,
     faults_of_row,
     is_null,
     parsed,
@@ -120,6 +121,6 @@ def _does_not_read(field: EncryptedField, other: str) -> str:
 
 
 def _is_key(answer: Outcome) -> bool:
-    if isinstance(answer, VaultError) and is_outage(answer):
+    if isinstance(answer, VaultError) and concerns_all(answer):
         raise answer
     return isinstance(answer, LoadedKey)

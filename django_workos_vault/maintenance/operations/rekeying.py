@@ -8,10 +8,10 @@ from django.db.models import Model
 from django_workos_vault import envelope
 from django_workos_vault.context import KeyContext
 from django_workos_vault.datakey import LoadedKey
-from django_workos_vault.exceptions import VaultError, WrongKey, is_outage
+from django_workos_vault.exceptions import VaultError, WrongKey
 from django_workos_vault.fields.cell import stored_cell
 from django_workos_vault.fields.field import EncryptedField
-from django_workos_vault.maintenance.cells import REMEMBERED, CannotOpen, parsed
+from django_workos_vault.maintenance.cells import REMEMBERED, CannotOpen, concerns_all, parsed
 from django_workos_vault.maintenance.operations.base import NotAsWritten, context_of
 
 _NO_START = b"", b""
@@ -77,7 +77,7 @@ class Rekeying:
         try:
             field.vault.keyring.opening_key(parsed(field, new))
         except (WrongKey, VaultError) as exc:
-            if is_outage(exc):
+            if concerns_all(exc):
                 raise
             raise NotAsWritten(
                 f"The new wrapped key of {field} of row {new.pk} does not unwrap ({type(exc).__name__}). "
@@ -90,7 +90,7 @@ def _rewrapped(field: EncryptedField, cell: envelope.Envelope, context: KeyConte
         field.vault.declared.check(context)
         key = LoadedKey.answered(field.vault.backend.rekey_data_key(cell.key_reference, context.items))
     except VaultError as exc:
-        if is_outage(exc):
+        if concerns_all(exc):
             raise
         return CannotOpen(type(exc).__name__, str(exc))
     if not hmac.compare_digest(key.commitment, cell.commitment):

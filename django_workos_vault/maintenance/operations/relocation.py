@@ -8,10 +8,10 @@ from dataclasses import replace
 from django.db.models import Model
 
 from django_workos_vault import envelope
-from django_workos_vault.exceptions import VaultError, WrongKey, is_outage
+from django_workos_vault.exceptions import VaultError, WrongKey
 from django_workos_vault.fields.cell import stored_cell
 from django_workos_vault.fields.field import EncryptedField
-from django_workos_vault.maintenance.cells import REMEMBERED, CannotOpen, faults_of_row, parsed
+from django_workos_vault.maintenance.cells import REMEMBERED, CannotOpen, concerns_all, faults_of_row, parsed
 from django_workos_vault.maintenance.operations.mending import Mending
 
 
@@ -58,7 +58,7 @@ class Relocation(Mending):
         try:
             keyring.opening_key(replace(cell, key_reference=wrapped))
         except (WrongKey, VaultError) as exc:
-            if is_outage(exc):
+            if concerns_all(exc):
                 raise
             return CannotOpen(type(exc).__name__, f"Of the registry's record of its data key: {exc}")
         return wrapped

@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 from django.db.models import Model
 
 from django_workos_vault.context import KeyContext
-from django_workos_vault.exceptions import EnvelopeError, InvalidVaultConfiguration, VaultError, is_outage
+from django_workos_vault.exceptions import EnvelopeError, InvalidVaultConfiguration, VaultError
 from django_workos_vault.fields.field import EncryptedField
-from django_workos_vault.maintenance.cells import CannotOpen, CellReader, faults_of_row, is_null
+from django_workos_vault.maintenance.cells import CannotOpen, CellReader, concerns_all, faults_of_row, is_null
 from django_workos_vault.maintenance.operations.base import context_of, holds_the_same_value
 from django_workos_vault.vault import Vault
 
@@ -51,7 +51,7 @@ class Resealing:
             try:
                 return field.resealed(held.cell, instance, held.neighbours)
             except _OF_ONE_KEY as exc:
-                if is_outage(exc):
+                if concerns_all(exc):
                     raise
         # A cell that something is wrong with: what, is found out step by step.
         value = self._reader.open(field, instance)
@@ -71,7 +71,7 @@ class Resealing:
         outcomes = vault.keyring.renew(missing.values(), self._since)
         self.keys_made += vault.keyring.counters.created - made
         for digest, fault in outcomes.items():
-            if fault is not None and (is_outage(fault) or not isinstance(fault, _OF_ONE_KEY)):
+            if fault is not None and (concerns_all(fault) or not isinstance(fault, _OF_ONE_KEY)):
                 raise fault
             refusal = None if fault is None else CannotOpen(type(fault).__name__, str(fault))
             self._renewed[vault.alias, digest] = refusal

@@ -1,0 +1,165 @@
+"""One customer's key that Vault fails with (5xx) is no outage: its cells are left, and the run goes on."""
+
+import time
+from collections.abc import Callable, Sequence, Set
+from functools import partial
+from random import shuffle
+from typing import Any
+
+from django.db.models import Model
+
+from django_workos_vault.datakey import DataKey
+from django_workos_vault.exceptions import (
+    InvalidVaultConfiguration,
+    VaultError,
+    VaultUnavailable,
+    is_outage,
+)
+from django_workos_vault.fields.field import EncryptedField
+from django_workos_vault.handler import vaults
+from django_workos_vault.maintenance.cells import REMEMBERED, CannotOpen, is_null, parsed
+from django_workos_vault.maintenance.engine.columns import Batch, Columns
+from django_workos_vault.models import DataKeyRecord
+from django_workos_vault.registry.rows import key_record
+from django_workos_vault.vault import Vault
+
+#: Seconds after which a batch ends early whose cells go one by one: each failing key takes a deadline.
+_PATIENCE = 20.0
+#: Of the newest data keys on record, those of so many contexts are asked for before there is an outage.
+_NEWEST, _OTHERS = 200, 3
+
+#: what of Vault a cell needs: vault, commitment and wrapped key, context of the new cell
+_Need = tuple[str, bytes, bytes, str]
+
+
+class FailingKeys:
+    """Prepares batches for ``columns``, and remembers keys that Vault failed with while it gave others.
+
+    ``fields`` are those of all the columns.
+    """
+
+    def __init__(self, fields: Sequence[EncryptedField]) -> None:
+        self._aliases = sorted({a for field in fields for a in (field.vault_alias, *field.vault.also_reads)})
+        self._known: dict[_Need, CannotOpen] = {}
+
+    def prepared(
+        self,
+        columns: Columns,
+        rows: Sequence[Model],
+        *,
+        dry_run: bool = False,
+        stop: Callable[[], bool] = lambda: False,
+    ) -> Batch:
+        """Return a prepared batch of ``rows``; of the first of them where keys fail one after another.
+
+        Raises VaultError in an outage: Vault gives the keys of no other context either.
+        """
+        needy = {n for n, row in enumerate(rows) if self._is_known(columns, row)} if self._known else set()
+        try:
+            batch = columns.prepared([row for n, row in enumerate(rows) if n not in needy], dry_run=dry_run)
+        except VaultUnavailable as exc:
+            if is_outage(exc) and not self._answers_for_others():
+                raise
+            return self._one_by_one(columns, rows, dry_run, stop)
+        for n in sorted(needy):
+            self._prepare_row(columns, batch, rows[n], dry_run)
+        batch.rows = rows
+        return batch
+
+    def try_cell(self, field: EncryptedField, row: Model, work: Callable[[], Any]) -> Any:
+        """Return what ``work`` returns, which asks Vault for one cell.
+
+        Raises CannotOpen where Vault fails with its key alone, another VaultError in an outage.
+        """
+        need = _need(field, row)
+        if need in self._known:
+            raise self._known[need]
+        try:
+            try:
+                return work()
+            except VaultUnavailable as exc:
+                if exc.was_asked:
+                    raise
+                for alias in self._aliases:
+                    vaults[alias].keyring.outcomes.forget_refusals()
+                return work()
+        except VaultUnavailable as exc:
+            if not exc.was_asked or (is_outage(exc) and not self._answers_for_others()):
+                raise
+            refusal = CannotOpen(type(exc).__name__, str(exc))
+        if len(self._known) >= REMEMBERED:
+            self._known.clear()
+        self._known[need] = refusal
+        raise refusal
+
+    def _one_by_one(
+        self, columns: Columns, rows: Sequence[Model], dry_run: bool, stop: Callable[[], bool]
+    ) -> Batch:
+        batch = columns.empty(rows)
+        until = time.monotonic() + _PATIENCE
+        for n, row in enumerate(rows, start=1):
+            self._prepare_row(columns, batch, row, dry_run)
+            if stop() or time.monotonic() > until:
+                batch.rows = rows[:n]
+                break
+        return batch
+
+    def _prepare_row(self, columns: Columns, batch: Batch, row: Model, dry_run: bool) -> None:
+        for column in columns.fields:
+            if not columns.means(column, row):
+                continue
+
+            def work(column: EncryptedField = column) -> None:
+                if not dry_run:
+                    columns.operation.prepare([column], [row])
+                columns.prepare_cell(batch, column, row, dry_run)
+
+            try:
+                self.try_cell(column, row, work)
+            except CannotOpen as exc:
+                batch.leave(column, row, exc)
+
+    def _is_known(self, columns: Columns, row: Model) -> bool:
+        return any(_need(column, row) in self._known for column in columns.fields)
+
+    def _answers_for_others(self) -> bool:
+        """Whether Vault gives, or refuses, the keys of other contexts, and so is there."""
+        asked = [vaults[alias] for alias in self._aliases]
+        suspects = [vault for vault in asked if vault.backend.asks_again_in()]
+        failing = {context for *_, context in self._known}
+        return all(_answers(vault, failing) for vault in suspects or asked)
+
+
+def _need(field: EncryptedField, row: Model) -> _Need:
+    commitment, wrapped, context = b"", b"", ""
+    try:
+        if not is_null(field, row):
+            cell = parsed(field, row)
+            commitment, wrapped = cell.commitment, cell.key_reference
+        context = field.context_for(row).digest
+    except (CannotOpen, InvalidVaultConfiguration):
+        pass  # told when its turn comes
+    return field.vault_alias, commitment, wrapped, context
+
+
+def _answers(vault: Vault, failing: Set[str]) -> bool:
+    newest = DataKeyRecord.objects.filter(vault=vault.alias).defer("key_context")
+    records = {row.context_digest: key_record(row) for row in newest.order_by("-pk")[:_NEWEST]}
+    others = [each for context, each in records.items() if each.is_sound and context not in failing]
+    shuffle(others)
+    cache = vault.keyring.cache  # what Vault gave a moment ago, it most likely gives again
+    others.sort(key=lambda each: cache.fresh(each.commitment) is None)
+    backend = vault.backend
+    asks = [partial(backend.decrypt_data_key, each.wrapped) for each in others[:_OTHERS]]
+    if not asks and vault.key_context is not None:
+        asks = [partial(backend.create_data_key, vault.key_context.items)]
+    return any(_is_answered(vault, ask) for ask in asks)  # one by one: the first failure would end a batch
+
+
+def _is_answered(vault: Vault, ask: Callable[[], DataKey]) -> bool:
+    vault.backend.forget_outage()
+    try:
+        ask().wipe()
+    except VaultError as exc:
+        return not is_outage(exc)
+    return True
