@@ -25,6 +25,7 @@ from django_workos_vault.masked_forms import FAILURES, MaskedModelForm, explain_
 from django_workos_vault.models import AccessRecord, VaultCheck
 from django_workos_vault.paths import encrypted_path
 from django_workos_vault.reveal.admin import MEDIA, Button, RevealAdmin, buttons, no_buttons
+from django_workos_vault.reveal.file_facts import file_facts
 from django_workos_vault.reveal.filters import CannotBeOpenedFilter
 
 if TYPE_CHECKING:
@@ -303,8 +304,10 @@ class _MaskedPart:
                 if hasattr(form_field.widget, "beside"):
                     form_field.widget.beside = self._button(form.instance, part.field.name)
                 elif isinstance(form_field, forms.FileField):
-                    button = self._button(form.instance, part.field.name)
-                    part.field.help_text = format_html("{} {}", part.field.help_text, button)
+                    row, name = form.instance, part.field.name
+                    part.field.help_text = format_html(
+                        "{} {} {}", part.field.help_text, file_facts(row, name), self._button(row, name)
+                    )
                 yield part
             else:
                 yield _MaskedPart(part, self._button)
@@ -318,8 +321,10 @@ class _MaskedReadonlyField(_MaskedPart):
             shown = self._part.contents()
         else:
             shown = MaskedColumn(field, name, self._part.empty_value_display)(instance)
-        button = self._button(instance, name) if isinstance(name, str) else ""
-        return format_html("{}{}", shown, button) if button else shown
+        if not isinstance(name, str):
+            return shown
+        facts, button = file_facts(instance, name), self._button(instance, name)
+        return format_html("{} {}{}", shown, facts, button) if facts or button else shown
 
 
 def _marker() -> Any:

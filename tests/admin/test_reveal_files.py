@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Iterator
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -12,9 +13,12 @@ from django.test import Client, override_settings
 from django.urls import clear_url_caches, path
 from PIL import Image
 
+from django_workos_vault import masks, vaults
 from django_workos_vault.admin import MaskedAdminMixin
+from django_workos_vault.emulator import RunningEmulator
 from tests.admin.revealing import logged_in, records
-from tests.files.models import Portrait, Scan
+from tests.admin.test_outage import fail, recover
+from tests.files.models import Portrait, Report, Scan
 
 pytestmark = pytest.mark.django_db
 SECRET = b"the left hand is broken"
@@ -27,7 +31,8 @@ class Sealed(MaskedAdminMixin, admin.ModelAdmin):  # type: ignore[type-arg]
 desk = admin.AdminSite(name="desk")
 desk.register(Scan, Sealed)
 desk.register(Portrait, Sealed)
-urlpatterns = [path("desk/", desk.urls)]
+desk.register(Report, Sealed)
+urlpatterns = [path("desk/", desk.urls), path("report/<uuid:pk>/", desk.index, name="report")]
 
 
 @pytest.fixture(autouse=True)
@@ -79,6 +84,59 @@ def test_a_read_only_page_has_the_button_too(scan: Scan) -> None:
     """For those who may view and see."""
     page = user("view_scan", "view_plaintext_scan").get(f"/desk/files/scan/{scan.pk}/change/")
     assert f'href="{where(scan)}"' in page.content.decode()
+
+
+@pytest.mark.parametrize("allowed", [["view_scan"], ["view_scan", "change_scan"]])
+def test_name_and_size(scan: Scan, allowed: list[str]) -> None:
+    """The page of a row tells both of a file, to whoever may view or change the row, and no byte of it."""
+    page = user(*allowed).get(f"/desk/files/scan/{scan.pk}/change/").content.decode()
+    assert "hand.txt" in page
+    assert f"{len(SECRET)}\xa0bytes" in page
+    assert SECRET.decode() not in page
+
+
+def test_a_concealed_name_is_masked() -> None:
+    """What is sealed with the file is not shown: a mask stands for its original name."""
+    row = Report.objects.create(clinic="org_1", file=ContentFile(bytes(3000), "Befund Ada.pdf"))
+    for allowed in (["view_report"], ["view_report", "change_report"]):
+        page = user(*allowed).get(f"/desk/files/report/{row.pk}/change/").content.decode()
+        assert "Befund" not in page
+        assert f'<span class="vault-file">{masks.FULL} 2.9\xa0KB</span>' in page
+
+
+@pytest.mark.parametrize("what", ["gone", "changed", "cut", "foreign", "empty", "forbidden", "blank"])
+def test_a_size_that_cannot_be_told(scan: Scan, tmp_path: Any, what: str) -> None:
+    """The page is there all the same, marks the file, and saving it keeps the file that it has."""
+    (stored,) = [each for each in tmp_path.rglob("*") if each.is_file()]
+    raw = stored.read_bytes()
+    damaged = {"changed": raw[:-1] + bytes([raw[-1] ^ 1]), "cut": raw[:-20], "foreign": b"%PDF", "empty": b""}
+    stored.write_bytes(damaged.get(what, raw))
+    if what == "gone":
+        stored.unlink()
+    if what == "blank":
+        Scan.objects.update(file="")
+    client = user("view_scan", "change_scan")
+    where = f"/desk/files/scan/{scan.pk}/change/"
+    forbidden = vaults["default"].decryption_forbidden() if what == "forbidden" else nullcontext()
+    with forbidden:
+        page = client.get(where).content.decode()
+        answer = client.post(where, {"title": "left", "file": "", "plain": "", "_save": "1"})
+    assert ("cannot be opened" in page) == (what not in ("forbidden", "blank"))
+    assert "bytes" not in page
+    assert answer.status_code == 302
+    assert Scan.objects.get().title == "left"
+    assert Scan.objects.get().file.name == ("" if what == "blank" else scan.file.name)
+
+
+def test_an_outage(remote_vault: RunningEmulator) -> None:
+    """A size that needs a key which cannot be had now is marked, and tells after the outage."""
+    scan = Scan.objects.create(file=ContentFile(SECRET, "hand.txt"))
+    client = user("view_scan")
+    where = f"/desk/files/scan/{scan.pk}/change/"
+    fail(remote_vault)
+    assert "cannot be opened" in client.get(where).content.decode()
+    recover(remote_vault)
+    assert f"{len(SECRET)}\xa0bytes" in client.get(where).content.decode()
 
 
 def test_an_image_may_be_shown() -> None:
