@@ -24,6 +24,8 @@ def api_keys_in(path: Path, known_keys: Collection[bytes] = ()) -> Iterator[tupl
     try:
         with path.open("rb") as file:
             for number, line in enumerate(file, 1):
+                if b"sk_" not in line:  # nearly all: this is much faster than the expression
+                    continue
                 for prefix, rest in _CANDIDATE.findall(line):
                     if sha256(prefix + rest).digest() in known_keys or _looks_random(rest):
                         yield number, prefix.decode()

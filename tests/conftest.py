@@ -10,6 +10,7 @@ from django.test import override_settings
 
 from django_workos_vault import vaults
 from django_workos_vault.emulator import RunningEmulator
+from tests.app.management.commands.flush import note_what_migrations_left
 
 pytest_plugins = ["django_workos_vault.testing"]
 
@@ -17,6 +18,9 @@ pytest_plugins = ["django_workos_vault.testing"]
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
     """PostgreSQL drops no database that a thread of some test is still connected to."""
+    with django_db_blocker.unblock():
+        for alias in connections:
+            note_what_migrations_left(alias)
     yield
     with django_db_blocker.unblock():
         for connection in connections.all():

@@ -54,7 +54,8 @@ def inspect_tracked_files(
                 found = True
                 where, message = f"{name}:{number}", f"An API key ({prefix}...) stands here."
                 yield Finding(_STEP, where, "problem", message, about_keys)
-            if about_files and (os.path.realpath(top / name) in secret or is_key_file(top / name)):
+            is_secret = bool(secret) and os.path.realpath(top / name) in secret
+            if about_files and (is_secret or is_key_file(top / name)):
                 found = True
                 yield Finding(_STEP, name, "problem", "The key file of a local vault.", about_files)
     if not found:
