@@ -12,7 +12,6 @@ from django.db.models import BinaryField, F, Func, Value
 from django_workos_vault.blind import (
     CaseFolded,
     Compound,
-    Digest,
     Digits,
     Exact,
     FirstCharacters,
@@ -37,6 +36,10 @@ __all__ = [
 
 # Literal numbers, not parameters: SQLite matches an index by the text of its expression.
 _TEMPLATE = "%(function)s(%(expressions)s, %(start)s, %(length)s)"
+
+
+# What a digest that cannot be told stands for: the cell has one, and it is not NULL.
+_EQUALS_NOTHING = b""
 
 
 class DigestAt(Func):
@@ -108,11 +111,10 @@ class BlindIndex(DigestAt):
         [source] = self.get_source_expressions()
         return getattr(source, "name", None)
 
-    def digest_of(self, field: Any, value: Any, instance: Any) -> Digest | None:
-        """Return the digest that ``value`` would have in this index, in the row ``instance``."""
-        kind = self.entry(field)[1]
-        others = {} if instance is None else field.digests.held_with(kind, instance)
-        return field.digests.digest_of(kind, value, others)  # type: ignore[no-any-return]
+    def compound_members(self, model: Any) -> tuple[str, ...]:
+        """Return the names of the other fields that are in the index."""
+        kind = self.entry(model._meta.get_field(self.source_name))[1]
+        return kind.with_fields if isinstance(kind, Compound) else ()
 
     @leaves_no_locals
     def replace_expressions(self, replacements: Any) -> Any:
@@ -127,8 +129,10 @@ class BlindIndex(DigestAt):
             for name in getattr(self.entry(field)[1], "with_fields", ())
             if F(name) in replacements
         }
+        if value.value is None:
+            return Value(None, BinaryField())
         digest = field.digests.digest_of(self.entry(field)[1], value.value, others)
-        return Value(digest and digest.raw, BinaryField())
+        return Value(digest.raw if digest else _EQUALS_NOTHING, BinaryField())
 
     def entry(self, field: Any) -> tuple[int, Kind]:
         """Return the slot and the declaration on ``field`` that is meant. Raises FieldError."""

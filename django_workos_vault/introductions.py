@@ -1,6 +1,7 @@
 """What other packages are told about encrypted fields, by the means they offer, when they are installed."""
 
 from contextlib import suppress
+from functools import wraps
 from importlib import import_module
 from typing import Any
 
@@ -21,6 +22,8 @@ def introduce() -> None:
         introduce_to_ninja(import_module("ninja.orm.fields"))
     with suppress(ImportError):
         introduce_by_class(import_module("model_bakery.generators").default_mapping)
+    with suppress(ImportError):
+        introduce_to_rest_framework(import_module("rest_framework.serializers").ModelSerializer)
     if apps.is_installed("strawberry_django"):
         types = import_module("strawberry_django.fields.types")
         introduce_by_class(types.field_type_map)
@@ -47,6 +50,26 @@ def introduce_to_ninja(fields: Any) -> None:
     plain_types = {name: made for name, made in fields.TYPES.items() if not name.endswith("Encrypted")}
     for plain_type, python_type in plain_types.items():
         fields.TYPES.setdefault(EncryptedField.internal_type_of(plain_type), python_type)
+
+
+def introduce_to_rest_framework(serializer_class: Any) -> None:
+    """Make ModelSerializers validate constraints over blind indexes, which it knows not, as they do others.
+
+    A serializer that has ``Meta.validators`` has those alone, as with constraints over plain fields.
+    """
+    from django_workos_vault.drf_rows import RowValidator, looks_after
+
+    of_plain_fields = serializer_class.get_unique_together_validators
+    if hasattr(of_plain_fields, "validates_rows"):
+        return
+
+    @wraps(of_plain_fields)
+    def of_every_field(self: Any) -> list[Any]:
+        more = [RowValidator()] if looks_after(self.Meta.model) else []
+        return [*of_plain_fields(self), *more]
+
+    of_every_field.validates_rows = True  # type: ignore[attr-defined]
+    serializer_class.get_unique_together_validators = of_every_field
 
 
 def introduce_to_tables(library: Any) -> None:

@@ -5,7 +5,7 @@ its *digests* (what they can be searched by). ``cell_field`` puts them to work.
 """
 
 from collections.abc import Sequence
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any
 
 from django.core.checks import CheckMessage
@@ -27,11 +27,7 @@ from django_workos_vault.fields.forms import cells_are_to_stay_sealed
 from django_workos_vault.fields.index_checks import check_blind_indexes
 from django_workos_vault.fields.lookups import lookup_class, refusal
 from django_workos_vault.fields.masking import quote_no_value
-from django_workos_vault.fields.unique import (
-    refuse_duplicate,
-    refuse_duplicate_in_serializer,
-    refuse_shared_duplicate,
-)
+from django_workos_vault.fields.unique import locate_errors, refuse_duplicate_in_serializer
 from django_workos_vault.frame_locals import leaves_no_locals
 
 
@@ -100,6 +96,8 @@ class EncryptedField(CellField):
 
     def contribute_to_class(self, cls: type[Model], name: str, *args: Any, **kwargs: Any) -> None:
         super().contribute_to_class(cls, name, *args, **kwargs)
+        if self.blind_indexes:
+            locate_errors(cls)
         # Asked here, for packages wrap a model's attributes later, and may: FieldTracker for one.
         self.has_own_attribute = isinstance(vars(cls).get(self.attname), SealedAttribute)
 
@@ -167,22 +165,29 @@ class EncryptedField(CellField):
         and the cell must be sealed anew, that is a ValidationError.
         """
         if type(value) is not Sealed:
-            cleaned = self._validated(value, model_instance)
-            if model_instance is not None:
-                refuse_duplicate(self, cleaned, model_instance)
-                refuse_shared_duplicate(self, cleaned, model_instance, partial(getattr, model_instance))
-            return cleaned
-        moved = model_instance is not None and self.row_changed(value, model_instance)
+            return self._validated(value, model_instance)
+        moved = model_instance is not None and self.refuse_lost_move(value, model_instance)
         if cells_are_to_stay_sealed() and not moved:
             return value
         try:
             plain = value.open()
-        except (EnvelopeError, VaultError) as exc:
-            if not moved:
-                return value
-            raise _cannot_move(exc) from exc
+        except (EnvelopeError, VaultError):
+            return value
         cleaned = self._validated(plain, model_instance)
         return value if cleaned == plain else cleaned
+
+    def refuse_lost_move(self, held: Sealed, instance: Model) -> bool:
+        """Return whether the row was moved, and ``held`` must be sealed anew.
+
+        Raises ValidationError when it cannot be, for it cannot be opened.
+        """
+        moved = self.row_changed(held, instance)
+        if moved:
+            try:
+                held.open()
+            except (EnvelopeError, VaultError) as exc:
+                raise _cannot_move(exc) from exc
+        return moved
 
     def _validated(self, value: Any, model_instance: Model | None) -> Any:
         try:

@@ -1,160 +1,180 @@
 """Errors at the field that is taken, where Django would blame the whole row.
 
 The database enforces uniqueness, and ``full_clean()`` checks every ``UniqueConstraint``. But Django knows a
-constraint over an expression as nobody's in particular, and DRF does not know it at all.
+constraint over an expression as nobody's in particular, and does not check it where a form lacks a column of
+it, although the row has one.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from django.core.exceptions import ValidationError
-from django.db import router
-from django.db.models import BinaryField, F, Model, UniqueConstraint, Value
+from django.db import DEFAULT_DB_ALIAS, router
+from django.db.models import F, Model, UniqueConstraint
 from django.db.models.constants import LOOKUP_SEP
-from django.db.models.lookups import Exact
 from django.utils.text import capfirst, get_text_list
 from django.utils.translation import gettext
 
+from django_workos_vault.fields.cell import Withheld
+from django_workos_vault.fields.django_internals.rows import watch_constraints
 from django_workos_vault.frame_locals import leaves_no_locals
 from django_workos_vault.indexes import BlindIndex
 
 
-def constraints_on(field: Any) -> list[tuple[UniqueConstraint, BlindIndex]]:
-    """Return the unconditional constraints over a blind index of ``field`` and nothing else."""
-    return [
-        (constraint, constraint.expressions[0])
-        for constraint in field.model._meta.constraints
-        if isinstance(constraint, UniqueConstraint)
-        and constraint.condition is None
-        and len(constraint.expressions) == 1
-        and isinstance(constraint.expressions[0], BlindIndex)
-        and constraint.expressions[0].source_name == field.name
-    ]
+class LocatedConstraint:
+    """A unique constraint over blind indexes, as ``validate_constraints()`` takes it. Its error has a field.
+
+    ``names`` are the fields it compares, encrypted ones last; ``condition_names`` those of its condition.
+    """
+
+    fields = ()  # what Django asks every constraint for
+
+    def __init__(self, model: type[Model], constraint: UniqueConstraint) -> None:
+        parts = list(_flat(constraint.expressions))
+        ours = [each for each in parts if isinstance(each, BlindIndex)]
+        self.constraint = constraint
+        self.encrypted = list(dict.fromkeys(str(each.source_name) for each in ours))
+        others = [each.name.partition(LOOKUP_SEP)[0] for each in parts if isinstance(each, F)]  # type: ignore[attr-defined]
+        others += [name for each in ours for name in each.compound_members(model)]
+        others = [name for name in dict.fromkeys(others) if name not in self.encrypted]
+        self.names = [*others, *self.encrypted]
+        condition: Any = constraint.condition
+        self.condition_names = sorted(condition.referenced_base_fields) if condition else []
+
+    @property
+    def field_name(self) -> str:
+        """The field that an error is told at."""
+        return self.encrypted[-1]
+
+    @property
+    def is_of_one_field(self) -> bool:
+        """Whether it is what ``unique=True`` is for a plain field."""
+        return len(self.names) == 1 and not self.condition_names
+
+    def validate(
+        self, model: type[Model], instance: Model, exclude: Any = None, using: str = DEFAULT_DB_ALIAS
+    ) -> None:
+        """Raise ValidationError, at a field, where another row has the same."""
+        error = self.violation(model, instance, exclude, using)
+        if error is not None:
+            raise ValidationError({self.field_name: [error]})
+
+    @leaves_no_locals
+    def violation(
+        self, model: type[Model], instance: Model, exclude: Any = None, using: str = DEFAULT_DB_ALIAS
+    ) -> ValidationError | None:
+        """Return the error where another row has the same. NULL equals nothing.
+
+        A column that a form leaves out counts as the row has it, unless that is no value of the column.
+        """
+        left_out = set(exclude or ())
+        others = {*self.names, *self.condition_names}.difference(self.encrypted)
+        if not all(_holds_a_value(model, instance, name) for name in others & left_out):
+            return None
+        try:
+            self.constraint.validate(model, instance, exclude=left_out - others, using=using)
+        except ValidationError:
+            return self._error(model)
+        return None
+
+    def _error(self, model: type[Model]) -> ValidationError:
+        constraint, options = self.constraint, model._meta
+        code = "unique" if len(self.names) == 1 else "unique_together"
+        code = constraint.violation_error_code or code
+        if constraint.violation_error_message != constraint.default_violation_error_message:
+            return ValidationError(constraint.get_violation_error_message(), code=code)
+        message = gettext("%(model_name)s with this %(field_labels)s already exists.")
+        field: Any = options.get_field(self.field_name)
+        if len(self.names) == 1:
+            message = field.error_messages["unique"]
+        labels = [capfirst(options.get_field(name).verbose_name) for name in self.names]  # type: ignore[union-attr]
+        params = {
+            "model_name": capfirst(options.verbose_name),
+            "field_label": capfirst(field.verbose_name),
+            "field_labels": get_text_list(labels, gettext("and")),
+        }
+        return ValidationError(message, code=code, params=params)
+
+
+def located(model: type[Model], constraint: Any) -> Any:
+    """Return a constraint over blind indexes as one whose error has a field; another constraint as it is."""
+    is_ours = isinstance(constraint, UniqueConstraint) and any(
+        isinstance(each, BlindIndex) for each in _flat(constraint.expressions)
+    )
+    return LocatedConstraint(model, constraint) if is_ours else constraint
+
+
+def locate_errors(model: type[Model]) -> None:
+    """Have the errors of the model's constraints over blind indexes told at fields."""
+    watch_constraints(model, located)
+
+
+def located_constraints(instance: Model) -> Iterator[tuple[type[Model], LocatedConstraint]]:
+    """Yield the constraints over blind indexes that concern ``instance``, each with its model."""
+    for model, constraints in instance.get_constraints():
+        for constraint in constraints:
+            if isinstance(constraint, LocatedConstraint):
+                yield model, constraint
+
+
+def refuse_duplicate_in_serializer(value: Any, serializer_field: Any = None) -> None:
+    """Raise ValidationError in a serializer of REST framework, which takes over a model field's validators.
+
+    Elsewhere it does nothing: models clean themselves.
+    """
+    if serializer_field is None:
+        return
+    serializer, name = serializer_field.parent, serializer_field.source
+    row = row_to_be(serializer.Meta.model, serializer.instance)
+    setattr(row, name, value)
+    using = router.db_for_write(type(row), instance=row)
+    for model, constraint in located_constraints(row):
+        if constraint.is_of_one_field and constraint.field_name == name:
+            error = constraint.violation(model, row, using=using)
+            if error is not None:
+                raise error
+
+
+refuse_duplicate_in_serializer.requires_context = True  # type: ignore[attr-defined]  # it passes its own field
+
+
+def row_to_be(model: type[Model], instance: Any) -> Model:
+    """Return a row to try values in: a copy of ``instance``, or a new one where that is None.
+
+    Raises RuntimeError for a queryset or list, which a serializer of many rows has until it is told the row.
+    """
+    if instance is None:
+        return model()
+    if not isinstance(instance, Model):
+        raise RuntimeError(
+            "A serializer of many rows does not say which of them it validates. Override "
+            "ListSerializer.run_child_validation() to set child.instance."
+        )
+    row = type(instance).__new__(type(instance))
+    row.__dict__.update(instance.__getstate__())
+    return row
 
 
 def names_of_constraints_over(field: Any) -> list[str]:
     """Return the names of all unique constraints that compare a blind index of ``field``."""
     return [
-        constraint.name
-        for constraint in field.model._meta.constraints
-        if isinstance(constraint, UniqueConstraint)
-        and any(isinstance(e, BlindIndex) and e.source_name == field.name for e in constraint.expressions)
+        each.constraint.name
+        for each in (located(field.model, each) for each in field.model._meta.constraints)
+        if isinstance(each, LocatedConstraint) and field.name in each.encrypted
     ]
 
 
-@leaves_no_locals
-def refuse_duplicate(field: Any, value: Any, instance: Model | None) -> None:
-    """Raise ValidationError (code ``unique``) when another row than ``instance`` has ``value`` already."""
-    if value is None:
-        return
-    using = router.db_for_write(field.model, instance=instance)
-    for constraint, index in constraints_on(field):
-        digest = index.digest_of(field, value, instance)
-        if digest is None:
-            continue
-        taken = field.model._default_manager.using(using).filter(
-            Exact(index, Value(digest.raw, BinaryField()))
-        )
-        key = None if instance is None else instance._get_pk_val(field.model._meta)  # not that of a child
-        if instance is not None and not instance._state.adding and key is not None:
-            taken = taken.exclude(pk=key)
-        if taken.exists():
-            raise _taken(field, constraint)
+def _flat(expressions: Any) -> Iterator[Any]:
+    for expression in expressions:
+        yield from expression.flatten() if hasattr(expression, "flatten") else (expression,)
 
 
-def _shared_constraints_on(field: Any) -> Iterator[tuple[UniqueConstraint, BlindIndex, list[str]]]:
-    """Yield the unconditional constraints over one blind index of ``field`` and plain columns, named last."""
-    for constraint in field.model._meta.constraints:
-        if not isinstance(constraint, UniqueConstraint) or constraint.condition is not None:
-            continue
-        parts: list[Any] = [*constraint.expressions]
-        ours = [each for each in parts if isinstance(each, BlindIndex) and each.source_name == field.name]
-        names = [each.name for each in parts if type(each) is F and LOOKUP_SEP not in each.name]  # type: ignore[attr-defined]
-        if len(ours) == 1 and names and len(names) + 1 == len(parts):
-            yield constraint, ours[0], names
-
-
-@leaves_no_locals
-def refuse_shared_duplicate(
-    field: Any, value: Any, instance: Model | None, of_row: Callable[[str], Any]
-) -> None:
-    """Raise ValidationError when another row has ``value`` together with what ``of_row`` gives by name.
-
-    As where a number is unique in each organization. NULL equals nothing.
-    """
-    if value is None:
-        return
-    for constraint, index, names in _shared_constraints_on(field):
-        others = {name: of_row(name) for name in names}
-        if any(other is None for other in others.values()):
-            continue
-        digest = index.digest_of(field, value, instance)
-        if digest is None:
-            continue
-        using = router.db_for_write(field.model, instance=instance)
-        taken = field.model._default_manager.using(using).filter(
-            Exact(index, Value(digest.raw, BinaryField())), **others
-        )
-        if instance is not None and not instance._state.adding:
-            taken = taken.exclude(pk=instance._get_pk_val(field.model._meta))
-        if taken.exists():
-            raise _taken_together(field, constraint, names)
-
-
-def _taken_together(field: Any, constraint: UniqueConstraint, names: list[str]) -> ValidationError:
-    if constraint.violation_error_message != constraint.default_violation_error_message:
-        return ValidationError(constraint.get_violation_error_message(), code="unique_together")
-    options = field.model._meta
-    labels = [capfirst(options.get_field(name).verbose_name) for name in (*names, field.name)]
-    return ValidationError(
-        gettext("%(model_name)s with this %(field_labels)s already exists."),
-        code="unique_together",
-        params={
-            "model_name": capfirst(options.verbose_name),
-            "field_labels": get_text_list(labels, gettext("and")),
-        },
-    )
-
-
-def _taken(field: Any, constraint: UniqueConstraint) -> ValidationError:
-    if constraint.violation_error_message != constraint.default_violation_error_message:
-        return ValidationError(constraint.get_violation_error_message(), code="unique")
-    options = field.model._meta
-    return ValidationError(
-        field.error_messages["unique"],
-        code="unique",
-        params={"model_name": capfirst(options.verbose_name), "field_label": capfirst(field.verbose_name)},
-    )
-
-
-def refuse_duplicate_in_serializer(value: Any, serializer_field: Any = None) -> None:
-    """Raise ValidationError in a serializer of DRF, which takes over a model field's validators.
-
-    Elsewhere it does nothing: models clean themselves.
-    """
-    if serializer_field is not None:
-        serializer = serializer_field.parent
-        field = serializer.Meta.model._meta.get_field(serializer_field.source)
-        row = serializer.instance if isinstance(serializer.instance, Model) else None
-        refuse_duplicate(field, value, row)
-        refuse_shared_duplicate(field, value, row, lambda name: _in_serializer(serializer, name, row))
-
-
-def _in_serializer(serializer: Any, name: str, row: Model | None) -> Any:
-    """Return what the row will have in ``name``: what was sent, else the default, else what it has."""
-    from rest_framework.exceptions import ValidationError as Invalid
-    from rest_framework.fields import SkipField
-
-    sent = getattr(serializer, "initial_data", None)
-    fields = [each for each in serializer.fields.values() if each.source == name]
+def _holds_a_value(model: type[Model], instance: Model, name: str) -> bool:
+    field: Any = model._meta.get_field(name)
+    if isinstance(instance.__dict__.get(field.attname), Withheld):
+        return True
     try:
-        if fields and isinstance(sent, Mapping):
-            return fields[0].run_validation(fields[0].get_value(sent))
-    except SkipField:
-        pass
-    except Invalid:
-        return None  # which is told at that field
-    return None if row is None else getattr(row, name)
-
-
-refuse_duplicate_in_serializer.requires_context = True  # type: ignore[attr-defined]  # DRF passes its own field
+        field.to_python(getattr(instance, field.attname))
+    except ValidationError:
+        return False
+    return True

@@ -13,7 +13,7 @@ from django.db.migrations.state import ModelState, ProjectState
 from django_workos_vault.fields import EncryptedCharField, refused_queries
 from django_workos_vault.fields.cell import Sealed
 from django_workos_vault.fields.django_internals import frames, queries
-from tests.app.models import Manager, Organization, Person
+from tests.app.models import Account, Manager, Organization, Person
 
 pytestmark = pytest.mark.django_db
 
@@ -237,3 +237,11 @@ class TestRows:
         django = inspect.signature(models.Model._save_table)  # type: ignore[attr-defined]
         ours = inspect.signature(Person._save_table, follow_wrapped=False)  # type: ignore[attr-defined]
         assert list(ours.parameters) == list(django.parameters)
+
+
+def test_constraints_are_asked_for_in_one_place() -> None:
+    """validate_constraints() checks what get_constraints() returns, where ours are put in place."""
+    assert "get_constraints" in models.Model.validate_constraints.__code__.co_names
+    for row in (Person(), Account()):
+        [(model, constraints)] = row.get_constraints()
+        assert (model, len(constraints)) == (type(row), len(row._meta.constraints))

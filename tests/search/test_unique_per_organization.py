@@ -12,6 +12,7 @@ from django.test import RequestFactory
 from django.test.utils import isolate_apps
 from rest_framework import serializers
 
+from django_workos_vault.admin import MaskedAdminMixin
 from django_workos_vault.fields import EncryptedCharField
 from django_workos_vault.indexes import BlindIndex, Digits
 from tests.app.models import Organization
@@ -83,6 +84,31 @@ def test_forms_and_the_admin(
     site = admin.AdminSite()
     admin_form = admin.ModelAdmin(member, site).get_form(rf.get("/"), fields=names)
     assert admin_form(data, instance=member(organization=one)).errors == {"number": [SAID]}
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_a_row_that_moves(
+    member: Any, one: Organization, two: Organization, masked: bool, rf: RequestFactory
+) -> None:
+    """Nobody typed a number, and yet it is taken in the other organization."""
+    bases = (MaskedAdminMixin, admin.ModelAdmin) if masked else (admin.ModelAdmin,)
+    model_admin: Any = type("MemberAdmin", bases, {"fields": ["organization", "number"]})
+    form_class = model_admin(member, admin.AdminSite()).get_form(rf.get("/"))
+    row = member.objects.create(organization=two, number="1.2.3")
+    number = "" if masked else "1.2.3"  # which a masked form keeps
+    form = form_class({"organization": one.pk, "number": number}, instance=member.objects.get(pk=row.pk))
+    assert form.errors == {"number": [SAID]}
+    assert form_class({"organization": two.pk, "number": number}, instance=row).is_valid()
+
+
+def test_a_value_that_is_not_one(member: Any) -> None:
+    """What is wrong with another column is told there, and hides nothing of what is wrong with this one."""
+    with pytest.raises(ValidationError) as caught:
+        member(organization_id="x", number="1" * 21).full_clean()
+    assert sorted(caught.value.message_dict) == ["number", "organization"]
+    with pytest.raises(ValidationError) as caught:
+        member(organization_id="x", number="123").full_clean()
+    assert list(caught.value.message_dict) == ["organization"]
 
 
 class TestSerializers:

@@ -132,11 +132,21 @@ class TestTogether:
 
     @pytest.mark.skipif(connection.vendor == "mysql", reason="Django skips conditional constraints there")
     def test_validation(self, organization: Organization) -> None:
-        """The error is the row's, as for every constraint over several fields."""
+        """The error is at the encrypted field; a closed account is none that counts."""
         with pytest.raises(ValidationError) as caught:
             Account(organization=organization, phone="555 123").validate_constraints()
-        assert list(caught.value.message_dict) == [NON_FIELD_ERRORS]
+        assert list(caught.value.message_dict) == ["phone"]
         Account(organization=organization, phone="555 123", closed=True).validate_constraints()
+
+    @pytest.mark.parametrize("names", [["organization", "phone", "closed"], ["phone"]])
+    def test_form(self, organization: Organization, names: list[str]) -> None:
+        """So it is in a form, also in one that lacks the other columns."""
+        form_class: Any = forms.modelform_factory(Account, fields=names)
+        data = {"organization": organization.pk, "phone": "555 123"}
+        form = form_class(data, instance=Account(organization=organization))
+        assert form.errors == {"phone": ["Account with this Organization and Phone already exists."]}
+        closed = Account(organization=organization, closed=True)
+        assert form_class({**data, "closed": True}, instance=closed).is_valid()
 
     def test_serializer(self, organization: Organization) -> None:
         """DRF's own validator for several fields works, as lookups do."""

@@ -1,4 +1,4 @@
-"""The private method of a model that Django calls for each table of each row that it writes.
+"""The methods of a model that Django calls for each table of each row that it writes, and for constraints.
 
 ``Model.save()`` will not do: fixtures, and rows made of a parent's, are written by ``save_base()``. Signals
 can be muted.
@@ -43,3 +43,21 @@ def _between(before: Before, save_table: Any, after: After) -> Any:
 
     setattr(ask_and_save_table, _MARK, True)
     return ask_and_save_table
+
+
+def watch_constraints(model: type[Model], replace: Callable[[type[Model], Any], Any]) -> None:
+    """Have ``validate_constraints()`` use what ``replace`` returns for each constraint, once if asked twice.
+
+    ``replace`` is given the model that declares the constraint, and the constraint.
+    """
+    watched: Any = model
+    if hasattr(watched.get_constraints, _MARK):
+        return
+    get_constraints = watched.get_constraints
+
+    @wraps(get_constraints)
+    def get_replaced_constraints(self: Model) -> Any:
+        return [(of, [replace(of, each) for each in found]) for of, found in get_constraints(self)]
+
+    setattr(get_replaced_constraints, _MARK, True)
+    watched.get_constraints = get_replaced_constraints
