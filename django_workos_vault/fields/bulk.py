@@ -53,6 +53,8 @@ class EncryptedQuerySet(models.QuerySet[_Model]):
         Runs in one transaction and locks the rows where the database can. Raises FieldError for an expression
         next to a field that depends on its row.
         """
+        for field in self._fields_of_files():
+            field.refuse_move(self, values)
         resealed = {field.name for field in self._encrypted_fields() if depends_on(field, self.model, values)}
         if not resealed:
             return super().update(**values)
@@ -88,6 +90,8 @@ class EncryptedQuerySet(models.QuerySet[_Model]):
         objs, fields = tuple(objs), tuple(fields)
         for obj in objs:
             refuse_partial_rebinding(obj, frozenset(fields))
+            for field in self._fields_of_files():
+                field.refuse_move_of(obj, fields)
             for field in self._encrypted_fields():
                 field.digests.renew_compounds(obj, fields)
                 if field.name in fields:
@@ -128,6 +132,9 @@ class EncryptedQuerySet(models.QuerySet[_Model]):
                 held = (obj.__dict__.get(field.attname) for obj in self)
                 found.append((field.scheme.cipher, [value.cell for value in held if type(value) is Sealed]))
         return found
+
+    def _fields_of_files(self) -> list[Any]:
+        return [f for f in self.model._meta.concrete_fields if hasattr(f, "refuse_move_of")]
 
     def _encrypted_fields(self) -> list[EncryptedField]:
         return [f for f in self.model._meta.concrete_fields if isinstance(f, EncryptedField)]

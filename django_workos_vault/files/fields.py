@@ -8,14 +8,12 @@ from django.core import checks
 from django.core.files.storage import Storage
 from django.db.models import FileField, ImageField, Model
 from django.db.models.fields.files import FieldFile, ImageFieldFile
-from django.urls import reverse
 
-from django_workos_vault.context import KeyContext
-from django_workos_vault.exceptions import MissingKeyContext
 from django_workos_vault.fields.scheme import Scheme
+from django_workos_vault.files import moves
 from django_workos_vault.files.checks import check_field
+from django_workos_vault.files.row_sealing import RowSealing
 from django_workos_vault.files.storage import SealedStorage
-from django_workos_vault.streams.cipher import FileCipher
 from django_workos_vault.streams.padding import Padding, check_padding
 
 
@@ -26,7 +24,7 @@ class EncryptedFieldFile(FieldFile):
     def storage(self) -> SealedStorage:
         """The field's storage, which seals and opens for this row."""
         field: Any = self.field
-        return SealedStorage(field.storage, _RowSealing(field, self.instance))
+        return SealedStorage(field.storage, RowSealing(field, self.instance))
 
     @storage.setter
     def storage(self, storage: Storage) -> None:
@@ -123,6 +121,11 @@ class EncryptedFileField(FileField):
     def contribute_to_class(self, cls: type[Model], name: str, *args: Any, **kwargs: Any) -> None:
         self.__dict__.pop("scheme", None)  # that of the abstract model which the field comes from
         super().contribute_to_class(cls, name, *args, **kwargs)
+        if self.bind_to:
+            moves.watch_moves(cls)
+
+    refuse_move = moves.refuse_move
+    refuse_move_of = moves.refuse_move_of
 
     @cached_property
     def scheme(self) -> Scheme:
@@ -139,36 +142,3 @@ class EncryptedImageField(EncryptedFileField, ImageField):
     """Django's ImageField in the same way. Width and height, where a model keeps them, are in clear."""
 
     attr_class = EncryptedImageFieldFile
-
-
-class _RowSealing:
-    """A field's way of sealing, for one row."""
-
-    def __init__(self, field: EncryptedFileField, instance: Model) -> None:
-        self._field = field
-        self._instance = instance
-        self.padding = field.padding
-        self.conceal_names = field.conceal_names
-
-    def cipher(self) -> FileCipher:
-        scheme = self._field.scheme
-        return scheme.vault.file_cipher(scheme.label, scheme.labels[1:])
-
-    def context(self) -> KeyContext:
-        return self._field.scheme.context_for(self._instance)
-
-    def binding(self) -> bytes:
-        scheme = self._field.scheme
-        if not scheme.binds:
-            return b""
-        row = scheme.whole_row_of(self._instance)
-        for column in scheme.bound_columns:
-            if getattr(self._instance, column.attname) is None and not column.null:
-                raise MissingKeyContext(
-                    f"This {self._instance._meta.label} has no {column.name} yet, which its file is bound "
-                    "to. Set it before the file is stored."
-                )
-        return scheme.identities(row)[0]
-
-    def url(self, name: str) -> str | None:
-        return reverse(self._field.url_name, args=[self._instance.pk]) if self._field.url_name else None

@@ -15,14 +15,16 @@ from django.db.models import Model
 Before = Callable[[Model, type[Model], bool, Any, "frozenset[str] | None"], "frozenset[str] | None"]
 After = Callable[[Model, type[Model], Any], None]
 
-_MARK = "asks_vault_fields"
+_ASKED = "asked_before_writes"
 
 
 def watch_writes(model: type[Model], before: Before, after: After) -> None:
     """Have ``before`` and ``after`` called around each write of a table of ``model``, once if asked twice."""
     watched: Any = model
-    if not hasattr(watched._save_table, _MARK):
+    asked = getattr(watched._save_table, _ASKED, ())
+    if before not in asked:
         watched._save_table = _between(before, watched._save_table, after)
+        setattr(watched._save_table, _ASKED, (*asked, before))
 
 
 def _between(before: Before, save_table: Any, after: After) -> Any:
@@ -41,7 +43,6 @@ def _between(before: Before, save_table: Any, after: After) -> Any:
         after(self, cls, using)
         return saved
 
-    setattr(ask_and_save_table, _MARK, True)
     return ask_and_save_table
 
 

@@ -1,0 +1,157 @@
+"""Rows that are moved from under their files: a column that a file is bound to has another value by now.
+
+As with cells, what the row was loaded with is remembered, and saving it seals the file anew. The header of
+the stored file has the last word on what it is bound to.
+"""
+
+from collections.abc import Iterable
+from functools import wraps
+from typing import Any
+
+from django.core.exceptions import FieldError
+from django.db.models import Model, QuerySet
+
+from django_workos_vault.exceptions import EnvelopeError, WrongBinding
+from django_workos_vault.fields.django_internals.rows import watch_writes
+from django_workos_vault.fields.scheme import Row
+from django_workos_vault.files.row_sealing import RowSealing
+from django_workos_vault.files.sources import source_of
+from django_workos_vault.files.storage import SealedStorage
+from django_workos_vault.streams.cipher import read_header
+
+_MARK = "notes_rows_of_files"
+_ROWS = "workos_vault_rows_of_files"
+
+
+def watch_moves(model: type[Model]) -> None:
+    """Make ``model`` remember what its rows are loaded with, and seal files anew before it saves one."""
+    watch_writes(model, _before_write, _after_write)
+    watched: Any = model
+    if not hasattr(watched.from_db, _MARK):
+        watched.from_db = classmethod(_watched_load(watched.from_db.__func__))
+
+
+def refuse_move(field: Any, rows: QuerySet[Any], names: Iterable[str]) -> None:
+    """Raise FieldError when writing the columns ``names`` of ``rows`` would part files from their rows."""
+    written = {rows.model._meta.pk.name if name == "pk" else name for name in names}
+    moved = [column.name for column in field.scheme.bound_columns if {column.name, column.attname} & written]
+    if moved and rows.exclude(**{field.attname: ""}).exclude(**{field.attname: None}).exists():
+        raise _refusal(field, moved)
+
+
+def refuse_move_of(field: Any, instance: Model, names: Iterable[str]) -> None:
+    """The same for one row, which holds other values already."""
+    moved = _moved(field, instance, frozenset(names))
+    if moved and getattr(instance, field.attname):
+        raise _refusal(field, moved)
+
+
+def _refusal(field: Any, moved: list[str]) -> FieldError:
+    return FieldError(
+        f"{field} is bound to {', '.join(moved)}: only save() seals a file anew. Save these rows one by one."
+    )
+
+
+def _watched_load(from_db: Any) -> Any:
+    @wraps(from_db)
+    def from_db_and_remember(model: type[Model], *args: Any, **kwargs: Any) -> Model:
+        instance: Model = from_db(model, *args, **kwargs)
+        _remember(instance, model._meta.concrete_fields)
+        return instance
+
+    setattr(from_db_and_remember, _MARK, True)
+    return from_db_and_remember
+
+
+def _before_write(
+    instance: Model, table: type[Model], raw: bool, using: Any, update_fields: frozenset[str] | None
+) -> frozenset[str] | None:
+    if raw:
+        return update_fields
+    for field in _bound(table._meta.local_concrete_fields):
+        _refuse_to_write_one_alone(field, instance, update_fields)
+        if _moved(field, instance, update_fields) and _sealed_anew(field, instance) and update_fields:
+            update_fields |= {field.name}
+    return update_fields
+
+
+def _refuse_to_write_one_alone(field: Any, instance: Model, written: frozenset[str] | None) -> None:
+    if written is None or not instance.__dict__.get(field.attname):
+        return  # all of it, no file, or one that was not loaded and is brought along
+    moved = _moved(field, instance, None)
+    if moved and _moved(field, instance, written) != (moved if field.name in written else []):
+        raise FieldError(
+            f"{field} is bound to {', '.join(moved)}: write all of these in one save(), so that it is sealed "
+            "anew."
+        )
+
+
+def _after_write(instance: Model, table: type[Model], using: Any) -> None:
+    _remember(instance, table._meta.local_concrete_fields)
+
+
+def _bound(fields: Iterable[Any]) -> list[Any]:
+    return [field for field in fields if hasattr(field, "refuse_move_of") and field.bind_to]
+
+
+def _remember(instance: Model, fields: Iterable[Any]) -> None:
+    rows: dict[str, Row] = instance._state.__dict__.setdefault(_ROWS, {})
+    rows.update((field.name, field.scheme.row_of(instance)) for field in _bound(fields))
+
+
+def _moved(field: Any, instance: Model, written: frozenset[str] | None) -> list[str]:
+    """Return the names of the columns that may part the file from its row when ``written`` are written."""
+    if not field.bind_to:
+        return []
+    columns = [c for c in field.scheme.bound_columns if written is None or {c.name, c.attname} & written]
+    row = instance._state.__dict__.get(_ROWS, {}).get(field.name)
+    if row is None or instance._state.adding:
+        return [column.name for column in columns]
+    before = dict(zip(field.scheme.row_columns, row, strict=True))
+    return [
+        c.name for c in columns if before[c.attname] != instance.__dict__.get(c.attname, before[c.attname])
+    ]
+
+
+def _sealed_anew(field: Any, instance: Model) -> bool:
+    """Seal the row's file anew where it is bound to what the row was. Whether the row has another file now.
+
+    Raises WrongBinding for a file that is bound to neither, and what opening and storing it raise.
+    """
+    file: Any = getattr(instance, field.attname)
+    if not file or not file._committed:
+        return False
+    bound_to = _binding_of(field, str(file.name))
+    now = RowSealing(field, instance)
+    if bound_to is None or bound_to == now.binding():
+        return False
+    row = instance._state.__dict__.get(_ROWS, {}).get(field.name)
+    if row is None or bound_to not in field.scheme.identities(row := field.scheme.completed(row, instance)):
+        raise WrongBinding(
+            f"The file in {field} was sealed for another row. Store its content for this one: open it in the "
+            "row that it is from, and assign it as a new file."
+        )
+    before = SealedStorage(field.storage, RowSealing(field, instance, row))
+    with before.opened(str(file.name)) as content:
+        name = content.original_name or str(file.name)
+        instance.__dict__[field.attname] = SealedStorage(field.storage, now).save(
+            field.generate_filename(instance, name),
+            content,
+            max_length=field.max_length,
+            original_name=content.original_name,
+        )
+    return True
+
+
+def _binding_of(field: Any, name: str) -> bytes | None:
+    """Return what a stored file is bound to, or None where there is no file that could be sealed anew."""
+    try:
+        source = source_of(field.storage, name)
+    except FileNotFoundError:
+        return None
+    try:
+        return read_header(source).binding
+    except EnvelopeError:
+        return None
+    finally:
+        source.close()
