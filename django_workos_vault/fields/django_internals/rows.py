@@ -16,6 +16,7 @@ Before = Callable[[Model, type[Model], bool, Any, "frozenset[str] | None"], "fro
 After = Callable[[Model, type[Model], Any], None]
 
 _ASKED = "asked_before_writes"
+_MARK = "asks_vault_fields"
 
 
 def watch_writes(model: type[Model], before: Before, after: After) -> None:
