@@ -3,8 +3,6 @@
 A chunk is found by keyset: the query for the next one begins behind the last key of the one before.
 """
 
-import os
-import socket
 import time
 from collections.abc import Sequence
 
@@ -12,6 +10,7 @@ from django.db import connections, transaction
 from django.db.models import Model, Q, QuerySet
 
 from django_workos_vault.maintenance.engine.keys import as_text, between, from_text
+from django_workos_vault.maintenance.engine.names import is_dead
 from django_workos_vault.models import MaintenanceChunk, MaintenanceRun
 
 #: Seconds that a worker may be silent. Each batch renews them.
@@ -20,11 +19,6 @@ LEASE = 60.0
 CHUNK_SIZE = 10_000
 
 _WAITING, _CLAIMED = MaintenanceChunk.State.WAITING, MaintenanceChunk.State.CLAIMED
-
-
-def worker_name() -> str:
-    """Return a name for a worker of this process that no other one has."""
-    return f"{socket.gethostname()[:60]}:{os.getpid()}:{os.urandom(4).hex()}"
 
 
 def claim(
@@ -79,21 +73,6 @@ def _given_up(run: MaintenanceRun, worker: str, lease: float) -> MaintenanceChun
 
 def _workers(chunks: "QuerySet[MaintenanceChunk]") -> list[str]:
     return list(chunks.filter(state=_CLAIMED).values_list("worker", flat=True))
-
-
-def is_dead(worker: str) -> bool:
-    """Whether ``worker`` was a process of this machine that is no more. Where in doubt, the lease tells."""
-    host, _, rest = worker.partition(":")
-    pid = rest.partition(":")[0]
-    if host != socket.gethostname()[:60] or not pid.isdigit():
-        return False
-    try:
-        os.kill(int(pid), 0)
-    except ProcessLookupError:
-        return True
-    except OSError:
-        return False
-    return False
 
 
 def _next(

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from django.db import DatabaseError, connections, models, router, transaction
@@ -12,11 +13,12 @@ from django.db.models import Model
 
 from django_workos_vault.fields.field import EncryptedField
 from django_workos_vault.maintenance.cells import BadCell, column_name
-from django_workos_vault.maintenance.engine.chunks import is_dead
 from django_workos_vault.maintenance.engine.columns import ColumnCounts
 from django_workos_vault.maintenance.engine.estimate import estimated_rows
 from django_workos_vault.maintenance.engine.fingerprint import fingerprint
 from django_workos_vault.maintenance.engine.keys import from_text
+from django_workos_vault.maintenance.engine.names import is_dead
+from django_workos_vault.maintenance.engine.transactions import in_transaction
 from django_workos_vault.maintenance.engine.where import Where
 from django_workos_vault.maintenance.reencryption.target import UnknownTarget, fields_of, model_of
 from django_workos_vault.models import MaintenanceChunk, MaintenanceRun
@@ -63,7 +65,7 @@ def begin(
     except DatabaseError as exc:
         raise _no_tables(using) from exc
     # Looked for after it was written: of two that begin at once, at least one sees the other.
-    other = under_way(columns, using, before=run)
+    other = in_transaction(using, partial(_other_under_way, run))
     if other is not None:
         run.delete()
         raise refused_for(other)
@@ -83,14 +85,11 @@ def _meant(fields: Sequence[EncryptedField], options: dict[str, Any] | None) -> 
     return None if where is None else Where(where, fields)
 
 
-def under_way(
-    columns: Sequence[str], using: str, before: MaintenanceRun | None = None
-) -> MaintenanceRun | None:
-    """Return a run other than ``before`` that is running on one of ``columns``."""
-    running = MaintenanceRun.objects.using(using).filter(state=State.RUNNING)
-    if before is not None:
-        running = running.exclude(pk=before.pk)
-    return next((run for run in running if not set(columns).isdisjoint(run.targets)), None)
+def _other_under_way(run: MaintenanceRun) -> MaintenanceRun | None:
+    """Return a run other than ``run`` on one of its columns. Until the transaction ends, none is resumed."""
+    rows = MaintenanceRun.objects.using(run._state.db).filter(state__in=UNFINISHED).order_by("pk")
+    running = (each for each in rows.select_for_update() if each.state == State.RUNNING and each.pk != run.pk)
+    return next((each for each in running if not set(run.targets).isdisjoint(each.targets)), None)
 
 
 def refused_for(other: MaintenanceRun) -> RunRefused:
@@ -157,11 +156,15 @@ def resume(run: MaintenanceRun) -> None:
     Raises RunRefused where it has ended, the code has changed its fields, or another is under way.
     """
     fields_of_run(run)
-    other = under_way(run.targets, run._state.db or "default", before=run)
+    if not in_transaction(run._state.db or "default", partial(_turn_alone, run)):
+        raise RunRefused(f"Run {run.pk} is {run.state}, and over. Begin another.")
+
+
+def _turn_alone(run: MaintenanceRun) -> bool:
+    other = _other_under_way(run)
     if other is not None:
         raise refused_for(other)
-    if not _turn(run, list(UNFINISHED), State.RUNNING, reason=""):
-        raise RunRefused(f"Run {run.pk} is {run.state}, and over. Begin another.")
+    return _turn(run, list(UNFINISHED), State.RUNNING, reason="")
 
 
 def cancel(run: MaintenanceRun) -> bool:

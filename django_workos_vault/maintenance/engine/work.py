@@ -21,6 +21,7 @@ from django_workos_vault.maintenance.engine.columns import Batch, ColumnCounts, 
 from django_workos_vault.maintenance.engine.copied import columns_for
 from django_workos_vault.maintenance.engine.failing_keys import FailingKeys
 from django_workos_vault.maintenance.engine.keys import as_text, between, from_text
+from django_workos_vault.maintenance.engine.names import worker_name
 from django_workos_vault.maintenance.engine.pace import Pace, wait
 from django_workos_vault.maintenance.engine.transactions import in_transaction
 from django_workos_vault.maintenance.operations import NotAsWritten, operation
@@ -61,7 +62,7 @@ class Worker:
         lease: float = chunks.LEASE,
     ) -> None:
         self.run = run
-        self.name = name or chunks.worker_name()
+        self.name = name or worker_name()
         self._stop = stop
         self._told = told
         self._lease = lease
