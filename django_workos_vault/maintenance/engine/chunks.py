@@ -13,7 +13,7 @@ from django_workos_vault.maintenance.engine.keys import as_text, between, from_t
 from django_workos_vault.maintenance.engine.names import is_dead
 from django_workos_vault.models import MaintenanceChunk, MaintenanceRun
 
-#: Seconds that a worker may be silent. Each batch renews them.
+#: Seconds that a worker may be silent. Each batch renews them, and a heartbeat during one that takes long.
 LEASE = 60.0
 #: Rows in a chunk.
 CHUNK_SIZE = 10_000
@@ -34,6 +34,11 @@ def claim(
 def release(chunk: MaintenanceChunk) -> None:
     """Give a chunk up at its position, for any worker to go on with."""
     mine(chunk).update(state=_WAITING, worker="", lease_until=0)
+
+
+def renew(chunk: MaintenanceChunk, lease: float) -> None:
+    """Have the chunk stay this worker's for ``lease`` seconds from now, if it still is."""
+    mine(chunk).update(lease_until=time.time() + lease)
 
 
 def mine(chunk: MaintenanceChunk) -> "QuerySet[MaintenanceChunk]":

@@ -20,6 +20,7 @@ from django_workos_vault.maintenance.engine import chunks, runs
 from django_workos_vault.maintenance.engine.columns import Batch, ColumnCounts, Columns
 from django_workos_vault.maintenance.engine.copied import columns_for
 from django_workos_vault.maintenance.engine.failing_keys import FailingKeys
+from django_workos_vault.maintenance.engine.heartbeat import Heartbeat
 from django_workos_vault.maintenance.engine.keys import as_text, between, from_text
 from django_workos_vault.maintenance.engine.names import worker_name
 from django_workos_vault.maintenance.engine.pace import Pace, wait
@@ -35,6 +36,8 @@ _MESSAGES = 20
 _PROGRESS = ("position", "state", "lease_until", "rows_done", "keys_made", "counts", "left")
 #: Seconds between looks at a run whose last chunks are others'.
 _POLL = 0.5
+#: Seconds of a long wait after which a worker looks whether the run was paused.
+_REST = 2.0
 
 
 class LostChunk(Exception):
@@ -108,7 +111,8 @@ class Worker:
             self._end()
             return False
         try:
-            self._go_through(chunk)
+            with Heartbeat(chunk, self._lease) as heartbeat:
+                self._go_through(chunk, heartbeat)
         except LostChunk:
             pass
         except VaultError as exc:
@@ -128,7 +132,7 @@ class Worker:
         self._end()
         return True
 
-    def _go_through(self, chunk: MaintenanceChunk) -> None:
+    def _go_through(self, chunk: MaintenanceChunk, heartbeat: Heartbeat) -> None:
         model = model_of(chunk.model)
         columns, upper = self._columns[model], from_text(model, chunk.upper)
         while chunk.state == chunk.State.CLAIMED and not self._stop() and self._is_running():
@@ -148,9 +152,10 @@ class Worker:
             chunk.refresh_from_db(fields=_PROGRESS)  # not its worker: that may be another by now
             self._keys_told = self._operation.keys_made
             self._told(done)
+            heartbeat.committed()
             if chunk.state == chunk.State.CLAIMED:
-                wait(self._pace.done(done, time.monotonic() - began), self._stop)
-                self._spare_the_database(chunk)
+                self._rest(self._pace.done(done, time.monotonic() - began), heartbeat)
+                self._spare_the_database(heartbeat)
 
     def _commit(self, chunk: MaintenanceChunk, columns: Columns, batch: Batch, *, last: bool) -> None:
         counts = columns.store(batch)
@@ -166,13 +171,21 @@ class Worker:
         if not noted:
             raise LostChunk
 
-    def _spare_the_database(self, chunk: MaintenanceChunk) -> None:
-        """Wait as long as the project's throttle says, keeping the chunk."""
+    def _spare_the_database(self, heartbeat: Heartbeat) -> None:
+        """Wait as long as the project's throttle says."""
         if self._throttle is None:
             return
         while (seconds := self._throttle(self._using)) > 0 and not self._stop() and self._is_running():
-            wait(min(seconds, self._lease / 2), self._stop)
-            chunks.mine(chunk).update(lease_until=time.time() + self._lease)
+            self._rest(seconds, heartbeat)
+
+    def _rest(self, seconds: float, heartbeat: Heartbeat) -> None:
+        """Wait, keeping the chunk, until the run is paused at the latest."""
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0 and not self._stop():
+            wait(min(left, _REST, abs(self._lease) / 3), self._stop)
+            heartbeat.waits()
+            if left > _REST and not self._is_running():
+                return
 
     def _is_running(self) -> bool:
         rows = MaintenanceRun.objects.using(self._using).filter(pk=self.run.pk)
