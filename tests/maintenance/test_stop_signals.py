@@ -1,4 +1,3 @@
-
 """Signals that come again while real processes finish their batches: what is one request stays one."""
 
 import os
@@ -13,7 +12,9 @@ from django.db import connection
 from django_workos_vault.maintenance.engine import runs
 from django_workos_vault.models import MaintenanceRun
 from tests.maintenance.reencrypting import reencrypt
-from tests.maintenance.test_worker_processes import all_renewed, paused_run
+from tests.maintenance.test_worker_processes import all_renewed, before, command, paused_run
+
+__all__ = ["before", "command"]  # fixtures
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
