@@ -9,7 +9,7 @@ from django.db import connections, models, transaction
 from django_workos_vault.cipher import Cipher
 from django_workos_vault.fields.cell import Sealed
 from django_workos_vault.fields.field import EncryptedField
-from django_workos_vault.fields.partial_writes import depends_on, refuse_partial_rebinding
+from django_workos_vault.fields.partial_writes import depends_on
 from django_workos_vault.frame_locals import leaves_no_locals
 
 _Model = TypeVar("_Model", bound=models.Model)
@@ -44,7 +44,7 @@ def _cells(instances: Iterable[models.Model]) -> dict[Cipher, list[bytes]]:
 
 
 class EncryptedQuerySet(models.QuerySet[_Model]):
-    """A queryset whose ``update()`` and ``bulk_update()`` have the row at hand."""
+    """A queryset whose ``update()`` has the rows at hand, as ``bulk_update()`` has in any."""
 
     @leaves_no_locals
     def update(self, **values: Any) -> int:
@@ -83,20 +83,14 @@ class EncryptedQuerySet(models.QuerySet[_Model]):
     update.alters_data = True  # type: ignore[attr-defined]
 
     def bulk_update(self, objs: Iterable[Any], fields: Iterable[str], batch_size: int | None = None) -> int:
-        """Seal each object's values for its own row, then update as Django does.
+        """Update as Django does, which writes with ``update()``: not with the one above.
 
         Raises FieldError when ``fields`` names a column that cells are bound to, but not those cells.
         """
         objs, fields = tuple(objs), tuple(fields)
         for obj in objs:
-            refuse_partial_rebinding(obj, frozenset(fields))
             for field in self._fields_of_files():
                 field.refuse_move_of(obj, fields)
-            for field in self._encrypted_fields():
-                field.digests.renew_compounds(obj, fields)
-                if field.name in fields:
-                    field.pre_save(obj, add=False)
-        # Django's bulk_update() writes with update(), which must not be the one above.
         django: Any = self
         plain: models.QuerySet[_Model] = models.QuerySet(
             self.model, self.query.chain(), django._db, django._hints

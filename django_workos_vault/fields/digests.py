@@ -13,6 +13,7 @@ from django_workos_vault.blind import Compound, Digest, Kind
 from django_workos_vault.envelope import DIGEST_BYTES
 from django_workos_vault.exceptions import CANNOT_BE_OPENED, EnvelopeError, WrongKey
 from django_workos_vault.fields.cell import Sealed, names_set_to_null, opened
+from django_workos_vault.fields.scheme import GIVE_MANAGER
 from django_workos_vault.frame_locals import leaves_no_locals
 
 #: One declared blind index and its place in front of the cell, counted from 0.
@@ -81,7 +82,7 @@ class Digests:
         if instance is None and self.compounds:
             raise FieldError(
                 f"{self._field} is part of a compound blind index, which needs the whole row, and there is "
-                "none in update(), bulk_update() and expressions. Load the rows, assign and save()."
+                f"none in update() and expressions. Use save() or bulk_update(), or {GIVE_MANAGER}"
             )
         prepared = self._field.get_prep_value(value)
         return b"".join(self._stored(kind, prepared, instance) for kind in self._kinds)

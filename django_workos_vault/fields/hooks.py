@@ -11,7 +11,7 @@ from typing import Any
 from django.db.models import Model
 
 from django_workos_vault.fields.cell import Withheld, names_set_to_null
-from django_workos_vault.fields.django_internals.rows import watch_writes
+from django_workos_vault.fields.django_internals.rows import watch_bulk_updates, watch_writes
 from django_workos_vault.fields.partial_writes import (
     bring_cells_along,
     forget_brought,
@@ -27,6 +27,7 @@ def watch_rows(model: type[Model], remember: bool) -> None:
     With ``remember`` it also notes what rows hold when they are loaded, for cells that depend on that.
     """
     watch_writes(model, _before_write, _after_write)
+    watch_bulk_updates(model, _before_bulk_update)
     watched: Any = model
     if remember and not hasattr(watched.from_db, _MARK):
         watched.from_db = classmethod(_watched_load(watched.from_db.__func__))
@@ -71,6 +72,17 @@ def _after_write(instance: Model, table: type[Model], using: Any) -> None:
     names_set_to_null(instance).difference_update(field.attname for field in fields)
     for field in fields:
         field.after_row_write(instance, using)
+
+
+def _before_bulk_update(instance: Model, written: Any) -> None:
+    """Seal the values of a row for that row. What Django makes of them afterwards has none."""
+    names = frozenset(field.name for field in written)
+    refuse_partial_rebinding(instance, names)
+    fields: list[Any] = [field for field in instance._meta.concrete_fields if hasattr(field, "digests")]
+    for field in fields:
+        field.digests.renew_compounds(instance, names)
+        if field.name in names:
+            field.pre_save(instance, add=False)
 
 
 def _vault_fields(table: type[Model]) -> list[Any]:

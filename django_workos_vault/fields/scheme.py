@@ -29,6 +29,12 @@ Row = tuple[Any, ...]
 
 _STABLE = (IntegerField, CharField, UUIDField, BooleanField, DateField)
 
+#: What gives ``update()`` the rows: the line for the model, and its import.
+GIVE_MANAGER = (
+    "give the model objects = EncryptedManager(), with: from django_workos_vault.querysets import "
+    "EncryptedManager"
+)
+
 
 class Scheme:
     """How the values of one field are sealed. ``field`` has a model and a name.
@@ -101,9 +107,8 @@ class Scheme:
             return self.static_context()
         if instance is None:
             raise FieldError(
-                f"{self._place} depends on its row, and there is none in update(), bulk_update() and "
-                "expressions; None alone needs none. Use save(), or give the model objects = "
-                "EncryptedManager(), with: from django_workos_vault.querysets import EncryptedManager"
+                f"{self._place} depends on its row, and there is none in update() and expressions; None "
+                f"alone needs none. Use save() or bulk_update(), or {GIVE_MANAGER}"
             )
         if self._given is None:
             return self.static_context()

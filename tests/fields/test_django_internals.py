@@ -245,3 +245,10 @@ def test_constraints_are_asked_for_in_one_place() -> None:
     for row in (Person(), Account()):
         [(model, constraints)] = row.get_constraints()
         assert (model, len(constraints)) == (type(row), len(row._meta.constraints))
+
+
+def test_bulk_update_names_each_row_and_its_fields() -> None:
+    """QuerySet.bulk_update() asks each row to prepare, by the method that is watched."""
+    assert "_prepare_related_fields_for_save" in models.QuerySet.bulk_update.__code__.co_names
+    signature = inspect.signature(models.Model._prepare_related_fields_for_save)  # type: ignore[attr-defined]
+    assert list(signature.parameters) == ["self", "operation_name", "fields"]

@@ -47,6 +47,26 @@ def _between(before: Before, save_table: Any, after: After) -> Any:
     return ask_and_save_table
 
 
+def watch_bulk_updates(model: type[Model], before: Callable[[Model, Any], None]) -> None:
+    """Have ``before`` called with each row of a ``bulk_update()`` and the fields to write.
+
+    Its queryset is of no use for that: it is the manager's, which is the project's own.
+    """
+    watched: Any = model
+    prepare = watched._prepare_related_fields_for_save
+    if hasattr(prepare, _MARK):
+        return
+
+    @wraps(prepare)
+    def ask_and_prepare(self: Model, operation_name: str, fields: Any = None) -> None:
+        prepare(self, operation_name, fields=fields)
+        if operation_name == "bulk_update":
+            before(self, fields)
+
+    setattr(ask_and_prepare, _MARK, True)
+    watched._prepare_related_fields_for_save = ask_and_prepare
+
+
 def watch_constraints(model: type[Model], replace: Callable[[type[Model], Any], Any]) -> None:
     """Have ``validate_constraints()`` use what ``replace`` returns for each constraint, once if asked twice.
 
