@@ -40,6 +40,14 @@ class EncryptedFieldFile(FieldFile):
         with self.storage.opened(str(self.name)) as file:
             return file.original_name
 
+    async def aopen(self) -> "EncryptedFieldFile":
+        """``open()`` for async code. What was opened is read with ``async for piece in row.file.file``."""
+        self._require_file()  # type: ignore[attr-defined]
+        if self._committed:
+            self.close()
+            self.file = await self.storage.aopen(str(self.name))
+        return self
+
     def save(self, name: str, content: Any, save: bool = True) -> None:
         """Store ``content``, sealed for the row, with the last part of ``name`` in its header."""
         original = posixpath.basename(str(name).replace("\\", "/"))

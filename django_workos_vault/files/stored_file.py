@@ -14,7 +14,7 @@ from django_workos_vault.streams.reader import SealedFile
 class StoredFile(File):  # type: ignore[type-arg]
     """Django's file around a :class:`SealedFile`. ``opened`` gives it, when told what is read of it first.
 
-    It is opened at once, unless ``at_first_read``: then a storage can be asked for what is read alone.
+    Without ``sealed``, that is not before the first read: a storage can be asked for what is read alone then.
     """
 
     def __init__(
@@ -23,15 +23,15 @@ class StoredFile(File):  # type: ignore[type-arg]
         name: str,
         mode: str,
         *,
-        at_first_read: bool,
+        sealed: SealedFile | None,
     ) -> None:
         self._opened = opened
-        self._later = at_first_read
+        self._later = sealed is None
         self._at = 0
         super().__init__(None, name)
         self.mode = mode
-        if not at_first_read:
-            self._begin(None)
+        if sealed is not None:
+            self._begin_with(sealed)
 
     @property
     def file(self) -> Any:
@@ -114,7 +114,10 @@ class StoredFile(File):  # type: ignore[type-arg]
             yield piece
 
     def _begin(self, wanted: tuple[int, int] | None) -> None:
-        self._sealed = self._opened(wanted)
+        self._begin_with(self._opened(wanted))
+
+    def _begin_with(self, sealed: SealedFile) -> None:
+        self._sealed = sealed
         self._file = self._sealed if self.mode == "rb" else io.TextIOWrapper(io.BufferedReader(self._sealed))
         self._later = False
         if self._at:
