@@ -13,6 +13,7 @@ from django_workos_vault.blind import Compound, Digest, Kind
 from django_workos_vault.envelope import DIGEST_BYTES
 from django_workos_vault.exceptions import CANNOT_BE_OPENED, EnvelopeError, WrongKey
 from django_workos_vault.fields.cell import Sealed, names_set_to_null, opened
+from django_workos_vault.fields.foreign_digests import refuse_another_root_key
 from django_workos_vault.fields.scheme import GIVE_MANAGER
 from django_workos_vault.frame_locals import leaves_no_locals
 
@@ -116,7 +117,13 @@ class Digests:
         return self._digest(kind, self._message(kind, self.prepared(value), others))
 
     def _digest(self, kind: Kind, message: bytes | None) -> Digest | None:
-        return None if message is None else Digest(self._field.vault.digest(self._field.label, kind, message))
+        return None if message is None else Digest(self._under(self._field.label, kind, message))
+
+    def _under(self, label: str, kind: Kind, message: bytes) -> bytes:
+        vault = self._field.vault
+        if not vault.index_keys.is_ready(kind.version):
+            refuse_another_root_key(self._field, kind.version)
+        return vault.digest(label, kind, message)  # type: ignore[no-any-return]
 
     def _stored_digest(self, kind: Kind, sealed: Sealed) -> Digest | None:
         slot = self._kinds.index(kind)
@@ -168,7 +175,7 @@ class Digests:
 
     def under_each_label(self, kind: Kind, message: bytes) -> list[bytes]:
         """Return the digests of ``message`` under each label that the field's cells may have."""
-        return [self._field.vault.digest(label, kind, message) for label in self._field.labels]
+        return [self._under(label, kind, message) for label in self._field.labels]
 
     def is_found(self, stored: bytes, value: Any, instance: Model) -> bool:
         """Whether the digests ``stored`` in front of a cell are those of its ``value``, in every index.

@@ -48,6 +48,9 @@ class RootKeyStore(Protocol):
     def add(self, version: int, context: KeyContext, record: RootKeyRecord) -> RootKeyRecord:
         """Store ``record``; return the winner's when another process was faster."""
 
+    def vaults_with(self, version: int) -> list[str]:
+        """Return the names of all vaults that have a record of ``version``."""
+
     def when_committed(self, then: Callable[[], None]) -> None:
         """Call ``then`` once the transaction under way has committed; at once when there is none."""
 
@@ -125,6 +128,13 @@ class IndexKeys:
     def exists(self, version: int) -> bool:
         """Whether there is a root key of ``version``. None is made."""
         return any(each._is_stored(version) for each in (self, *self._others()))  # who may name each other
+
+    def made_elsewhere(self, version: int) -> list[str]:
+        """Return which vaults have a root key of ``version`` that this one would not carry over.
+
+        Nothing where it has one, or carries one over.
+        """
+        return [] if self.exists(version) else self._store.vaults_with(version)
 
     def _is_stored(self, version: int) -> bool:
         return version in self._roots or self._store.get(version) is not None

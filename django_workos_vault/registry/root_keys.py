@@ -27,6 +27,11 @@ class DatabaseRootKeys:
             from_hex(row.proof), as_told(row.key_id), as_blob(row.wrapped), as_blob(row.carried)
         )
 
+    @telling_of_missing_tables()
+    def vaults_with(self, version: int) -> list[str]:
+        rows = IndexKeyRecord.objects.using(self._alias).filter(version=version)
+        return [str(vault) for vault in rows.order_by("vault").values_list("vault", flat=True)]
+
     def add(self, version: int, context: KeyContext, record: RootKeyRecord) -> RootKeyRecord:
         # Or everybody else who needs the first key would wait for the end of the caller's transaction.
         return apart(self._alias, lambda: self._add(version, context, record))

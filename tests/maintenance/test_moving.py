@@ -244,7 +244,7 @@ def test_what_cannot_finish_is_one_line() -> None:
         make(Account, 1)
         with fields_name("new", Account):
             assert "name 'default' in its ALSO_READS" in refused("app.Account", from_vault="default")
-            make(Account, 2)
+            vaults["new"].index_keys.key(1, b"of other columns")
     with only(default=local(1), new=local(2, ALSO_READS=["default"])), fields_name("new", Account):
         assert "different root keys of version 1" in refused("app.Account", from_vault="default")
 
@@ -279,6 +279,44 @@ def test_a_deployment_in_two_steps() -> None:
             make(Account, 2)
             check(Account, range(1, 3))
         check(Account, range(1, 3))
+
+
+@pytest.mark.parametrize("is_configured", [True, False])
+def test_no_second_root_key_for_digests_that_are_there(is_configured: bool) -> None:
+    """The new vault does not read the old one, or no longer does: a search is refused, and misses nothing."""
+    old, new = local(1), local(2)
+    with only(default=old):
+        make(Account, 1)
+        make(Voter, 1)
+    with only(default=old if is_configured else local(9), new=new), fields_name("new", Account, Voter):
+        for ask in (
+            lambda: Account.objects.filter(login="User1").count(),
+            lambda: Account.objects.filter(login__iexact="USER1").exists(),
+            lambda: Account.objects.filter(city="Lyon").count(),
+            lambda: Account.objects.create(email="1@x.org"),
+            lambda: Account(email="1@x.org").full_clean(),
+            lambda: Account.objects.update(email="1@x.org"),
+            lambda: Voter.objects.filter(surname__surname_and_town=["Doe 1", "Lyon"]).exists(),
+            lambda: Voter.objects.create(surname="Doe 1", town="Lyon"),
+        ):
+            with pytest.raises(InvalidVaultConfiguration, match="Name that vault in ALSO_READS of 'new'"):
+                ask()
+        assert not IndexKeyRecord.objects.filter(vault="new").exists()
+    with only(default=old, new={**new, "ALSO_READS": ["default"]}), fields_name("new", Account, Voter):
+        check(Account, range(1, 2))
+        check(Voter, range(1, 2))
+
+
+def test_vaults_that_have_nothing_to_do_with_each_other_have_root_keys_of_their_own() -> None:
+    """Two vaults of one project, each with columns of its own, one of which had no index before."""
+    with only(default=local(1), new=local(2)):
+        make(Account, 1)
+        with fields_name("new", Voter):
+            bare = Voter.objects.create(surname=None, town="Lyon")
+            Voter.objects.create(surname="Doe 2", town="Lyon")
+            assert Voter.objects.filter(surname__surname_and_town=["Doe 2", "Lyon"]).count() == 1
+            assert Voter.objects.get(pk=bare.pk).surname is None
+        assert {each.vault for each in IndexKeyRecord.objects.all()} == {"default", "new"}
 
 
 @pytest.mark.parametrize("how", [{}, {"dry_run": True}, {"plan": True}])
