@@ -195,3 +195,17 @@ def test_what_cannot_be_copied_is_one_line(target: str, options: dict[str, Any],
     assert "\n" not in str(caught.value)
     assert not MaintenanceRun.objects.exists()
     assert connection.vendor
+
+
+def test_a_collation_does_not_hide_another_writer() -> None:
+    """On MariaDB "ada" equals "ADA": who changes one to the other before a batch is written still wins."""
+    [row] = citizens("Ada")
+    copy("encrypt")
+    columns = CopiedColumns([SEALED], Copying("tax_id", back=True, overwrites=True), "default")
+    Citizen.objects.filter(pk=row.pk).update(tax_id="ADA")
+    batch = columns.prepared(list(Citizen.objects.all()))
+    Citizen.objects.filter(pk=row.pk).update(tax_id="ada")
+    with transaction.atomic():
+        [counts] = columns.store(batch)
+    assert (counts.renewed, counts.changed_meanwhile) == (0, 1)
+    assert both() == [("ada", "Ada")]

@@ -15,6 +15,7 @@ from django_workos_vault import envelope, vaults
 from django_workos_vault.fields import EncryptedCharField, stored_cell
 from django_workos_vault.maintenance.engine import chunks, runs
 from django_workos_vault.maintenance.engine.work import Worker
+from django_workos_vault.maintenance.operations import rekeying
 from django_workos_vault.models import MaintenanceChunk
 from django_workos_vault.testing import RunningEmulator
 from tests.app.models import Organization, Patient, Person
@@ -207,3 +208,15 @@ def test_what_rekeying_asks(vault_emulator: RunningEmulator, workers: int) -> No
         wrapped = {envelope.parse(cell_of(row)).key_reference for row in rows}
         assert len(wrapped) == workers
         assert len({key_of(row) for row in rows}) == 1
+
+
+def test_rekeying_remembers_so_many_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a worker keeps of the keys it wrapped is bounded, and it counts them all."""
+    monkeypatch.setattr(rekeying, "REMEMBERED", 3)
+    patients(8, each=1)
+    fields = [Patient._meta.get_field("ssn")]
+    worker = Worker(runs.begin(fields, "rekey", using="default", options={"batch_size": 2}))
+    worker.work()
+    operation: Any = worker._operation
+    assert operation.keys_made == 8
+    assert max(map(len, (operation._first, operation._wrapped, operation._starts))) <= 3

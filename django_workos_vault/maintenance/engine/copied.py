@@ -14,6 +14,8 @@ from django_workos_vault.maintenance.engine.columns import Batch, ColumnCounts, 
 from django_workos_vault.maintenance.operations import Copying, Operation
 from django_workos_vault.maintenance.reencryption.swap import Swap, still_holds, swap_all
 
+_GONE = object()
+
 
 class CopiedColumns(Columns):
     """Writes a row only if neither of its two columns changed since it was read."""
@@ -57,10 +59,7 @@ class CopiedColumns(Columns):
     def _sealed(self, swaps: Sequence[Swap]) -> list[bool]:
         done = swap_all(swaps, self._using)
         written = {swap.instance.pk: swap for swap, each in zip(swaps, done, strict=True) if each}
-        # The rows are this transaction's now: nobody can write their plaintext until it ends.
-        held: QuerySet[Any] = QuerySet(self.fields[0].model, using=self._using).select_for_update()
-        attname = self.fields[0].model._meta.get_field(self.operation.plain).attname  # type: ignore[union-attr]
-        stored = dict(held.filter(pk__in=list(written)).order_by().values_list("pk", attname))
+        stored = self._plain_values(list(written))
         stale = [
             swap for pk, swap in written.items() if stored[pk] != self.operation.plain_value(swap.instance)
         ]
@@ -69,18 +68,28 @@ class CopiedColumns(Columns):
         return [each and swap.instance.pk not in lost for swap, each in zip(swaps, done, strict=True)]
 
     def _written_back(self, swaps: Sequence[Swap]) -> list[bool]:
-        return [self._write_back(swap) for swap in swaps]
+        # Compared here: a collation of the database's may take another value for the same.
+        stored = self._plain_values([swap.instance.pk for swap in swaps])
+        return [
+            stored.get(swap.instance.pk, _GONE) == self.operation.plain_value(swap.instance)
+            and self._write_back(swap)
+            for swap in swaps
+        ]
 
     def _write_back(self, swap: Swap) -> bool:
-        row, operation = swap.instance, self.operation
-        attname, known = operation.plain_field(row).attname, operation.plain_value(row)
-        same_plain = Q(**{f"{attname}__isnull": True}) if known is None else Q(**{attname: known})
         same_cell: Any = Q(**{f"{swap.field.attname}__isnull": True})
         if swap.old is not None:
             same_cell = still_holds(swap.field, swap.old)
         rows: QuerySet[Model] = QuerySet(swap.field.model, using=self._using)
-        value = getattr(row, swap.field.attname)
-        return bool(rows.filter(same_plain, same_cell, pk=row.pk).update(**{attname: value}))
+        attname = self.operation.plain_field(swap.instance).attname
+        value = getattr(swap.instance, swap.field.attname)
+        return bool(rows.filter(same_cell, pk=swap.instance.pk).update(**{attname: value}))
+
+    def _plain_values(self, keys: Sequence[Any]) -> dict[Any, Any]:
+        """Return the plaintext of rows, which nobody else can write until the transaction ends."""
+        held: QuerySet[Any] = QuerySet(self.fields[0].model, using=self._using).select_for_update()
+        attname = self.fields[0].model._meta.get_field(self.operation.plain).attname  # type: ignore[union-attr]
+        return dict(held.filter(pk__in=keys).order_by().values_list("pk", attname))
 
 
 def columns_for(

@@ -56,9 +56,8 @@ class Rekeying:
             if len(self._wrapped) >= REMEMBERED:
                 self._wrapped.clear()
             if isinstance(wrapped, bytes):
-                wrapped = self._first.setdefault((cell.commitment, context.digest), wrapped)
+                wrapped = self._only(wrapped, cell.commitment, context)
             self._wrapped[name] = wrapped
-            self.keys_made = len(self._first)
         wrapped = self._wrapped[name]
         if isinstance(wrapped, CannotOpen):
             raise wrapped
@@ -68,6 +67,16 @@ class Rekeying:
                 self._starts.clear()
             self._starts[begins] = stored[: cell.body_at], rekeyed[: cell.body_at - len(stored)]
         return rekeyed
+
+    def _only(self, wrapped: bytes, commitment: bytes, context: KeyContext) -> bytes:
+        """Return the wrapping that all cells of a data key get, which is the first one."""
+        first = self._first.get((commitment, context.digest))
+        if first is None:
+            if len(self._first) >= REMEMBERED:
+                self._first.clear()
+            self._first[commitment, context.digest] = first = wrapped
+            self.keys_made += 1
+        return first
 
     def check(self, field: EncryptedField, old: Model, new: Model, thoroughly: bool) -> None:
         # That Vault's answer holds the key the cell commits to was seen when it came. Ciphertext is not
