@@ -113,6 +113,8 @@ def _referred(subject: Subject) -> tuple[dict[tuple[str, str], str], set[tuple[s
     others: set[tuple[str, str]] = set()
     for model, using in subject.models():
         for field in subject.fields(model, ObjectColumn):
+            if field.vault_alias not in subject.aliases:  # values stay in the vault that took them
+                continue
             rows: QuerySet[Any] = cells.rows([field], using).exclude(**{field.name: None})
             for row in rows.iterator(_ROWS_AT_A_TIME):
                 stored = field.stored_in(row)

@@ -33,7 +33,8 @@ class Plan:
 
     ``doubtful`` are records filed under the context that name another in clear, and ``kept_roots`` root keys
     that other contexts need. ``wider`` are contexts with the same items and others besides, with the number
-    of their data keys; ``similar`` those that differ in case alone. ``memory`` is how long other processes
+    of their data keys, ``narrower`` those with only some; ``similar`` those that differ in case alone.
+    ``known_names`` are the names of items that there are contexts of. ``memory`` is how long other processes
     may keep a key.
     """
 
@@ -43,6 +44,8 @@ class Plan:
     roots: list[FiledRoot] = field(default_factory=list)
     kept_roots: list[FiledRoot] = field(default_factory=list)
     wider: dict[str, int] = field(default_factory=dict)
+    narrower: dict[str, int] = field(default_factory=dict)
+    known_names: set[frozenset[str]] = field(default_factory=set)
     similar: list[str] = field(default_factory=list)
     cells: list[Cells] = field(default_factory=list)
     files: list[Files] = field(default_factory=list)
@@ -98,15 +101,20 @@ class Plan:
         return destroyed_at + self.memory
 
     def _look_for_other_contexts(self) -> None:
-        counted: Counter[str] = Counter()
+        wider: Counter[str] = Counter()
+        narrower: Counter[str] = Counter()
         similar = set()
+        self.known_names = set(_declared_names(self.subject))
         for alias, context in other_contexts():
             if alias in self.subject.aliases:
+                self.known_names.add(frozenset(context.items))
                 if self.subject.is_wider(context):
-                    counted[as_text(context)] += 1
+                    wider[as_text(context)] += 1
+                elif self.subject.is_narrower(context):
+                    narrower[as_text(context)] += 1
                 elif self.subject.differs_in_case(context):
                     similar.add(as_text(context))
-        self.wider, self.similar = dict(counted), sorted(similar)
+        self.wider, self.narrower, self.similar = dict(wider), dict(narrower), sorted(similar)
 
 
 def _is_alone(subject: Subject, alias: str) -> bool:
@@ -114,6 +122,16 @@ def _is_alone(subject: Subject, alias: str) -> bool:
     if any(other == alias and context != subject.context for other, context in other_contexts()):
         return False
     return all(_seals_only_for(subject, column) for column in _fields_of(alias))
+
+
+def _declared_names(subject: Subject) -> Iterator[frozenset[str]]:
+    for alias in subject.aliases:
+        own = vaults[alias].key_context
+        if own is not None:
+            yield frozenset(own.items)
+        for column in _fields_of(alias):
+            if column.key_context:
+                yield frozenset(column.key_context)
 
 
 def _fields_of(alias: str) -> Iterator[VaultField]:

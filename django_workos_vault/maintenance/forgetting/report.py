@@ -9,7 +9,6 @@ from django_workos_vault.maintenance.forgetting.columns import Cells
 from django_workos_vault.maintenance.forgetting.files import Files
 from django_workos_vault.maintenance.forgetting.plan import Plan
 from django_workos_vault.maintenance.forgetting.run import Forgetting
-from django_workos_vault.maintenance.forgetting.subject import as_text
 
 #: names of objects, and primary keys, that a line shows; JSON has them all
 _SHOWN = 20
@@ -30,6 +29,7 @@ def document(plan: Plan, done: Forgetting | None) -> dict[str, Any]:
             "index_root_keys": [asdict(root) for root in plan.kept_roots],
             "data_keys_in_doubt": [asdict(key) for key in plan.doubtful],
             "wider_key_contexts": plan.wider,
+            "narrower_key_contexts": plan.narrower,
             "objects": [asdict(left) for left in plan.left_objects],
         },
         "similar_key_contexts": plan.similar,
@@ -115,9 +115,11 @@ def _reasons(plan: Plan) -> Iterator[tuple[str, str]]:
             yield f"{cells.with_digests} of {cells.column}, their digests", _DIGESTS
     for file in plan.files:
         if file.not_read:
-            yield f"{file.not_read} of {file.column}", "the file is not there, or is none that was encrypted."
+            yield f"{file.not_read} of {file.column}", _NOT_READ
     for context, keys in sorted(plan.wider.items()):
         yield f"{keys} data keys of {context}", _WIDER
+    for context, keys in sorted(plan.narrower.items()):
+        yield f"{keys} data keys of {context}", _NARROWER
     for root in plan.kept_roots:
         yield f"index root key {root.version} of vault {root.vault}", _ROOT
     for key in plan.doubtful:
@@ -161,14 +163,19 @@ def _listed(things: Any, attribute: str) -> str:
     return (", ".join(names) or "none") + (f" and {more} more" if more > 0 else "")
 
 
-def similar(plan: Plan) -> str:
-    """Return what to say of contexts that differ in case alone; nothing where there are none."""
-    if not plan.similar:
+def mistaken(plan: Plan) -> str:
+    """Return why an empty plan is not what was meant: the context differs from another in case alone, or has
+    items of which there is no context. Nothing where it may well be."""
+    nothing = f"Nothing is kept under {plan.subject}"
+    if plan.similar:
+        return (
+            f"{nothing}, but under {' and '.join(plan.similar)}, which is another key context: items are "
+            "compared as they are, upper and lower case."
+        )
+    if plan.subject.names in plan.known_names:
         return ""
-    return (
-        f"Nothing is kept under {as_text(plan.subject.context)}, but under {' and '.join(plan.similar)}, "
-        "which is another key context: items are compared as they are, upper and lower case."
-    )
+    known = "; ".join(sorted(" ".join(f"{name}=..." for name in sorted(names)) for names in plan.known_names))
+    return f"{nothing}, and no field, vault or data key has a key context of such items. Known: {known}."
 
 
 _INLINE = (
@@ -179,8 +186,13 @@ _CARRIED = (
     "refers to a data key whose wrapped copy is still carried by {}: whoever puts the two together opens it. "
     "Files always carry theirs. Delete these rows and files too."
 )
-_ELSEWHERE = "sealed under another key context, or with another one's key, though the row is of this one."
+_ELSEWHERE = (
+    "sealed under another key context, with another one's key, or by a vault that was not named, though the "
+    "row is of this one."
+)
+_NOT_READ = "the file is not there, cannot be read, or is none that was encrypted."
 _WIDER = "the key context has other items besides, and is another one: name all of its items to forget it."
+_NARROWER = "the key context has only some of these items, and is another one: it is forgotten by itself."
 _GONE = "refers to a data key that is not on record: destroyed before, and nobody can open it."
 _DIGESTS = (
     "blind indexes still find them: whoever knows the index key can tell whether a guessed value is there. "

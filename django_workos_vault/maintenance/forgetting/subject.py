@@ -29,6 +29,11 @@ class Subject:
     def __str__(self) -> str:
         return as_text(self.context)
 
+    @property
+    def names(self) -> frozenset[str]:
+        """The names of the items."""
+        return frozenset(self.context.items)
+
     def is_wider(self, context: KeyContext | None) -> bool:
         """Whether ``context`` has all of these items, and others besides."""
         return (
@@ -36,6 +41,10 @@ class Subject:
             and context != self.context
             and self.context.items.items() <= context.items.items()
         )
+
+    def is_narrower(self, context: KeyContext) -> bool:
+        """Whether ``context`` has only some of these items."""
+        return context.items.items() < self.context.items.items()
 
     def differs_in_case(self, context: KeyContext) -> bool:
         """Whether ``context`` is this one but for upper and lower case, or spaces around."""
@@ -53,12 +62,23 @@ class Subject:
                 yield model, using
 
     def fields(self, model: type[Model], kind: type[Any]) -> list[Any]:
-        """Return the fields of ``kind`` in the model's own table that use one of the vaults."""
+        """Return the fields of ``kind`` in the model's own table whose values one of the vaults may seal.
+
+        Those of a vault that reads it are among them: while columns move, keys of both are in use.
+        """
         return [
             field
             for field in model._meta.local_concrete_fields
-            if isinstance(field, kind) and field.vault_alias in self.aliases
+            if isinstance(field, kind) and self._may_have_sealed(field.vault_alias)
         ]
+
+    def _may_have_sealed(self, alias: str) -> bool:
+        if alias in self.aliases:
+            return True
+        try:
+            return not self.aliases.isdisjoint(vaults[alias].also_reads)
+        except InvalidVaultConfiguration:  # which the system checks tell
+            return False
 
     def rows_of(self, field: Any) -> Q | None:
         """Return a condition that no row fails which ``field`` seals under these items, alone or with others.

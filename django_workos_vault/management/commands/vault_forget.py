@@ -39,17 +39,19 @@ class Command(BaseCommand):
             raise CommandError("Nobody can be asked here. Look at --plan, then add --yes.")
         try:
             plan = Plan.of(subject)
+            if plan.is_empty and (mistaken := report.mistaken(plan)):
+                raise CommandError(mistaken)
+            if as_text:
+                self._write(report.text(plan, None))
+            if is_plan:
+                self.stdout.write("Nothing was changed." if as_text else as_json(report.document(plan, None)))
+                return
+            if not (options["yes"] or plan.destroys_nothing or self._confirmed(subject)):
+                raise CommandError("Nothing was changed.")
         except VaultError as exc:
             raise CommandError(f"Nothing was changed. {exc}") from None
-        if plan.is_empty and plan.similar:
-            raise CommandError(report.similar(plan))
-        if as_text:
-            self._write(report.text(plan, None))
-        if is_plan or not (options["yes"] or plan.destroys_nothing or self._confirmed(subject)):
-            if not as_text:
-                self.stdout.write(as_json(report.document(plan, None)))
-            self.stdout.write("Nothing was changed." if as_text else "", ending="\n" if as_text else "")
-            return
+        except KeyboardInterrupt:
+            raise CommandError("Interrupted. Nothing was changed.", returncode=130) from None
         self._carry_out(Forgetting(plan), options, verbosity)
 
     def _carry_out(self, run: Forgetting, options: dict[str, Any], verbosity: int) -> None:

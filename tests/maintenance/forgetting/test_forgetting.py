@@ -3,17 +3,22 @@
 import io
 import json
 import sys
+from contextlib import nullcontext
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.test import override_settings
 
 from django_workos_vault import envelope, vaults
+from django_workos_vault.backends.local import LocalVault
 from django_workos_vault.models import DataKeyRecord, IndexKeyRecord
 from tests.app.models import Account, Organization, Patient, Resident
+from tests.files.models import Report
 from tests.maintenance.forgetting.forgetting import (
+    LOCAL,
     customer,
     failing,
     forget,
@@ -22,6 +27,7 @@ from tests.maintenance.forgetting.forgetting import (
     seal_everything,
     vault_of,
 )
+from tests.maintenance.moving import fields_name
 from tests.maintenance.reencrypting import cell_of, store
 
 pytestmark = pytest.mark.django_db(databases="__all__")
@@ -133,11 +139,87 @@ def test_it_asks_before_it_acts(monkeypatch: pytest.MonkeyPatch, typed: str, des
         seal_everything(customer("org_1"))
         monkeypatch.setattr(sys, "stdin", Terminal(f"{typed}\n" if typed else ""))
         out = StringIO()
-        call_command("vault_forget", CONTEXT, stdout=out)
+        with nullcontext() if destroyed else pytest.raises(CommandError, match=r"^Nothing was changed\.$"):
+            call_command("vault_forget", CONTEXT, stdout=out)
         plan, asked, _ = out.getvalue().partition("This cannot be undone.")
         assert asked
         assert "To be destroyed:" in plan
         assert DataKeyRecord.objects.filter(key_context={"organization_id": "org_1"}).exists() != destroyed
+
+
+class InterruptedWhileListing(LocalVault):
+    """Somebody presses Ctrl-C while Vault is asked for its objects."""
+
+    def list_objects(self, *args: Any, **kwargs: Any) -> Any:
+        raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("when", ["asked", "planning"])
+def test_an_interrupt_before_anything_is_destroyed(monkeypatch: pytest.MonkeyPatch, when: str) -> None:
+    """Ctrl-C at the question, or while it looks around, ends with one line and status 130."""
+
+    class Interrupting(Terminal):
+        def readline(self, *args: Any) -> str:
+            raise KeyboardInterrupt
+
+    with vault_of("reference"):
+        rows = seal_everything(customer("org_1"))
+        monkeypatch.setattr(sys, "stdin", Interrupting())
+    backend = {"BACKEND": f"{__name__}.InterruptedWhileListing"} if when == "planning" else {}
+    message = r"^Interrupted\. Nothing was changed\.$"
+    with vault_of("reference", **backend), pytest.raises(CommandError, match=message) as caught:
+        call_command("vault_forget", CONTEXT, stdout=StringIO())
+    assert caught.value.returncode == 130
+    with vault_of("reference"):
+        assert all(opens(*each) for each in rows)
+
+
+def test_items_that_nothing_is_sealed_under() -> None:
+    """A misspelt name, or one item too many, forgets nobody, and says so instead of ending well."""
+    with vault_of("reference"):
+        rows = seal_everything(customer("org_1"))
+        for items in (["organisation_id=org_1"], [CONTEXT, "app=tests"], ["org_1=organization_id"]):
+            error, out = failing(*items)
+            assert "no field, vault or data key has a key context of such items. Known: app=" in str(error)
+            assert "organization_id=..." in str(error)
+            assert not out
+        vaults["default"].rotate({"organization_id": "org_2", "app": "tests"})
+        report = forget(CONTEXT, "app=tests")
+        assert report["done"]["data_keys"] == []
+        assert report["stays"]["narrower_key_contexts"] == {"organization_id=org_1": 1}
+        assert "1 data keys of organization_id=org_1: the key context has only some" in reasons(report)
+        assert all(opens(*each) for each in rows)
+
+
+def test_a_file_that_cannot_be_looked_at_is_told() -> None:
+    """Whatever its name is in the table, or its storage raises: the customer is forgotten all the same."""
+    with vault_of("reference"):
+        rows = seal_everything(customer("org_1"))
+        Report.objects.update(file="../../outside")
+        report = forget(CONTEXT)
+        assert report["done"]["finished"]
+        assert not any(opens(*each) for each in rows[:3])
+        assert "1 of files.Report.file: the file is not there, cannot be read" in reasons(report)
+
+
+@pytest.mark.parametrize("kept", ["inline", "reference"])
+@pytest.mark.parametrize("named", ["default", "new", None])
+def test_while_columns_move_to_another_vault(kept: str, named: str | None) -> None:
+    """The plan counts cells of the vault whose keys are destroyed in columns that name the other by now."""
+    old = {**LOCAL, "KEY_CONTEXT": {"app": "tests"}, "DATA_KEYS": {"envelope": kept}}
+    new = {**old, "OPTIONS": {"master_key": b"2" * 32, "objects_file": ":memory:"}, "ALSO_READS": ["default"]}
+    with override_settings(WORKOS_VAULTS={"default": old, "new": new}), fields_name("new"):
+        organization = customer("org_1")
+        before = Patient.objects.create(organization=organization, ssn="123-45-6789")
+        with fields_name("new", Patient):
+            after = Patient.objects.create(organization=organization, ssn="123-45-6780")
+            [planned] = forget(CONTEXT, vault=named, plan=True)["columns"]
+            forget(CONTEXT, vault=named)
+            gone = [not opens(before, "ssn"), not opens(after, "ssn")]
+            expected = [kept == "reference" and named in (each, None) for each in ("default", "new")]
+            assert gone == expected
+            assert planned["destroyed"] == sum(gone)
+            assert planned["destroyed"] + planned["inline"] + planned["elsewhere"] == 2
 
 
 def test_without_a_terminal_it_needs_to_be_told(monkeypatch: pytest.MonkeyPatch) -> None:
