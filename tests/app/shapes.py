@@ -69,10 +69,12 @@ VALUES: dict[str, list[Any]] = {
 
 def make_rows(model: Any) -> None:
     """Store the same rows in either model: twice VALUES, in two kinds, the second under the first."""
-    for place in range(8):
-        model.objects.create(
+    model.objects.bulk_create(
+        model(
             pk=place + 1,
             kind=place // 4,
             parent_id=place - 3 if place >= 4 else None,
             **{name: values[place % 4] for name, values in VALUES.items()},
         )
+        for place in range(8)
+    )
