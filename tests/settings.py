@@ -77,6 +77,8 @@ DATABASES = {alias: make_database(alias) for alias in ("default", "other")}
 for alias, name in json.loads(os.environ.get("VAULT_TEST_DATABASES_OF_PARENT", "{}")).items():
     DATABASES[alias]["NAME"] = name  # a worker process of a test uses the databases of the test
 
+MEDIA_ROOT = os.environ.get("VAULT_TEST_MEDIA_OF_PARENT", "")  # files of such a test
+
 SECRET_KEY = "tests only"
 INSTALLED_APPS = [
     "django.contrib.admin",

@@ -9,12 +9,14 @@ from django.core.files.storage import Storage
 from django.db.models import FileField, ImageField, Model
 from django.db.models.fields.files import FieldFile, ImageFieldFile
 
+from django_workos_vault.context import KeyContext
 from django_workos_vault.fields.scheme import Scheme
 from django_workos_vault.files import moves
 from django_workos_vault.files.checks import check_field
 from django_workos_vault.files.row_sealing import RowSealing
 from django_workos_vault.files.storage import SealedStorage
 from django_workos_vault.streams.padding import Padding, check_padding
+from django_workos_vault.vault import Vault
 
 
 class EncryptedFieldFile(FieldFile):
@@ -139,6 +141,15 @@ class EncryptedFileField(FileField):
     def scheme(self) -> Scheme:
         """What files are sealed for: vault, key context, label and row binding."""
         return Scheme(self)
+
+    @property
+    def vault(self) -> Vault:
+        """The configured vault that keeps the keys of this field's files."""
+        return self.scheme.vault
+
+    def context_for(self, instance: Model | None) -> KeyContext:
+        """Return the key context for a file of ``instance``."""
+        return self.scheme.context_for(instance)
 
     @property
     def label(self) -> str:

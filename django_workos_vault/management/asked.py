@@ -8,18 +8,9 @@ from django.core.management.base import CommandError
 
 _ON_RECORD = ("list", "status", "pause", "resume", "cancel")
 _QUEUED = ("workers", "celery", "tasks")
-_OF_COLUMNS = (
-    "from_vault",
-    "plain",
-    "where",
-    "plan",
-    "batch_size",
-    "batch_seconds",
-    "max_rows_per_second",
-    "max_requests_per_second",
-    "verify",
-)
-_NEW = ("all", "operation", "rekey", "start_after", "dry_run", *_OF_COLUMNS)
+_OF_CELLS = ("from_vault", "plain", "plan", "batch_size", "batch_seconds", "verify")
+_OF_ROWS = ("where", "max_rows_per_second", "max_requests_per_second")
+_NEW = ("all", "operation", "rekey", "start_after", "dry_run", *_OF_CELLS, *_OF_ROWS)
 _USUAL = {"operation": "reseal", "workers": 1, "batch_seconds": 0.5}
 
 
@@ -42,7 +33,7 @@ def refuse_contradictions(options: Mapping[str, Any]) -> None:
 
 def refuse_for_files(options: Mapping[str, Any]) -> None:
     """Raise CommandError for what is done to columns only."""
-    extra = _given(options, (*_OF_COLUMNS, *_QUEUED))
+    extra = _given(options, _OF_CELLS)
     if options["operation"] not in ("reseal", "rekey"):
         extra.insert(0, f"--operation {options['operation']}")
     if extra:

@@ -1,6 +1,7 @@
 """One batch of rows: what their cells are replaced by, and what became of them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields, replace
 from random import choice
 from typing import Any
@@ -110,6 +111,18 @@ class Columns:
                 if self.means(column, instance):
                     self.prepare_cell(batch, column, instance, dry_run)
         return batch
+
+    @contextmanager
+    def settled(self) -> Iterator[None]:
+        """Around the transaction of a batch, whether or not it commits."""
+        yield
+
+    def keys_of(self, column: EncryptedField, row: Model) -> tuple[bytes, bytes]:
+        """Return the commitment and the wrapped key of a cell, nothing for NULL. Raises CannotOpen."""
+        if cells.is_null(column, row):
+            return b"", b""
+        cell = cells.parsed(column, row)
+        return cell.commitment, cell.key_reference
 
     def store(self, batch: Batch) -> list[ColumnCounts]:
         """Swap the cells of a prepared batch, open some again, and return the counts. Part of a transaction.

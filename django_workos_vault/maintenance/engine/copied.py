@@ -9,9 +9,11 @@ from django.db.models import Model, Q, QuerySet
 
 from django_workos_vault.fields.cell import stored_cell
 from django_workos_vault.fields.field import EncryptedField
+from django_workos_vault.files.fields import EncryptedFileField
 from django_workos_vault.maintenance.cells import CannotOpen, is_null
 from django_workos_vault.maintenance.engine.columns import Batch, ColumnCounts, Columns
-from django_workos_vault.maintenance.operations import Copying, Operation
+from django_workos_vault.maintenance.engine.stored_files import StoredFiles
+from django_workos_vault.maintenance.operations import Copying, Operation, Rekeying, Resealing
 from django_workos_vault.maintenance.reencryption.swap import Swap, still_holds, swap_all
 
 _GONE = object()
@@ -101,5 +103,7 @@ def columns_for(
     where: str | None = None,
 ) -> Columns:
     """Return what carries ``operation`` out on ``fields`` of one model."""
+    if isinstance(fields[0], EncryptedFileField) and isinstance(operation, Resealing | Rekeying):
+        return StoredFiles(fields, operation, using, verify=verify, where=where)
     kind = CopiedColumns if isinstance(operation, Copying) else Columns
     return kind(fields, operation, using, verify=verify, where=where)

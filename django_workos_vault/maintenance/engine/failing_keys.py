@@ -17,7 +17,7 @@ from django_workos_vault.exceptions import (
 )
 from django_workos_vault.fields.field import EncryptedField
 from django_workos_vault.handler import vaults
-from django_workos_vault.maintenance.cells import REMEMBERED, CannotOpen, is_null, parsed
+from django_workos_vault.maintenance.cells import REMEMBERED, CannotOpen
 from django_workos_vault.maintenance.engine.columns import Batch, Columns
 from django_workos_vault.models import DataKeyRecord
 from django_workos_vault.registry.rows import key_record
@@ -66,12 +66,12 @@ class FailingKeys:
         batch.rows = rows
         return batch
 
-    def try_cell(self, field: EncryptedField, row: Model, work: Callable[[], Any]) -> Any:
+    def try_cell(self, columns: Columns, field: EncryptedField, row: Model, work: Callable[[], Any]) -> Any:
         """Return what ``work`` returns, which asks Vault for one cell.
 
         Raises CannotOpen where Vault fails with its key alone, another VaultError in an outage.
         """
-        need = _need(field, row)
+        need = _need(columns, field, row)
         if need in self._known:
             raise self._known[need]
         try:
@@ -115,12 +115,12 @@ class FailingKeys:
                 columns.prepare_cell(batch, column, row, dry_run)
 
             try:
-                self.try_cell(column, row, work)
+                self.try_cell(columns, column, row, work)
             except CannotOpen as exc:
                 batch.leave(column, row, exc)
 
     def _is_known(self, columns: Columns, row: Model) -> bool:
-        return any(_need(column, row) in self._known for column in columns.fields)
+        return any(_need(columns, column, row) in self._known for column in columns.fields)
 
     def _answers_for_others(self) -> bool:
         """Whether Vault gives, or refuses, the keys of other contexts, and so is there."""
@@ -130,12 +130,10 @@ class FailingKeys:
         return all(_answers(vault, failing) for vault in suspects or asked)
 
 
-def _need(field: EncryptedField, row: Model) -> _Need:
+def _need(columns: Columns, field: EncryptedField, row: Model) -> _Need:
     commitment, wrapped, context = b"", b"", ""
     try:
-        if not is_null(field, row):
-            cell = parsed(field, row)
-            commitment, wrapped = cell.commitment, cell.key_reference
+        commitment, wrapped = columns.keys_of(field, row)
         context = field.context_for(row).digest
     except (CannotOpen, InvalidVaultConfiguration):
         pass  # told when its turn comes

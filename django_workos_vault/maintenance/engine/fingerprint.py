@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable
 from hashlib import sha256
+from typing import Any
 
 from django_workos_vault.fields.field import EncryptedField
 from django_workos_vault.maintenance.cells import column_name
@@ -13,19 +14,23 @@ def fingerprint(fields: Iterable[EncryptedField]) -> str:
 
     That is its table and column, vault, key context, labels, row binding, blind indexes, padding and type.
     """
-    declared = [
+    declared = [  # a file field has no type of column, index or block
         [
             column_name(field),
             field.model._meta.db_table,
             field.column,
-            field.plain_type,
+            getattr(field, "plain_type", "file"),
             field.vault_alias,
             sorted((name, repr(item)) for name, item in (field.key_context or {}).items()),
             field.scheme.labels,
             [field.bind_to, *field.previous_bind_to],
-            [kind and [type(kind).__name__, kind.deconstruct()[2]] for kind in field.blind_indexes],
-            field.block,
+            [_index(kind) for kind in getattr(field, "blind_indexes", ())],
+            getattr(field, "block", None),
         ]
         for field in fields
     ]
     return sha256(json.dumps(sorted(declared), default=repr).encode()).hexdigest()
+
+
+def _index(kind: Any) -> Any:
+    return kind and [type(kind).__name__, kind.deconstruct()[2]]

@@ -98,7 +98,7 @@ class Planner:
                 for instance in rows:
                     for column in columns.fields:
                         if columns.means(column, instance):
-                            self._look(plans[column.name], column, instance)
+                            self._look(plans[column.name], columns, column, instance)
             plan.is_sample |= total > SAMPLE
             plan.columns += plans.values()
             plan.disk += self._disk(columns, list(plans.values()), looked_at)
@@ -108,7 +108,7 @@ class Planner:
         plan.requests += plan.contexts if self._name == "reseal" else 0
         return plan
 
-    def _look(self, plan: ColumnPlan, column: EncryptedField, instance: Model) -> None:
+    def _look(self, plan: ColumnPlan, columns: Columns, column: EncryptedField, instance: Model) -> None:
         plan.looked_at += 1
         if cells.is_null(column, instance):
             plan.null += 1
@@ -135,7 +135,7 @@ class Planner:
             self._contexts.add((column.vault_alias, context.digest))
             self._pairs.add((column.vault_alias, cell.commitment, cell.key_reference, context.digest))
         try:
-            ask = partial(self._failing_keys.try_cell, column, instance)
+            ask = partial(self._failing_keys.try_cell, columns, column, instance)
             value = ask(partial(self._reader.open, column, instance))
             if column.digests.slots:
                 with cells.faults_of_row():

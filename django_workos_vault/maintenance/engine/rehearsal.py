@@ -53,7 +53,8 @@ class Pass:
             batch = self._failing_keys.prepared(self._columns, rows, dry_run=self._dry_run)
             counts = list(batch.counts.values())
             if not self._dry_run:
-                counts = in_transaction(self._using, partial(self._columns.store, batch))
+                with self._columns.settled():
+                    counts = in_transaction(self._using, partial(self._columns.store, batch))
             for each, name in zip(counts, self.counts, strict=True):
                 self.counts[name].add(each.numbers())
             self.left += batch.left

@@ -20,6 +20,7 @@ from django_workos_vault.maintenance.engine.keys import from_text
 from django_workos_vault.maintenance.engine.names import is_dead
 from django_workos_vault.maintenance.engine.transactions import in_transaction
 from django_workos_vault.maintenance.engine.where import Where
+from django_workos_vault.maintenance.files.columns import named_file_field
 from django_workos_vault.maintenance.reencryption.target import UnknownTarget, fields_of, model_of
 from django_workos_vault.models import MaintenanceChunk, MaintenanceRun
 from django_workos_vault.registry.rows import as_stored
@@ -134,7 +135,10 @@ def note_workers(run: MaintenanceRun, number: int) -> None:
 def fields_of_run(run: MaintenanceRun) -> list[EncryptedField]:
     """Return the columns of a run. Raises RunRefused where the code has changed them since it was begun."""
     try:
-        fields = [field for target in run.targets for field in fields_of(target)]
+        fields: list[Any] = []
+        for target in run.targets:
+            file_field = named_file_field(target)
+            fields += fields_of(target) if file_field is None else [file_field]
     except UnknownTarget as exc:
         raise RunRefused(f"Run {run.pk} cannot go on: {exc} Cancel it, and begin another.") from None
     if fingerprint(fields) != run.fingerprint:

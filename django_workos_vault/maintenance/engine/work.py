@@ -143,7 +143,8 @@ class Worker:
             done = len(batch.rows)
             commit = partial(self._commit, chunk, columns, batch, last=done == len(rows) < size)
             try:
-                in_transaction(self._using, commit, tries=2 if done > 1 else 8)
+                with columns.settled():
+                    in_transaction(self._using, commit, tries=2 if done > 1 else 8)
             except OperationalError:
                 if done <= 1 or not connections[self._using].is_usable():
                     raise

@@ -13,6 +13,8 @@ from django_workos_vault.fields.cell import stored_cell
 from django_workos_vault.fields.field import EncryptedField
 from django_workos_vault.maintenance.cells import REMEMBERED, CannotOpen, concerns_all, parsed
 from django_workos_vault.maintenance.operations.base import NotAsWritten, context_of
+from django_workos_vault.streams.header import FileHeader
+from django_workos_vault.vault import Vault
 
 _NO_START = b"", b""
 
@@ -50,23 +52,27 @@ class Rekeying:
             return new + stored[len(old) :]
         self.examine(field, instance)
         cell = parsed(field, instance)
-        name = (cell.commitment, cell.key_reference, context.digest)
-        if name not in self._wrapped:
-            wrapped = _rewrapped(field, cell, context)
-            if len(self._wrapped) >= REMEMBERED:
-                self._wrapped.clear()
-            if isinstance(wrapped, bytes):
-                wrapped = self._only(wrapped, cell.commitment, context)
-            self._wrapped[name] = wrapped
-        wrapped = self._wrapped[name]
-        if isinstance(wrapped, CannotOpen):
-            raise wrapped
-        rekeyed = envelope.with_key_reference(stored, wrapped)
+        rekeyed = envelope.with_key_reference(stored, self.wrapping(field.vault, cell, context))
         if not (cell.digests or cell.binding):  # all cells of this key begin so
             if len(self._starts) >= REMEMBERED:
                 self._starts.clear()
             self._starts[begins] = stored[: cell.body_at], rekeyed[: cell.body_at - len(stored)]
         return rekeyed
+
+    def wrapping(self, vault: Vault, sealed: envelope.Envelope | FileHeader, context: KeyContext) -> bytes:
+        """Return the data key of a cell or a file, wrapped again under ``context``. Raises CannotOpen."""
+        name = (sealed.commitment, sealed.key_reference, context.digest)
+        if name not in self._wrapped:
+            wrapped = _rewrapped(vault, sealed, context)
+            if len(self._wrapped) >= REMEMBERED:
+                self._wrapped.clear()
+            if isinstance(wrapped, bytes):
+                wrapped = self._only(wrapped, sealed.commitment, context)
+            self._wrapped[name] = wrapped
+        wrapped = self._wrapped[name]
+        if isinstance(wrapped, CannotOpen):
+            raise wrapped
+        return wrapped
 
     def _only(self, wrapped: bytes, commitment: bytes, context: KeyContext) -> bytes:
         """Return the wrapping that all cells of a data key get, which is the first one."""
@@ -94,10 +100,10 @@ class Rekeying:
             ) from None
 
 
-def _rewrapped(field: EncryptedField, cell: envelope.Envelope, context: KeyContext) -> bytes | CannotOpen:
+def _rewrapped(vault: Vault, cell: envelope.Envelope | FileHeader, context: KeyContext) -> bytes | CannotOpen:
     try:
-        field.vault.declared.check(context)
-        key = LoadedKey.answered(field.vault.backend.rekey_data_key(cell.key_reference, context.items))
+        vault.declared.check(context)
+        key = LoadedKey.answered(vault.backend.rekey_data_key(cell.key_reference, context.items))
     except VaultError as exc:
         if concerns_all(exc):
             raise

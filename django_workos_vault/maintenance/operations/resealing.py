@@ -60,6 +60,13 @@ class Resealing:
         with faults_of_row():
             return field.seal_value(value, instance)
 
+    def make_key(self, vault: Vault, context: KeyContext) -> None:
+        """Have ``vault`` seal under ``context`` with a key of this run. Raises CannotOpen."""
+        self._renew(vault, [context])
+        refusal = self._renewed[vault.alias, context.digest]
+        if refusal is not None:
+            raise refusal
+
     def check(self, field: EncryptedField, old: Model, new: Model, thoroughly: bool) -> None:
         holds_the_same_value(field, old, new)
 

@@ -1,6 +1,5 @@
 """``manage.py vault_reencrypt app.Model[.field]``: move columns to another state while others use them."""
 
-from dataclasses import asdict
 from importlib.util import find_spec
 from typing import Any
 
@@ -11,8 +10,7 @@ from django.db.models import Field
 
 from django_workos_vault.exceptions import InvalidVaultConfiguration, VaultError, WrongKey
 from django_workos_vault.fields.field import EncryptedField
-from django_workos_vault.files.fields import EncryptedFileField
-from django_workos_vault.maintenance.engine import runs
+from django_workos_vault.maintenance.engine import runs, stored_files
 from django_workos_vault.maintenance.engine.columns import Columns
 from django_workos_vault.maintenance.engine.keys import as_text
 from django_workos_vault.maintenance.engine.plan import Planner
@@ -20,14 +18,13 @@ from django_workos_vault.maintenance.engine.rehearsal import Pass
 from django_workos_vault.maintenance.engine.runs import RunRefused
 from django_workos_vault.maintenance.engine.where import UnknownCondition, Where
 from django_workos_vault.maintenance.files.columns import named_file_field
-from django_workos_vault.maintenance.files.renewal import FileRenewal
 from django_workos_vault.maintenance.operations import NAMES, NotAsWritten, copying, moving, operation
 from django_workos_vault.maintenance.queues import QueueRefused
 from django_workos_vault.maintenance.reencryption.target import UnknownTarget, fields_of_all
 from django_workos_vault.management import plan_reports, run_reports
 from django_workos_vault.management.asked import refuse_contradictions, refuse_for_files
 from django_workos_vault.management.following import follow
-from django_workos_vault.management.output import as_json, bad_cells, positive, progress_bar, style_for, table
+from django_workos_vault.management.output import as_json, bad_cells, positive, progress_bar, style_for
 from django_workos_vault.models import MaintenanceRun
 
 
@@ -118,11 +115,11 @@ class Command(BaseCommand):
         file_field = named_file_field(targets[0]) if len(targets) == 1 else None
         if file_field is not None:
             refuse_for_files(options)
-            self._files(file_field)
-            return
         name = "rekey" if options["rekey"] else options["operation"]
-        fields = fields_of_all(targets, options["database"])
-        _refuse_what_cannot_finish(fields, name, options["from_vault"], options["plain"])
+        fields: list[Any] = [file_field]
+        if file_field is None:
+            fields = fields_of_all(targets, options["database"])
+            _refuse_what_cannot_finish(fields, name, options["from_vault"], options["plain"])
         using = options["database"] or _database_of(fields)
         models = runs.by_model(fields)
         if options["start_after"] is not None and len(models) > 1:
@@ -154,7 +151,8 @@ class Command(BaseCommand):
             name,
             using=using,
             start_after="" if start_after is None else as_text(start_after),
-            options={each: options[each] for each in kept if options[each]},
+            options={each: options[each] for each in kept if options[each]}
+            | ({} if file_field is None else stored_files.OPTIONS),
         )
         self._follow(run, queue)
 
@@ -217,8 +215,11 @@ class Command(BaseCommand):
         if stopped is not None:
             raise stopped
         if told.left_number:
+            what, page = (
+                ("cells", "commands") if named_file_field(run.targets[0]) is None else ("files", "files")
+            )
             raise CommandError(
-                f"{told.left_number} cells were left as they are. See vault_check --explain commands."
+                f"{told.left_number} {what} were left as they are. See vault_check --explain {page}."
             )
 
     def _on_record(self, targets: list[str]) -> None:
@@ -289,32 +290,7 @@ class Command(BaseCommand):
         else:
             self._print(plan_reports.text(found), [cell for c in found.columns for cell in c.unreadable])
 
-    def _files(self, field: EncryptedFileField) -> None:
-        options = self._options
-        run = FileRenewal(
-            field,
-            using=options["database"] or router.db_for_write(field.model),
-            rekey=options["rekey"] or options["operation"] == "rekey",
-            dry_run=options["dry_run"],
-            start_after=_primary_key(field, options["start_after"]),
-        )
-        stopped = self._run(run)
-        counts = asdict(run.counts)
-        if self._json:
-            left = [asdict(each) for each in run.left]
-            self.stdout.write(
-                as_json({**counts, "left": left, "last_pk": run.last_pk, "finished": stopped is None})
-            )
-        else:
-            self._print(table(["files", "number"], list(counts.items())), run.left)
-        if stopped is not None:
-            raise stopped
-        if run.left:
-            raise CommandError(
-                f"{len(run.left)} files were left as they are. See vault_check --explain files."
-            )
-
-    def _run(self, run: Pass | FileRenewal) -> CommandError | None:
+    def _run(self, run: Pass) -> CommandError | None:
         try:
             with progress_bar(run.total(), "rows", self._options["verbosity"]) as bar:
                 for rows in run.batches():
@@ -385,7 +361,7 @@ def _primary_key(field: "Field[Any, Any]", text: str | None) -> Any:
         ) from None
 
 
-def _go_on(run: Pass | FileRenewal) -> str:
+def _go_on(run: Pass) -> str:
     if run.last_pk is None:
         return "No row was changed. Run the command again."
     return f"Everything up to row {run.last_pk} is done. Go on with: --start-after {run.last_pk}"
