@@ -15,7 +15,7 @@ from django_workos_vault.testing import RunningEmulator
 from tests.app.models import Person
 from tests.maintenance.reencrypting import people
 
-LEASE = 0.6
+LEASE = 3.0
 on_a_server = pytest.mark.skipif(connection.vendor == "sqlite", reason="threads have no second connection")
 
 
@@ -74,7 +74,7 @@ def test_a_worker_that_hangs(remote_vault: RunningEmulator, monkeypatch: pytest.
     people(2)
     vaults["default"].keyring.forget()
     run = begun()
-    remote_vault.faults.latency = 2 * LEASE
+    remote_vault.faults.latency = 1.5 * LEASE
     with Thief(run) as thief:
         Worker(run, lease=LEASE).one_chunk()
     assert thief.stolen
@@ -84,7 +84,7 @@ def test_a_worker_that_hangs(remote_vault: RunningEmulator, monkeypatch: pytest.
 def test_a_limit_of_rows() -> None:
     """Between two batches that a limit keeps apart for longer than the lease, the chunk stays claimed."""
     people(4)
-    run = begun(max_rows_per_second=1)
+    run = begun(max_rows_per_second=0.4)
     left = []
 
     def look() -> bool:
