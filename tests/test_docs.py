@@ -42,7 +42,17 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 INDEX = CHECKOUT / "docs" / "index.md"
 PAGES = [CHECKOUT / "README.md", *sorted((CHECKOUT / "docs").rglob("*.md"))]
 #: Pages that begin with an empty directory. tests/test_walkthroughs.py follows them in one.
-WALKTHROUGHS = {"adopting.md", "leaving.md", "rotating.md", "tutorial.md"}
+WALKTHROUGHS = {
+    "adopting.md",
+    "backups.md",
+    "deploying.md",
+    "incidents.md",
+    "leaving.md",
+    "moving.md",
+    "renaming.md",
+    "rotating.md",
+    "tutorial.md",
+}
 RUN_HERE = [page for page in PAGES if page.name not in WALKTHROUGHS]
 LINK = re.compile(r"\]\((?!https?:)([^)#]+)")
 ANCHOR = re.compile(r"\]\((?!https?:)([^)#]*)#([^)]+)\)")

@@ -6,8 +6,10 @@ the one after a line that ends with ``manage.py shell`` is typed into that shell
 block before it has printed, line by line, with ``...`` for what differs each time. A line that ends with
 ``runserver`` starts the server, on a free port, until the page ends.
 
-One thing is not as the reader has it: packages come from the environment that the tests run in, of which the
-reader's ``pip install`` finds everything installed, and ``pip uninstall`` only takes this checkout away.
+Two things are not as the reader has them: packages come from the environment that the tests run in, of which
+the reader's ``pip install`` finds everything installed, and ``pip uninstall`` only takes this checkout away;
+and where settings have a WorkOS API key, they get the address of the emulator, if there is one. What
+``makemigrations`` asks is answered with yes.
 """
 
 import re
@@ -46,6 +48,7 @@ class Walk:
         self.typed = False
         self.server: subprocess.Popen[bytes] | None = None
         self.url = ""
+        self.emulator = ""
 
     def follow(self, page: Path, since: str = "", until: str = "\0") -> None:
         """Run the page's blocks between two headings. AssertionError when one fails or says another thing."""
@@ -79,6 +82,13 @@ class Walk:
         self.environment = {name: value for name, _, value in pairs}
         return done.stdout
 
+    def lend_python(self) -> None:
+        """Have ``python`` and every package at once, where the page does not make an environment."""
+        python = self.path.parent / "bin" / "python"
+        python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+        python.chmod(0o755)
+        self.environment["PYTHONPATH"] = str(CHECKOUT)
+
     def close(self) -> None:
         """End the server."""
         if self.server is not None:
@@ -93,7 +103,7 @@ class Walk:
             elif line.startswith("pip uninstall"):
                 self._lend_packages(without_ours=True)
             elif not line.endswith(SHELL):
-                self.said += self.run(line)
+                self.said += self.run(line, "y\n" * 9 if " makemigrations" in line else "")
             if line.endswith("-m venv .venv"):
                 self._lend_packages()
 
@@ -103,6 +113,8 @@ class Walk:
             assert self.typed, f"where does this go?\n{block}"
             self.said = self.run(f"python {SHELL}", block)
             return
+        if self.emulator:
+            block = block.replace('"api_key":', f'"base_url": "{self.emulator}", "api_key":')
         path = self.path / place[1]
         assert path.exists() or not place[2], path
         with path.open("a" if place[2] else "w") as file:
