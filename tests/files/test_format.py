@@ -2,8 +2,10 @@
 
 import hashlib
 from collections.abc import Callable
+from typing import Any
 
 import pytest
+from django.core.files.base import ContentFile
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,8 +16,12 @@ from django_workos_vault.exceptions import (
     TamperedEnvelope,
     UnknownFormat,
     WrongBinding,
+    WrongKey,
 )
+from django_workos_vault.files import EncryptedStorage
+from django_workos_vault.handler import vaults
 from django_workos_vault.keyring.ring import KeyRing
+from django_workos_vault.models import DataKeyRecord
 from django_workos_vault.streams import header as headers
 from django_workos_vault.streams.cipher import FileCipher, read_header
 from django_workos_vault.streams.frames import seal_frames
@@ -329,6 +335,34 @@ def test_a_wrapped_key_in_the_registry(cipher: FileCipher) -> None:
     flagged = stored[:10] + bytes([headers.REFERENCE]) + stored[11:]
     with pytest.raises(MalformedEnvelope, match="contradict"):
         opened(cipher, flagged)
+
+
+def test_a_wrapped_key_that_the_registry_has_lost(cipher: FileCipher) -> None:
+    """A file whose wrapped key was kept in the registry, and is lost there, is one error that says so."""
+    stored = sealed(cipher, TEXT)
+    header = read_header(BytesSource(stored))
+    refers = header.rewrapped(b"") + stored[header.length :]
+    DataKeyRecord.objects.all().delete()
+    cipher.keyring.forget()
+    assert read(cipher, stored) == TEXT
+    cipher.keyring.forget()
+    with pytest.raises(WrongKey, match="registry"):
+        opened(cipher, refers)
+
+
+def test_files_hold_their_key_in_every_vault(settings: Any, media: Any) -> None:
+    """Also where cells refer to the registry, a file opens after all records are gone."""
+    settings.WORKOS_VAULTS = {
+        "default": settings.WORKOS_VAULTS["default"] | {"DATA_KEYS": {"envelope": "reference"}}
+    }
+    vault = vaults["default"]
+    storage = EncryptedStorage("default")
+    name, blob = storage.save("a.bin", ContentFile(TEXT)), vault.encrypt(TEXT)
+    DataKeyRecord.objects.all().delete()
+    vault.forget_keys()
+    with storage.open(name) as file:
+        assert file.read() == TEXT
+    assert vault.decrypt(blob) == TEXT
 
 
 @given(st.binary(max_size=400), st.integers(0, 600))
