@@ -9,6 +9,8 @@ from base64 import b64encode
 from hashlib import sha256
 from pathlib import Path
 from secrets import token_bytes, token_hex
+from shutil import which
+from sysconfig import get_path
 from typing import Any
 
 import pytest
@@ -126,10 +128,38 @@ def test_a_machine_without_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert "git is not installed" in finding.message
 
 
+def config_on_the_page() -> str:
+    page = (CHECKOUT / "docs" / "commands.md").read_text()
+    return page.partition("```yaml\n")[2].partition("```")[0]
+
+
+@pytest.mark.skipif(not which("pre-commit"), reason="pre-commit is not installed")
+def test_the_config_on_the_page(checkout: Path) -> None:
+    """With pre-commit itself, as docs/commands.md has it: a commit with a key is refused, another is made."""
+    (checkout / ".pre-commit-config.yaml").write_text(config_on_the_page())
+    (checkout / "bin").mkdir()
+    (checkout / "bin" / "python").symlink_to(sys.executable)
+    paths = f"{checkout / 'bin'}:{os.environ['PATH']}"
+    environment = {**os.environ, "PYTHONPATH": f"{CHECKOUT}:{get_path('purelib')}", "PATH": paths}
+
+    def run(*command: str) -> Any:
+        return subprocess.run(command, cwd=checkout, capture_output=True, text=True, env=environment)
+
+    assert run("pre-commit", "install").returncode == 0
+    for name, text, status in (("fine.py", "KEY = None\n", 0), ("settings.py", f"KEY = '{SECRET}'\n", 1)):
+        (checkout / name).write_text(text)
+        assert run("git", "add", name).returncode == 0
+        done = run("git", "-c", "user.name=a", "-c", "user.email=a@b.c", "commit", "-m", name)
+        assert done.returncode == status, done.stderr
+    assert "settings.py:1: an API key (sk_live_...) stands here" in done.stderr + done.stdout
+
+
 @pytest.mark.slow
 def test_the_hook_before_a_commit(checkout: Path) -> None:
     """The hook's own entry, over the names that pre-commit gives: one line for each key, and status 1."""
     (hook,) = yaml.safe_load((CHECKOUT / ".pre-commit-hooks.yaml").read_text())
+    [shown] = yaml.safe_load(config_on_the_page())["repos"][0]["hooks"]
+    assert shown["entry"] == hook["entry"]
     program, *rest = shlex.split(hook["entry"])
     assert program == "python"
     (checkout / "settings.py").write_text(f"\nKEY = '{SECRET}'\n")
