@@ -50,7 +50,7 @@ def _check_declaration(field: Any) -> Iterator[checks.CheckMessage]:
         seen.add((kind.name, kind.version))
         for problem in _problems(field, kind):
             yield _error(field, "E030", f"The blind index {kind.name!r}: {problem}.")
-        if kind.of_text and isinstance(field, BinaryField | JSONField):
+        if kind.of_text and holds_no_text(field):
             yield checks.Error(
                 f"The blind index {kind.name!r} compares texts, and {type(field).__name__} holds none.",
                 hint="Use Exact(), or index a text field beside it.",
@@ -77,7 +77,7 @@ def _problems(field: Any, kind: Kind) -> Iterator[str]:
 
 def _check_what_they_reveal(field: Any) -> Iterator[checks.CheckMessage]:
     alone = [kind for _, kind in field.digests.slots if not isinstance(kind, Compound)]
-    if alone and _has_few_values(field):
+    if alone and has_few_values(field):
         yield checks.Error(
             "A blind index on a field with so few values would reveal them.",
             hint="Equal values have equal digests, so the counts of each tell which is which. Filter in "
@@ -160,7 +160,7 @@ def _check_databases(field: Any, databases: Iterable[str]) -> Iterator[checks.Ch
 
 def unique_hint(field: Any) -> str:
     """Return what to write instead of ``unique=True`` on ``field``."""
-    if _has_few_values(field):
+    if has_few_values(field):
         return "Take it away: with so few values, a blind index would reveal them."
     return (
         f"{_give_exact(field)} constraints = "
@@ -171,7 +171,7 @@ def unique_hint(field: Any) -> str:
 
 def index_hint(field: Any) -> str:
     """Return what to write instead of ``db_index=True`` on ``field``."""
-    if _has_few_values(field):
+    if has_few_values(field):
         return "Take it away: with so few values, a blind index would reveal them."
     return (
         f"{_give_exact(field)} indexes = "
@@ -203,7 +203,7 @@ def _exact_kind(field: Any) -> Kind | None:
 
 
 def _instead(field: Any, item: str) -> str:
-    if _has_few_values(field):
+    if has_few_values(field):
         return f"Take {field.name} out of {item}."
     give = "" if _exact_kind(field) else f"{_give_exact(field).split(' and ')[0]}, and put "
     if item == "unique_together":
@@ -234,7 +234,13 @@ def _name(field: Any, suffix: str) -> str:
     return f"{whole}_{suffix}"
 
 
-def _has_few_values(field: Any) -> bool:
+def holds_no_text(field: Any) -> bool:
+    """Whether the field's values cannot be compared as texts."""
+    return isinstance(field, BinaryField | JSONField)
+
+
+def has_few_values(field: Any) -> bool:
+    """Whether a digest would reveal the value: each is one of few."""
     return isinstance(field, BooleanField) or 0 < len(field.flatchoices or ()) < FEWEST_CHOICES
 
 

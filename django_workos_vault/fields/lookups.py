@@ -5,6 +5,7 @@ from typing import Any
 from django.core.exceptions import FieldError
 from django.db.models.lookups import Exact, IsNull, Lookup
 
+from django_workos_vault.fields.index_checks import has_few_values, holds_no_text
 from django_workos_vault.fields.search import digest_lookup
 
 
@@ -30,10 +31,14 @@ def refusal(field: Any, name: str) -> FieldError:
 
 
 def _what_would_answer(field: Any, name: str) -> str:
+    if name == "iexact" and not field.digests.holds_text:
+        name = "exact"  # only text has cases
     kind, asked = _ANSWERED_BY.get(name, ("", ""))
-    if not kind:
+    if not kind or has_few_values(field) or (name in _OF_TEXT and holds_no_text(field)):
         return "No blind index answers this one: narrow the rows down otherwise, and compare in Python."
     asked = f", and ask {field.name}__{asked}" if asked else ""
+    if field.blind_indexes:
+        return f"Append {kind} to the field's blind_indexes, of django_workos_vault.indexes{asked}."
     return f"Declare blind_indexes=[{kind}] on the field, of django_workos_vault.indexes{asked}."
 
 
@@ -45,6 +50,7 @@ _ANSWERED_BY = {
     "startswith": ("FirstCharacters(count=3)", "first3"),
     "endswith": ("LastCharacters(count=4)", "last4"),
 }
+_OF_TEXT = {"startswith", "endswith"}
 
 
 class NullTest(IsNull):

@@ -10,7 +10,9 @@ from django.test.utils import isolate_apps
 
 from django_workos_vault import indexes
 from django_workos_vault.fields import EncryptedCharField, EncryptedTextField
+from tests.app.everything import TYPES, encrypted_field, plain_field
 from tests.app.models import Person
+from tests.search.declared import values_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -66,3 +68,63 @@ def test_what_no_index_answers(lookup: str) -> None:
     assert "No blind index answers this one" in said
     assert "Declare" not in said
     assert "secret" not in said
+
+
+@isolate_apps("tests.app")
+def declared(made_by: str, kinds: list[Any]) -> Any:
+    return type(
+        "Held",
+        (models.Model,),
+        {
+            "value": encrypted_field(made_by, **({"blind_indexes": kinds} if kinds else {})),
+            "__module__": __name__,
+            "Meta": type("Meta", (), {"app_label": "app", "db_table": "held"}),
+        },
+    )
+
+
+@pytest.mark.parametrize("made_by", TYPES)
+def test_every_type_and_lookup(made_by: str) -> None:
+    """Whatever Django can ask of the plain column: an index that is named may be declared, and answers."""
+    value = next(v for v in values_of(made_by) if v not in (None, "", b"", [], {}))
+    plain = plain_field(made_by)
+    bare = declared(made_by, [])
+    named: dict[str, list[tuple[str, str]]] = {}
+    for lookup in sorted(plain.get_lookups()):
+        if lookup == "isnull":
+            continue
+        with pytest.raises(FieldError) as caught:
+            bare.objects.filter(
+                **{f"value__{lookup}": [value] if lookup in ("in", "range") else value}
+            ).exists()
+        said = str(caught.value)
+        found = re.search(r"Declare blind_indexes=(\[.*?\]) on the field", said)
+        assert bool(found) != ("No blind index answers this one" in said), lookup
+        if found:
+            asked = re.search(r"ask value__(\w+)\.", said)
+            named.setdefault(found[1], []).append((lookup, asked[1] if asked else lookup))
+    for kinds, lookups in named.items():
+        model = declared(made_by, eval(kinds, vars(indexes)))
+        field = model._meta.get_field("value")
+        assert [m.id for m in field.check() if m.is_serious()] == [], kinds
+        with connection.schema_editor() as editor:
+            editor.create_model(model)
+        try:
+            row = model.objects.create(value=value)
+            text = str(value)
+            for lookup, path in lookups:
+                given = {"startswith": text[:3], "endswith": text[-4:], "in": [value]}.get(lookup, value)
+                assert model.objects.get(**{f"value__{path}": given}) == row, (lookup, path)
+        finally:
+            with connection.schema_editor() as editor:
+                editor.delete_model(model)
+
+
+@isolate_apps("tests.app")
+def test_another_index_keeps_its_place() -> None:
+    """A field that is searched already: the place in the list is the place in the cell."""
+    model = declared("char", [indexes.Exact()])
+    with pytest.raises(FieldError) as caught:
+        model.objects.filter(value__endswith="lace").exists()
+    assert "Append LastCharacters(count=4) to the field's blind_indexes" in str(caught.value)
+    assert "Declare" not in str(caught.value)
