@@ -23,6 +23,9 @@ from django_workos_vault.forbidding import check_opening_allowed
 _UNREAD: Any = object()
 #: how often a value is looked for whose writers are faster
 _ATTEMPTS = 5
+_IN_ANOTHER = (
+    " While a field moves to another vault, values stay in the old one: vault_check --explain moving."
+)
 
 
 class StoredObject(Withheld):
@@ -211,7 +214,7 @@ class StoredObject(Withheld):
         return VaultNotFound(
             f"The object {self.reference.id} of {self.field} is gone from Vault: it was replaced or deleted "
             "since this row was loaded (refresh_from_db() tells), or something else deleted it (vault_check "
-            "--objects lists such rows)."
+            "--objects lists such rows)." + (_IN_ANOTHER if self.field.vault.also_reads else "")
         )
 
     def __repr__(self) -> str:

@@ -5,7 +5,7 @@ from typing import Protocol
 
 from django_workos_vault.datakey import LoadedKey
 from django_workos_vault.envelope import Envelope
-from django_workos_vault.exceptions import is_outage
+from django_workos_vault.exceptions import WrongKey, is_outage
 from django_workos_vault.keyring.outcomes import Outcome, Question
 from django_workos_vault.keyring.unwrapping import Unwrapping
 
@@ -19,8 +19,8 @@ class HasUnwrapping(Protocol):
 class Elsewhere:
     """What one vault's unwrapping does not give is asked of the ``others``, in their order.
 
-    Their keys stay in their own memory, and open cells; nothing is ever sealed with them here. What the first
-    says is what counts, but for an outage of another: that one may know the key, so the cell is not damaged.
+    Their keys stay in their own memory, and open cells; nothing is ever sealed with them here. That a key is
+    wrong is what a vault says of each that is not its own: what another says besides counts, an outage first.
     """
 
     def __init__(self, own: Unwrapping, others: Callable[[], Sequence[HasUnwrapping]]) -> None:
@@ -96,3 +96,11 @@ def _take(outcomes: dict[Question, Outcome], theirs: dict[Question, Outcome]) ->
         known = outcomes.get(question)
         if isinstance(outcome, LoadedKey) or known is None or (is_outage(outcome) and not is_outage(known)):
             outcomes[question] = outcome
+        elif isinstance(known, WrongKey):  # which a vault says of every key that is not its own
+            outcomes[question] = _both(known, outcome) if isinstance(outcome, WrongKey) else outcome
+
+
+def _both(one: WrongKey, other: WrongKey) -> WrongKey:
+    error = WrongKey(f"{one} A vault that is read besides: {other}")
+    error.__cause__ = other.__cause__
+    return error

@@ -1,6 +1,8 @@
 """Columns move from one vault to another: what was written can be read and found at every moment."""
 
+import json
 from io import StringIO
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,12 +15,14 @@ from django_workos_vault import vaults
 from django_workos_vault.exceptions import (
     EnvelopeError,
     InvalidVaultConfiguration,
+    VaultNotFound,
+    VaultPermissionDenied,
     VaultUnavailable,
     WrongKey,
 )
 from django_workos_vault.models import DataKeyRecord, IndexKeyRecord
 from django_workos_vault.testing import RunningEmulator, run_emulator
-from tests.app.models import Account, Device, Organization, Patient, Person, Resident, Voter
+from tests.app.models import Account, Contract, Device, Organization, Patient, Person, Resident, Voter
 from tests.maintenance.moving import fields_name, local, only, remote, steps, stored
 from tests.maintenance.reencrypting import cell_of, store
 
@@ -209,6 +213,71 @@ def test_an_outage_of_one_vault(down: str, vault_emulator: RunningEmulator) -> N
             assert Person.objects.get(pk=kept.pk).ssn == ("2" if down == "old" else "1")
             with pytest.raises(VaultUnavailable):
                 Person.objects.get(pk=lost.pk).ssn  # noqa: B018
+
+
+def test_what_the_old_vault_says_of_a_key(vault_emulator: RunningEmulator) -> None:
+    """A key that its customer withdrew is not called damaged by the vault that never had it."""
+    with run_emulator() as sandbox:
+        old, new = remote(sandbox), remote(vault_emulator, ALSO_READS=["default"])
+        with only(default=old):
+            make(Patient, 1)
+        sandbox.revoke("organization_id", "org_1")
+        with only(default=old, new=new), fields_name("new", Patient):
+            with pytest.raises(WrongKey, match=r"A vault that is read besides.* has been revoked"):
+                Patient.objects.get().ssn  # noqa: B018
+            *_, last = steps(Patient)
+            [left] = last.left
+            assert "has been revoked" in left.message
+        sandbox.faults.fail, sandbox.faults.fail_status = 1, 403
+        settings = only(default=old, new=new)
+        with settings, fields_name("new", Patient), pytest.raises(VaultPermissionDenied):
+            Patient.objects.get().ssn  # noqa: B018
+
+
+def test_a_plan_tells_whose_cells_they_are() -> None:
+    """By the vault that has each key on record; each old key is asked for twice."""
+    with only(default=local(1), new=local(2, ALSO_READS=["default"])):
+        for number in range(3):
+            make(Patient, number)
+        with fields_name("new", Patient):
+            make(Patient, 3)
+            out = StringIO()
+            move = {"operation": "move", "from_vault": "default", "plan": True, "format": "json"}
+            call_command("vault_reencrypt", "app.Patient", stdout=out, **move)
+            plan = json.loads(out.getvalue())
+            assert plan["columns"][0]["states"]["vault"] == {"default": 3, "new": 1}
+            assert plan["requests"] == 2 + 1 + 1
+            DataKeyRecord.objects.filter(vault="default").delete()
+            out = StringIO()
+            call_command("vault_reencrypt", "app.Patient", stdout=out, **move)
+            assert json.loads(out.getvalue())["columns"][0]["states"]["vault"] == {
+                "not on record": 3,
+                "new": 1,
+            }
+
+
+def test_objects_stay_and_are_assigned_anew(vault_emulator: RunningEmulator) -> None:
+    """The error says where to look, and what the page on moving has for it takes the values along."""
+    field: Any = Contract._meta.get_field("terms")
+    with run_emulator() as sandbox:
+        old, new = remote(sandbox), remote(vault_emulator, ALSO_READS=["default"])
+        with only(default=old):
+            contract = Contract.objects.create(organization=clinic(), terms="forever")
+        field.vault_alias = "new"
+        field.forget_place()
+        try:
+            with only(default=old, new=new):
+                with pytest.raises(VaultNotFound, match="--explain moving"):
+                    Contract.objects.get().terms  # noqa: B018
+                page = (Path(__file__).parents[2] / "docs" / "moving.md").read_text()
+                code = page.partition("## Objects in Vault")[2].split("```python\n")[2].partition("```")[0]
+                exec(code, {"SignedTerms": Contract})
+                assert not list(vaults["default"].iter_objects())
+            with only(default=local(9), new=new):
+                assert Contract.objects.get(pk=contract.pk).terms == "forever"
+        finally:
+            field.vault_alias = "default"
+            field.forget_place()
 
 
 def test_a_damaged_cell_is_left_and_told() -> None:

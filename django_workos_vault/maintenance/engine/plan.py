@@ -81,6 +81,7 @@ class Planner:
         self._reader = CellReader()
         self._failing_keys = FailingKeys([field for each in columns for field in each.fields])
         self._keys: set[tuple[str, bytes, bytes]] = set()
+        self._foreign: set[tuple[bytes, bytes]] = set()
         self._contexts: set[tuple[str, str]] = set()
         self._pairs: set[tuple[Any, ...]] = set()
         self._filed: dict[str, DataKeyRecord] = {}
@@ -105,7 +106,8 @@ class Planner:
         plan.keys, plan.contexts = len(self._keys), len(self._contexts)
         opened = 0 if self._name == "rekey" else plan.keys
         plan.requests = opened + (len(self._pairs) if self._name == "rekey" else 0)
-        plan.requests += plan.contexts if self._name == "reseal" else 0
+        plan.requests += plan.contexts if self._name in ("reseal", "move") else 0
+        plan.requests += len(self._foreign) if opened else 0  # which the field's vault refuses first
         return plan
 
     def _look(self, plan: ColumnPlan, columns: Columns, column: EncryptedField, instance: Model) -> None:
@@ -122,9 +124,12 @@ class Planner:
         self._keys.add((column.vault_alias, cell.commitment, cell.key_reference))
         context = next(iter(column.scheme.contexts_of([instance])), None)
         record = self._filed.get(cell.commitment.hex())
+        also_reads = column.vault.also_reads
+        if record and record.vault in also_reads:
+            self._foreign.add((cell.commitment, cell.key_reference))
         own = context is not None and record is not None and record.context_digest == context.digest
         plan.count(
-            vault=column.vault_alias,
+            vault=str(record.vault) if record else "not on record" if also_reads else column.vault_alias,
             version=str(cell.version),
             envelope="inline" if cell.key_reference else "reference",
             label="its own" if cell.label_id == envelope.label_id(column.label) else "another",
