@@ -238,3 +238,32 @@ def run_shell_line(line: str) -> None:
     load_command_class(get_commands()[name], name).create_parser("manage.py", name).parse_args(arguments)
     if name in CHEAP_COMMANDS:
         call_command(name, *arguments)
+
+
+COMPANIONS = {
+    "apis.md": ["Django REST framework", "django-ninja", "django-tables2", "django-filter"],
+    "companions.md": [
+        "django-auditlog",
+        "django-simple-history",
+        "django-reversion",
+        "django-import-export",
+        "FieldTracker",
+        "strawberry-django",
+        "model_bakery",
+        "factory_boy",
+        "django-modeltranslation",
+        "django-debug-toolbar",
+        "Celery",
+        "Sentry",
+        "django-health-check",
+        "Prometheus",
+        "OpenTelemetry",
+    ],
+}
+
+
+@pytest.mark.parametrize("page", COMPANIONS)
+def test_each_companion_has_a_recipe(page: str) -> None:
+    """A reader who looks for a package by its name finds a heading, and nothing else is one."""
+    text = BLOCK.sub("", (CHECKOUT / "docs" / page).read_text())
+    assert re.findall(r"^## (.+)$", text, re.MULTILINE) == COMPANIONS[page]

@@ -5,6 +5,7 @@ with it the names of objects, to the log; it could also follow a redirect, keep 
 file's credentials. Here the API key goes to ``base_url`` and nowhere else.
 """
 
+import logging
 import ssl
 import threading
 import urllib.request
@@ -32,6 +33,10 @@ from django_workos_vault.exceptions import InvalidVaultConfiguration, VaultUnava
 from django_workos_vault.version import __version__
 
 __all__ = ["WorkOSVault"]
+
+# Its message is its event's name, and all else an attribute of the record: no line for a terminal of a
+# project that configures no logging.
+logging.getLogger("stamina").addHandler(logging.NullHandler())
 
 Result = TypeVar("Result")
 

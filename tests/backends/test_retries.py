@@ -1,5 +1,7 @@
 """When a request is sent again, and how long the client waits before it is."""
 
+import subprocess
+import sys
 import time
 
 import pytest
@@ -142,3 +144,15 @@ class TestBackoff:
     def test_foreign_error(self):
         """An error that is not about an attempt is never repeated."""
         assert RetryRule(Deadline(60), repeatable=True)(ValueError()) is False
+
+
+def test_retries_write_nothing_to_a_bare_terminal() -> None:
+    """Where no logging is configured, a record's message alone would be printed, and say nothing."""
+    code = (
+        "from django_workos_vault.backends.workos import WorkOSVault\n"
+        "vault = WorkOSVault(api_key='sk_test_x', base_url='http://127.0.0.1:9', deadline=1)\n"
+        "vault.create_data_key({'a': 'b'})"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "VaultUnavailable" in done.stderr
+    assert "retry_scheduled" not in done.stderr
