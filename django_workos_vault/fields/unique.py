@@ -16,7 +16,7 @@ from django.utils.text import capfirst, get_text_list
 from django.utils.translation import gettext
 
 from django_workos_vault.fields.cell import Withheld
-from django_workos_vault.fields.django_internals.rows import watch_constraints
+from django_workos_vault.fields.django_internals.rows import watch_constraints, watch_formsets
 from django_workos_vault.frame_locals import leaves_no_locals
 from django_workos_vault.indexes import BlindIndex
 
@@ -105,8 +105,16 @@ def located(model: type[Model], constraint: Any) -> Any:
 
 
 def locate_errors(model: type[Model]) -> None:
-    """Have the errors of the model's constraints over blind indexes told at fields."""
+    """Have the errors of the model's constraints over blind indexes told at fields, and within formsets."""
     watch_constraints(model, located)
+    watch_formsets(model, _unique_together)
+
+
+def _unique_together(instance: Model) -> Iterator[tuple[type[Model], tuple[str, ...]]]:
+    for model, constraint in located_constraints(instance):
+        plain = all(isinstance(each, F | BlindIndex) for each in constraint.constraint.expressions)
+        if plain and not constraint.condition_names:
+            yield model, tuple(constraint.names)
 
 
 def located_constraints(instance: Model) -> Iterator[tuple[type[Model], LocatedConstraint]]:

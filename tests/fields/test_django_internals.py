@@ -9,6 +9,7 @@ from django.core import serializers
 from django.db import connection, models
 from django.db.migrations.autodetector import MigrationAutodetector
 from django.db.migrations.state import ModelState, ProjectState
+from django.forms import BaseModelFormSet
 
 from django_workos_vault.fields import EncryptedCharField, refused_queries
 from django_workos_vault.fields.cell import Sealed
@@ -252,3 +253,11 @@ def test_bulk_update_names_each_row_and_its_fields() -> None:
     assert "_prepare_related_fields_for_save" in models.QuerySet.bulk_update.__code__.co_names
     signature = inspect.signature(models.Model._prepare_related_fields_for_save)  # type: ignore[attr-defined]
     assert list(signature.parameters) == ["self", "operation_name", "fields"]
+
+
+def test_formsets_ask_for_constraints_too() -> None:
+    """BaseModelFormSet.validate_unique() alone does, by a name of its own."""
+    assert "_get_unique_checks" in BaseModelFormSet.validate_unique.__code__.co_names
+    checks, _ = Account()._get_unique_checks(include_meta_constraints=True)  # type: ignore[attr-defined]
+    assert (Account, ("email",)) in checks
+    assert (Account, ("email",)) not in Account()._get_unique_checks()[0]  # type: ignore[attr-defined]

@@ -83,3 +83,24 @@ def watch_constraints(model: type[Model], replace: Callable[[type[Model], Any], 
 
     setattr(get_replaced_constraints, _MARK, True)
     watched.get_constraints = get_replaced_constraints
+
+
+def watch_formsets(model: type[Model], more: Callable[[Model], Any]) -> None:
+    """Have formsets compare their rows by what ``more`` returns too, once if asked twice.
+
+    That are pairs, each of a model and the names of fields that are unique together.
+    """
+    watched: Any = model
+    get_checks = watched._get_unique_checks
+    if hasattr(get_checks, _MARK):
+        return
+
+    @wraps(get_checks)
+    def get_more_checks(self: Model, exclude: Any = None, include_meta_constraints: bool = False) -> Any:
+        unique, dates = get_checks(self, exclude, include_meta_constraints)
+        if include_meta_constraints:  # which formsets alone ask for
+            unique += [(of, names) for of, names in more(self) if not set(names) & set(exclude or ())]
+        return unique, dates
+
+    setattr(get_more_checks, _MARK, True)
+    watched._get_unique_checks = get_more_checks
