@@ -65,7 +65,8 @@ def email(value: Any) -> str:
     name, _, domain = text.rpartition("@")
     host, _, top = domain.rpartition(".")
     shown = f"{name[:1]}{_HIDDEN}@{_HIDDEN}.{top}"
-    return shown if len(name) > 1 and host and top and not _shows_too_much(shown, text) else FULL
+    is_domain = host and 0 < len(top) <= 63  # which a label of DNS has at most
+    return shown if len(name) > 1 and is_domain and not _shows_too_much(shown, text) else FULL
 
 
 def year(value: Any) -> str:

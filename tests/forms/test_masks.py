@@ -131,6 +131,12 @@ def test_at_most_half_of_any_value_is_shown(name: str, value: Any) -> None:
     assert len(shown) <= 250
 
 
+def test_no_domain_ends_with_a_text() -> None:
+    """What stands after the last dot is shown as far as it can be the end of a domain."""
+    assert masks.masked("email", lambda: f"{'a' * 500}@b.{'c' * 63}").endswith("c" * 63)
+    assert masks.masked("email", lambda: f"{'a' * 500}@b.{'c' * 64}") == masks.FULL
+
+
 #: Values of a mask that show the same: what they hide differs in length.
 ALIKE: dict[str, Any] = {
     "full": st.text(),
