@@ -45,7 +45,8 @@ UPLOAD = """
             self.left -= 1
             return bytes(1 << 16) if self.left >= 0 else b""
 
-    one_at_a_time = TransferConfig(use_threads=False, multipart_threshold=5 << 20, multipart_chunksize=5 << 20)
+    part = 5 << 20
+    one_at_a_time = TransferConfig(use_threads=False, multipart_threshold=part, multipart_chunksize=part)
     given = options("URL", transfer_config=one_at_a_time, file_overwrite=True)
     storage = EncryptedStorage({"BACKEND": S3, "OPTIONS": given})
 
