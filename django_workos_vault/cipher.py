@@ -8,7 +8,7 @@ from cryptography.exceptions import InvalidTag
 from django_workos_vault import envelope, forbidding
 from django_workos_vault.context import KeyContext
 from django_workos_vault.datakey import COMMITMENT_BYTES, NONCE_BYTES, TAG_BYTES, Head, LoadedKey
-from django_workos_vault.envelope import LABEL_ID_BYTES, Envelope
+from django_workos_vault.envelope import LABEL_ID_BYTES, PADDED, Envelope
 from django_workos_vault.exceptions import EnvelopeError, MalformedEnvelope, TamperedEnvelope, WrongBinding
 from django_workos_vault.forbidding import check_opening_allowed
 from django_workos_vault.keyring.ring import KeyRing
@@ -31,6 +31,9 @@ class Cipher:
     and behind their digests. Those are worked out once and kept with the key (:class:`Head`). A cell that
     begins with exactly these bytes has passed every check that :func:`envelope.parse` and :meth:`_opened`
     would make of them.
+
+    What runs for every value gives its arguments by position: names, and parameters that must be named, keep
+    Python from its fast way of calling.
     """
 
     def __init__(self, keyring: KeyRing, label: str, previous_labels: Iterable[str] = ()) -> None:
@@ -50,9 +53,8 @@ class Cipher:
         self,
         plaintext: bytes,
         context: KeyContext,
-        *,
-        binding: bytes = b"",
         pad_to: int = 0,
+        binding: bytes = b"",
         digests: bytes = b"",
     ) -> bytes:
         """Return ``plaintext`` as a cell sealed under ``context``.
@@ -80,7 +82,7 @@ class Cipher:
         sealed = key.aead.encrypt(nonce, plaintext, associated_data)
         return b"".join((start, nonce, sealed[_TAG], sealed[_TEXT]))
 
-    def open(self, cell: bytes, *, binding: bytes = b"", neighbours: list[bytes] | None = None) -> bytes:
+    def open(self, cell: bytes, binding: bytes = b"", neighbours: list[bytes] | None = None) -> bytes:
         """Return the plaintext of ``cell``.
 
         ``binding`` is what :meth:`seal` was given. ``neighbours`` are cells likely to be opened next: when
@@ -112,7 +114,7 @@ class Cipher:
             except InvalidTag:
                 raise self._tampered() from None
         self._counters.opened += 1
-        if not flags & envelope.PADDED:
+        if not flags & PADDED:
             return plaintext
         unpadded = plaintext.rstrip(b"\x00")
         if not unpadded.endswith(b"\x80"):

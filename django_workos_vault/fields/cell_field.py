@@ -165,7 +165,7 @@ class CellField(VaultField):
             return None
         scheme = self.scheme
         if self._needs_only_the_value:
-            cell = scheme.cipher.seal(plaintext, scheme.static_context(), pad_to=self.block)
+            cell = scheme.cipher.seal(plaintext, scheme.static_context(), self.block)
             sealed = Sealed(cell, self)
         else:
             digests = self.digests.front(opened(value), instance) if self.digests.are_carried else b""
@@ -231,7 +231,7 @@ class CellField(VaultField):
             cipher = scheme.cipher_in_use
             if cipher is None or cipher.keyring.closed:
                 cipher = scheme.cipher
-            plaintext = cipher.open(cell, neighbours=neighbours)
+            plaintext = cipher.open(cell, b"", neighbours)
         return self._decoded(plaintext)
 
     def _decoded(self, plaintext: bytes) -> Any:
@@ -285,7 +285,7 @@ class CellField(VaultField):
             if cipher.keyring.closed:
                 self.__dict__.pop("_ready", None)  # another thread may have done so
                 cipher, context = self._ready
-            sealed = Sealed(cipher.seal(plaintext, context, pad_to=self.block), self)
+            sealed = Sealed(cipher.seal(plaintext, context, self.block), self)
             sealed.remember(value, None)
             model_instance.__dict__[self.attname] = sealed
             return sealed

@@ -73,13 +73,16 @@ def inspect_columns(
             "Run migrate.",
         )
         return
-    filed = DataKeyRecord.objects.values_list("commitment", "key_id")
-    known = {str(commitment): as_told(key_id) for commitment, key_id in filed}
     mine = [ColumnReport(cells.column_name(f)) for f in fields]
     reports += mine
-    reader, proofs = CellReader(), Proofs()
     rows = cells.rows(fields, using)
     total = rows.count()
+    if not total:
+        yield from (_finding(report, total) for report in mine)
+        return
+    filed = DataKeyRecord.objects.values_list("commitment", "key_id")
+    known = {str(commitment): as_told(key_id) for commitment, key_id in filed}
+    reader, proofs = CellReader(), Proofs()
     with progress(total if sample is None else min(total, sample), "rows") as bar:
         batches = cells.batches(rows, _ROWS_AT_A_TIME) if sample is None else _sample(rows, total, sample)
         for batch in batches:

@@ -56,8 +56,8 @@ def _inspect_field(
     looked_at, bad = 0, []
     with progress(total if sample is None else min(total, sample), "files") as bar:
         newest = sample // 2 if sample is not None and total > sample else 0
-        chosen = batches(rows, _ROWS_AT_A_TIME)
-        if sample is not None:
+        chosen = batches(rows, _ROWS_AT_A_TIME) if total else iter(())
+        if total and sample is not None:
             oldest = list(rows.order_by("pk")[: sample - newest])
             chosen = iter([oldest, list(rows.order_by("-pk")[:newest])])
         for batch in chosen:
