@@ -112,7 +112,10 @@ def test_moving(production: Walk) -> None:
     production.follow(page, since="**2.", until="**3.")
     number = 'from clinic.models import Patient; print(Patient.objects.get(ssn="123-45-6789").ssn)'
     assert ask(production, number) == "123-45-6789"
-    production.follow(page, since="**3.")
+    production.follow(page, since="**3.", until="## Objects in Vault")
+    production.follow(page, since="## Objects in Vault", until="python manage.py shell")
+    production.run("python manage.py makemigrations clinic\npython manage.py migrate")
+    production.follow(page, since="```sh\npython manage.py shell")
     replace(production, "mysite/settings.py", '"ALSO_READS": ["default"],', "")
     production.run("rm vault.key")
     assert ask(production, number) == "123-45-6789"

@@ -207,7 +207,7 @@ MEMORY = """
     import django
     django.setup()
     from django.core.management import call_command
-    call_command("migrate", verbosity=0)
+    call_command("migrate", verbosity=0, run_syncdb=True)
     from tests.files.sealing import CLINIC, new_ring
     from django_workos_vault.streams.cipher import FileCipher
     from django_workos_vault.streams.sources import FileSource

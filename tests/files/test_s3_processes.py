@@ -35,7 +35,7 @@ UPLOAD = """
     from django.core.management import call_command
     from django_workos_vault.files import EncryptedStorage
     from tests.files.test_s3 import S3, options
-    call_command("migrate", verbosity=0)
+    call_command("migrate", verbosity=0, run_syncdb=True)
 
     class Upload(io.RawIOBase):
         def __init__(self, megabytes):
@@ -45,7 +45,8 @@ UPLOAD = """
             self.left -= 1
             return bytes(1 << 16) if self.left >= 0 else b""
 
-    one_at_a_time = TransferConfig(use_threads=False, multipart_chunksize=5 << 20)
+    part = 5 << 20
+    one_at_a_time = TransferConfig(use_threads=False, multipart_threshold=part, multipart_chunksize=part)
     given = options("URL", transfer_config=one_at_a_time, file_overwrite=True)
     storage = EncryptedStorage({"BACKEND": S3, "OPTIONS": given})
 
@@ -59,7 +60,7 @@ UPLOAD = """
 
 
 def test_memory_of_an_upload_does_not_grow() -> None:
-    """With one part at a time, an upload takes about 8 MiB above the interpreter, however long it is."""
+    """With one part at a time, an upload takes less than 8 MiB above the interpreter, however long it is."""
     with sink() as (url, taken):
         run = subprocess.run(
             [sys.executable, "-c", textwrap.dedent(UPLOAD).replace("URL", url)],
@@ -71,8 +72,8 @@ def test_memory_of_an_upload_does_not_grow() -> None:
         assert run.returncode == 0, run.stderr
         assert taken() > 288 << 20
     once, more = map(int, run.stdout.split())
-    assert once < 10 << 10
-    assert more < 1 << 10
+    assert once < 8 << 10
+    assert more < 512
 
 
 @contextmanager
@@ -127,5 +128,5 @@ def test_a_server_that_is_killed(at: int, settings: Any) -> None:
             with pytest.raises((BotoCoreError, ClientError, OSError)):
                 file.read(10)
             with pytest.raises((BotoCoreError, ClientError, OSError)):
-                Scan.objects.get().file.open()
+                Scan.objects.get().file.open().read(1)
         assert Scan.objects.get().file.name == scan.file.name

@@ -20,6 +20,8 @@ from django_workos_vault.exceptions import (
     VaultUnavailable,
     WrongKey,
 )
+from django_workos_vault.maintenance.cells import encrypted_fields
+from django_workos_vault.maintenance.engine import runs
 from django_workos_vault.models import DataKeyRecord, IndexKeyRecord
 from django_workos_vault.testing import RunningEmulator, run_emulator
 from tests.app.models import Account, Contract, Device, Organization, Patient, Person, Resident, Voter
@@ -316,6 +318,28 @@ def test_what_cannot_finish_is_one_line() -> None:
             vaults["new"].index_keys.key(1, b"of other columns")
     with only(default=local(1), new=local(2, ALSO_READS=["default"])), fields_name("new", Account):
         assert "different root keys of version 1" in refused("app.Account", from_vault="default")
+
+
+@pytest.mark.parametrize("is_configured", [True, False])
+def test_a_run_is_not_resumed_without_the_old_vault(is_configured: bool) -> None:
+    """Where the settings lost it meanwhile, the run stays paused, and goes on when it is back."""
+    old, new = local(1), local(2, ALSO_READS=["default"])
+    with only(default=old):
+        make(Account, 1)
+    with only(default=old, new=new), fields_name("new", Account):
+        run = runs.begin(
+            encrypted_fields(Account), "move", using="default", options={"from_vault": "default"}
+        )
+        runs.pause(run, "for lunch")
+    without = {"default": old, "new": local(2)} if is_configured else {"new": local(2)}
+    with only(**without), fields_name("new", Account):
+        with pytest.raises(CommandError, match=r"ALSO_READS" if is_configured else "no vault 'default'"):
+            call_command("vault_reencrypt", resume=run.pk)
+        run.refresh_from_db()
+        assert (run.state, run.reason) == ("paused", "for lunch")
+    with only(default=old, new=new), fields_name("new", Account):
+        call_command("vault_reencrypt", resume=run.pk, stdout=StringIO())
+        check(Account, range(1, 2))
 
 
 def test_a_carried_root_key_is_the_vaults_own(vault_emulator: RunningEmulator) -> None:

@@ -95,6 +95,12 @@ class Command(BaseCommand):
                 _no_targets(targets)
                 queue = self._queue()
                 run = runs.find(options["resume"], options["database"])
+                _refuse_what_cannot_finish(
+                    runs.fields_of_run(run),
+                    run.operation,
+                    run.options.get("from_vault"),
+                    run.options.get("plain"),
+                )
                 runs.resume(run)
                 self._follow(run, queue)
             else:
