@@ -149,8 +149,8 @@ def _answers(vault: Vault, failing: Set[str]) -> bool:
     others.sort(key=lambda each: cache.fresh(each.commitment) is None)
     backend = vault.backend
     asks = [partial(backend.decrypt_data_key, each.wrapped) for each in others[:_OTHERS]]
-    if not asks and vault.key_context is not None:
-        asks = [partial(backend.create_data_key, vault.key_context.items)]
+    if vault.key_context is not None:  # those others may be failing too, and not be known of yet
+        asks.append(partial(backend.create_data_key, vault.key_context.items))
     return any(_is_answered(vault, ask) for ask in asks)  # one by one: the first failure would end a batch
 
 
