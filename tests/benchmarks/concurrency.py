@@ -116,7 +116,7 @@ def emulator(state: Path, latency: float) -> Iterator[str]:
 
 def measured(kind: str, where: str, tasks: int, keys: int, deadline: float) -> dict[str, float]:
     """Return what loading, cancelling and a silent Vault cost."""
-    call_command("migrate", verbosity=0)
+    call_command("migrate", run_syncdb=True, verbosity=0)
     folder, url = where.split()
     vault = LocalVault(key_file=f"{folder}/vault.key", objects_file=f"{folder}/vault")
     cells = sealed(cipher_over(vault, tasks * keys), tasks * keys, tasks * keys)

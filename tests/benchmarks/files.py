@@ -32,7 +32,7 @@ def main() -> None:
     parser.add_argument("--megabytes", type=int, default=1024)
     parser.add_argument("--repeats", type=int, default=5)
     options = parser.parse_args()
-    call_command("migrate", verbosity=0)
+    call_command("migrate", run_syncdb=True, verbosity=0)
     cipher = FileCipher(new_ring(), "benchmark")
     with tempfile.TemporaryDirectory() as folder:
         plain, stored, bare = (Path(folder, name) for name in ("plain", "stored", "bare"))
