@@ -10,7 +10,7 @@ from django.db.models.sql import Query
 from django.db.models.sql.where import AND, WhereNode
 
 from django_workos_vault.blind import FULL_BITS, Kind
-from django_workos_vault.exceptions import CANNOT_BE_OPENED
+from django_workos_vault.exceptions import CANNOT_BE_OPENED, VaultUnavailable, is_outage
 from django_workos_vault.frame_locals import leaves_no_locals
 from django_workos_vault.indexes import DigestAt
 
@@ -27,7 +27,8 @@ def rows_really_equal(
     """Return the primary keys of rows whose value is really one of the terms ``sought``.
 
     ``beside`` are conditions on columns of the same table, which rows must meet. A cell that cannot be opened
-    equals nothing: it is passed over. Raises VaultError in an outage, which is no answer.
+    equals nothing: it is passed over, as is one whose key alone Vault fails with. Raises VaultError in an
+    outage, which is no answer.
     """
     rows = field.model._base_manager.using(using).annotate(_digest=DigestAt(F(field.name), slot))
     rows = rows.filter(_digest__in=[digest for term in sought for digest in term.digests(kind)])
@@ -41,6 +42,10 @@ def rows_really_equal(
         try:
             value = getattr(row, field.attname)
         except CANNOT_BE_OPENED:
+            continue
+        except VaultUnavailable as exc:
+            if is_outage(exc) or not exc.was_asked:
+                raise
             continue
         if field.digests.stored_message(kind, value, row) in messages:
             found.append(row.pk)

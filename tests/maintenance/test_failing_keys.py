@@ -2,6 +2,7 @@
 
 import io
 import json
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -28,7 +29,14 @@ class KeysDown:
         self.organizations: set[str] = set()
         self.everything = False
         self.refused = 0
+        #: seconds for which a failure waits until something else was answered
+        self.patience = 0.0
+        self._answered = threading.Event()
         self._owner: dict[str, str] = {}
+
+    def begin(self) -> None:
+        """Forget that anything was answered."""
+        self._answered.clear()
 
     def __call__(self, environ: Any, start_response: Callable[..., Any]) -> Iterable[bytes]:
         body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
@@ -38,9 +46,11 @@ class KeysDown:
         owners = {asked.get("context", {}).get("organization_id"), self._owner.get(wrapped)}
         if self.everything or owners & self.organizations:
             self.refused += 1
+            self._answered.wait(self.patience)
             start_response("503 Down", [("Content-Type", "application/json"), ("Content-Length", "2")])
             return [b"{}"]
         answer = b"".join(self._app(environ, start_response))
+        self._answered.set()
         made = json.loads(answer)
         if asked.get("context") and "encrypted_keys" in made:
             self._owner[made["encrypted_keys"]] = asked["context"].get("organization_id", "")

@@ -15,7 +15,10 @@ from django_workos_vault.fields import stored_cell
 from django_workos_vault.maintenance.index_plan import Planner
 from tests.app.models import Organization, Resident
 from tests.keyring.rings import fail_at_once
+from tests.maintenance.test_failing_keys import KeysDown, down
 from tests.security.test_attacks import our_locals
+
+__all__ = ["down"]  # a fixture
 
 pytestmark = pytest.mark.django_db
 
@@ -179,6 +182,24 @@ def test_an_outage_is_no_answer(
     with pytest.raises(OUTAGES) as caught:
         list(search(town="Paris"))
     assert "Paris" not in our_locals(caught.value)
+
+
+def test_one_organizations_key_fails(down: KeysDown, orgs: list[Organization]) -> None:
+    """Vault fails with it and gives the others' keys: a fault stays where it is, as with a withdrawn key."""
+    failing = set(Resident.objects.filter(organization=orgs[1], plain="Paris"))
+    assert failing
+    assert Resident.objects.filter(town="Paris").exists()
+    vaults["default"].keyring.forget()
+    assert Resident.objects.filter(organization=orgs[0], town="Nowhere").count() == 0  # the index's key
+    down.organizations, down.patience = {"org_b"}, 20.0
+    down.begin()
+    found, rest = set(Resident.objects.filter(town="Paris")), set(Resident.objects.exclude(town="Paris"))
+    assert found == set(Resident.objects.filter(plain="Paris").exclude(organization=orgs[1]))
+    assert failing <= rest
+    vaults["default"].keyring.forget()
+    down.patience = 0.0
+    with pytest.raises(OUTAGES):  # nobody else is asked for, so it may be an outage
+        list(Resident.objects.filter(organization=orgs[1], town="Paris"))
 
 
 NARROWED = [
