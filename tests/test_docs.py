@@ -226,7 +226,8 @@ def run_settings(code: Any) -> None:
     settings: dict[str, Any] = {"BASE_DIR": CHECKOUT}  # as startproject's settings.py has it
     exec(code, settings)
     with override_settings(WORKOS_VAULTS=settings["WORKOS_VAULTS"]):
-        assert checks.run_checks() == []
+        found = {message.id for message in checks.run_checks()}
+        assert found <= {"django_workos_vault.W160"}  # models of the tests do without the manager
 
 
 def run_shell_line(line: str) -> None:

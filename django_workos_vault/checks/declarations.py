@@ -6,8 +6,9 @@ from typing import Any
 from django.apps import AppConfig, apps
 from django.core import checks
 from django.core.exceptions import FieldDoesNotExist
-from django.db.models import Model, QuerySet
+from django.db.models import Manager, Model, QuerySet
 
+from django_workos_vault.fields.bulk import EncryptedQuerySet
 from django_workos_vault.fields.column_paths import columns_read, ordering_names
 from django_workos_vault.fields.field import EncryptedField
 from django_workos_vault.fields.vault_field import VaultField
@@ -36,6 +37,7 @@ def check_model(model: type[Model]) -> Iterator[checks.CheckMessage]:
     yield from _generic_keys(model)
     yield from _natural_key(model)
     yield from _moved_by_deletions(model)
+    yield from _moved_by_updates(model)
     for kind, item, expression in _conditions(model):
         for path in _encrypted_paths(model, expression):
             message = f"{kind} {item} computes with {path!r}, which is ciphertext to the database."
@@ -92,6 +94,26 @@ def _moved_by_deletions(model: type[Model]) -> Iterator[checks.CheckMessage]:
                     obj=field,
                     id="django_workos_vault.W121",
                 )
+
+
+def _moved_by_updates(model: type[Model]) -> Iterator[checks.CheckMessage]:
+    manager: Any = model._meta.default_manager
+    knows_rows = issubclass(getattr(manager, "_queryset_class", QuerySet), EncryptedQuerySet)
+    if manager is None or knows_rows or type(manager).get_queryset is not Manager.get_queryset:
+        return  # what its own get_queryset() returns cannot be told
+    for field in model._meta.local_concrete_fields:
+        for name in getattr(field, "bind_to", ()):
+            column: Any = next((c for c in model._meta.concrete_fields if name in (c.name, c.attname)), None)
+            if column is None or column.primary_key or column.unique or not column.editable:
+                continue  # E008, or what nobody updates
+            yield checks.Warning(
+                f"{field.name!r} is bound to {name}, and {model.__name__}.objects.update({name}=...) moves "
+                "rows and leaves it unreadable: that manager knows nothing of encrypted fields.",
+                hint=f"Write objects = EncryptedManager() in {model.__name__} as its only manager, from "
+                "django_workos_vault.querysets: its update() seals for the new row.",
+                obj=field,
+                id="django_workos_vault.W160",
+            )
 
 
 def _natural_key(model: type[Model]) -> Iterator[checks.CheckMessage]:

@@ -47,6 +47,7 @@ ELSEWHERE = {
     "W113": "companions/test_histories.py::test_check",
     "W120": "fields/test_kinds_of_models.py::test_natural_keys_in_clear_are_warned_of",
     "W121": "fields/test_kinds_of_models.py::test_deletions_that_move_rows_are_warned_of",
+    "W160": "fields/test_kinds_of_models.py::test_updates_that_move_rows_are_warned_of",
     "E170": "access/test_settings.py::test_every_wrong_option_is_named",
     "W170": "access/test_settings.py::test_a_vault_without_key_context_chains_nothing",
     "W114": "companions/test_histories.py::test_check_of_plaintext_dumps",

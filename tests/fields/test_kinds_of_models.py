@@ -12,9 +12,10 @@ from django.test import override_settings
 from django.test.utils import isolate_apps
 
 from django_workos_vault.checks.declarations import check_model
+from django_workos_vault.exceptions import WrongBinding
 from django_workos_vault.fields import EncryptedCharField, EncryptedEmailField, stored_cell
 from django_workos_vault.indexes import BlindIndex, Exact
-from django_workos_vault.querysets import EncryptedManager
+from django_workos_vault.querysets import EncryptedManager, EncryptedQuerySet
 from tests.app.models import Device, Organization, Voter
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -206,11 +207,52 @@ def test_deletions_that_move_rows_are_warned_of(on_delete: Any, found: list[str]
     class Owned(models.Model):
         owner = models.ForeignKey(Owner, on_delete, null=True, default=None)
         secret = EncryptedCharField(max_length=10, bind_to=("owner",))
+        objects = EncryptedManager()
 
         class Meta:
             app_label = "app"
 
     assert [message.id for message in check_model(Owned)] == found
+
+
+class Overridden(models.Manager[Any]):
+    def get_queryset(self) -> Any:
+        return EncryptedQuerySet(self.model, using=self._db)
+
+
+@pytest.mark.parametrize(
+    ("manager", "found"),
+    [
+        (models.Manager, ["django_workos_vault.W160"]),
+        (EncryptedManager, []),
+        (models.Manager.from_queryset(EncryptedQuerySet), []),
+        (Overridden, []),
+    ],
+)
+@isolate_apps("tests.app")
+def test_updates_that_move_rows_are_warned_of(manager: Any, found: list[str]) -> None:
+    """A plain manager's update() of a bound column leaves cells unreadable; the hint's manager does not."""
+
+    class Moved(models.Model):
+        owner = models.IntegerField(default=1)
+        row_id = models.UUIDField(default=uuid.uuid4, editable=False)
+        secret = EncryptedCharField(max_length=10, bind_to=("owner", "row_id"))
+        objects = manager()
+
+        class Meta:
+            app_label = "app"
+
+    messages = list(check_model(Moved))
+    assert [message.id for message in messages] == found
+    assert all("objects = EncryptedManager()" in str(message.hint) for message in messages)
+    with tables(Moved):
+        row = Moved.objects.create(secret="s")
+        Moved.objects.filter(pk=row.pk).update(owner=2)
+        if found:
+            with pytest.raises(WrongBinding):
+                Moved.objects.get().secret  # noqa: B018
+        else:
+            assert Moved.objects.get().secret == "s"
 
 
 @isolate_apps("tests.app")
