@@ -19,8 +19,16 @@ def text(plan: Plan) -> list[str]:
         f"{how} {plan.keys} distinct data keys, {plan.contexts} key contexts, {plan.requests} requests to "
         f"Vault, {plan.minutes:.1f} minutes at its rate limit."
     )
-    lines.append(f"Disk for the rewrite, until the database cleans up: about {_size(plan.disk)}.")
+    free = "" if plan.disk_free is None else f", of {_size(plan.disk_free)} free"
+    lines.append(f"Disk for the rewrite, until the database cleans up: about {_size(plan.disk)}{free}.")
     return lines
+
+
+def lacking(plan: Plan) -> str:
+    """Return why a run could not finish, or nothing."""
+    if plan.disk_free is None or plan.disk <= plan.disk_free:
+        return ""
+    return f"The disk has {_size(plan.disk_free)} free, and the rewrite may need {_size(plan.disk)}."
 
 
 def document(plan: Plan) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Runs of ``vault_reencrypt`` over files are on record: stopped, taken up, shared, and of some rows only."""
 
+import shutil
 from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
@@ -155,6 +156,19 @@ def test_a_batch_that_does_not_commit(media: Path) -> None:
         Worker(run).work()
     assert stored(media) == before
     assert Scan.objects.get(pk=row.pk).file.name == row.file.name
+
+
+def test_a_disk_without_room(media: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file is not copied where its copy has no room: it is left, and named. A header is written over."""
+    scans(2)
+    before = stored(media)
+    usage = shutil.disk_usage(media)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=10_000))
+    with pytest.raises(CommandError, match="2 files were left"):
+        command("files.Scan.file")
+    assert {each.reason for each in runs.left_cells(MaintenanceRun.objects.get())} == {"NoSpace"}
+    assert stored(media) == before
+    command("files.Scan.file", rekey=True)
 
 
 @pytest.mark.parametrize("operation", ["reseal", "rekey"])

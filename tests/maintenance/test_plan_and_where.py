@@ -1,9 +1,11 @@
 """``--plan`` tells what a run would find and cost, and ``--where`` keeps it to one key context."""
 
 import json
+import shutil
 from typing import Any
 
 import pytest
+from django.db import connection
 
 from django_workos_vault import vaults
 from django_workos_vault.models import DataKeyRecord, MaintenanceRun
@@ -137,3 +139,19 @@ class TestWhere:
         error, out = failing("app.Person", where=where)
         assert where.partition("=")[0] in str(error)
         assert (out, MaintenanceRun.objects.count()) == ("", 0)
+
+
+def test_a_disk_that_is_too_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On SQLite a plan tells the free disk, and fails where it is too little. A server does not tell."""
+    people(3)
+    if connection.vendor != "sqlite":
+        assert json.loads(reencrypt("app.Person", plan=True, format="json"))["disk_free"] is None
+        assert " free" not in reencrypt("app.Person", plan=True)
+        return
+    usage = shutil.disk_usage("/")
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=5_000_000_000))
+    assert "of 5 GB free." in reencrypt("app.Person", plan=True)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=10))
+    error, out = failing("app.Person", plan=True)
+    assert "of 10 bytes free." in out
+    assert "The disk has 10 bytes free" in str(error)

@@ -15,6 +15,7 @@ from django_workos_vault.exceptions import WrongKey
 from django_workos_vault.fields.field import EncryptedField
 from django_workos_vault.maintenance import cells
 from django_workos_vault.maintenance.cells import BadCell, CannotOpen, CellReader
+from django_workos_vault.maintenance.disk import free_for_database
 from django_workos_vault.maintenance.engine.columns import Columns
 from django_workos_vault.maintenance.engine.estimate import estimated_rows
 from django_workos_vault.maintenance.engine.failing_keys import FailingKeys
@@ -54,7 +55,8 @@ class ColumnPlan:
 class Plan:
     """All columns. ``requests`` are to Vault, ``disk`` the bytes of the rewrite until they are cleaned up.
 
-    Where rows were sampled, ``is_sample``, keys and requests are at least that many.
+    ``disk_free`` are the bytes there are, None where the database does not tell. Where rows were sampled,
+    ``is_sample``, keys and requests are at least that many.
     """
 
     columns: list[ColumnPlan]
@@ -63,6 +65,7 @@ class Plan:
     contexts: int = 0
     requests: int = 0
     disk: int = 0
+    disk_free: int | None = None
 
     @property
     def minutes(self) -> float:
@@ -88,7 +91,7 @@ class Planner:
 
     def plan(self) -> Plan:
         """Return the plan. Raises VaultError in an outage."""
-        plan = Plan([])
+        plan = Plan([], disk_free=free_for_database(self._using))
         for columns in self._columns:
             total = estimated_rows(columns.fields[0].model, self._using)
             plans = {f.name: ColumnPlan(cells.column_name(f), total) for f in columns.fields}

@@ -16,6 +16,7 @@ from django_workos_vault.files.content import SealedContent
 from django_workos_vault.files.fields import EncryptedFieldFile, EncryptedFileField
 from django_workos_vault.files.sources import source_of
 from django_workos_vault.maintenance.cells import CannotOpen, faults_of_row
+from django_workos_vault.maintenance.disk import free_for_file
 from django_workos_vault.maintenance.files.columns import (
     Referrers,
     another_name,
@@ -28,6 +29,8 @@ from django_workos_vault.streams.header import FileHeader
 
 #: What disks write whole or not at all. A header is changed in place within one of these alone.
 _SECTOR = 512
+#: Bytes that stay free beside a copy.
+_HEADROOM = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +113,7 @@ class FileRenewal:
         assert isinstance(self._operation, Resealing)  # noqa: S101
         self._operation.make_key(self._field.vault, file.storage.sealing.context())
         name = str(file.name)
+        self._check_space(name)
         with file.storage.opened(name) as sealed:
             return file.storage.save(
                 another_name(self._field.storage, name),
@@ -129,6 +133,7 @@ class FileRenewal:
             new = header.rewrapped(self._operation.wrapping(self._field.vault, header, context))
             if self._written_over(name, source.read_at(0, header.length), new):
                 return None
+            self._check_space(name)
             return self._field.storage.save(
                 another_name(self._field.storage, name),
                 SealedContent(chain([new], stored_chunks(source, header.length)), name),
@@ -136,6 +141,11 @@ class FileRenewal:
             )
         finally:
             source.close()
+
+    def _check_space(self, name: str) -> None:
+        free = free_for_file(self._field.storage, name)
+        if free is not None and free < self._field.storage.size(name) + _HEADROOM:
+            raise CannotOpen("NoSpace", "Its disk has no room for the new file. Make some, and run it again.")
 
     def _written_over(self, name: str, old: bytes, new: bytes) -> bool:
         """Write a header over the old one. False where that cannot be done safely."""

@@ -295,6 +295,8 @@ class Command(BaseCommand):
             self.stdout.write(as_json(plan_reports.document(found)))
         else:
             self._print(plan_reports.text(found), [cell for c in found.columns for cell in c.unreadable])
+        if lacking := plan_reports.lacking(found):
+            raise CommandError(lacking)
 
     def _run(self, run: Pass) -> CommandError | None:
         try:
