@@ -127,7 +127,10 @@ USE_TZ = os.environ.get("VAULT_TEST_USE_TZ", "1") == "1"
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 DEFAULT_EXCEPTION_REPORTER_FILTER = "django_workos_vault.tracebacks.ExceptionReporterFilter"
-SILENCED_SYSTEM_CHECKS = ["django_workos_vault.E011"]  # a LocalVault, and DEBUG is off under test
+SILENCED_SYSTEM_CHECKS = [
+    "django_workos_vault.E011",  # a LocalVault, and DEBUG is off under test
+    "django_workos_vault.W160",  # models of the tests do without the manager, or have another one first
+]
 WORKOS_VAULTS = {
     "default": {
         "BACKEND": "django_workos_vault.backends.local.LocalVault",
