@@ -1,6 +1,6 @@
 """Seal and open one value: key context, label and row binding in, bytes out."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from os import urandom
 
 from cryptography.exceptions import InvalidTag
@@ -9,7 +9,14 @@ from django_workos_vault import envelope, forbidding
 from django_workos_vault.context import KeyContext
 from django_workos_vault.datakey import COMMITMENT_BYTES, NONCE_BYTES, TAG_BYTES, Head, LoadedKey
 from django_workos_vault.envelope import LABEL_ID_BYTES, PADDED, Envelope
-from django_workos_vault.exceptions import EnvelopeError, MalformedEnvelope, TamperedEnvelope, WrongBinding
+from django_workos_vault.exceptions import (
+    EnvelopeError,
+    MalformedEnvelope,
+    TamperedEnvelope,
+    VaultError,
+    WrongBinding,
+    is_outage,
+)
 from django_workos_vault.forbidding import check_opening_allowed
 from django_workos_vault.keyring.ring import KeyRing
 
@@ -120,6 +127,51 @@ class Cipher:
         if not unpadded.endswith(b"\x80"):
             raise MalformedEnvelope("The cell is marked as padded, but its plaintext is not.")
         return unpadded[:-1]
+
+    def seal_again(
+        self,
+        cells: Sequence[bytes],
+        contexts: Sequence[KeyContext | None],
+        *,
+        decode: Callable[[bytes], object],
+        pad_to: int = 0,
+    ) -> list[bytes | None]:
+        """Return each of ``cells``, of no row and without digests, as another one, sealed for its context.
+
+        None for each that has no context, that cannot be opened or sealed, or whose plaintext ``decode``
+        takes for no value. Raises VaultError in an outage.
+        """
+        self.load_keys(cells)
+        flags = self._reference_flag | (envelope.PADDED if pad_to else 0)
+        nonces = urandom(
+            NONCE_BYTES * len(cells)
+        )  # of this call alone: none is there for a fork to use again
+        again: list[bytes | None] = []
+        hopeless: set[bytes] = set()
+        open_cell, sealing_key = self.open, self.keyring.sealing_key
+        for at, (cell, context) in enumerate(zip(cells, contexts, strict=True)):
+            sealed = None
+            if context is not None and not (hopeless and cell[_COMMITMENT] in hopeless):
+                try:
+                    plaintext = open_cell(cell)
+                    decode(plaintext)
+                    key = sealing_key(context)
+                    head = key.heads.get(self)
+                    if head is None or head.flags != flags:
+                        head = self._head(key, flags, b"")
+                    nonce = nonces[NONCE_BYTES * at : NONCE_BYTES * (at + 1)]
+                    if pad_to:
+                        plaintext += b"\x80" + bytes(-(len(plaintext) + 1) % pad_to)
+                    text = key.aead.encrypt(nonce, plaintext, head.associated_data)
+                    sealed = b"".join((head.start, nonce, text[_TAG], text[_TEXT]))
+                except VaultError as exc:
+                    if is_outage(exc):
+                        raise
+                    hopeless.add(cell[_COMMITMENT])
+                except Exception:  # noqa: S110 -- whatever a field's class makes of a foreign plaintext
+                    pass
+            again.append(sealed)
+        return again
 
     def load_keys(self, cells: Iterable[bytes]) -> None:
         """Unwrap the keys of ``cells`` together; cells that are no envelopes are passed over.

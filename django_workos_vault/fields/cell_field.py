@@ -4,7 +4,7 @@ Here the three objects of a field meet: its encoding makes bytes of a value, its
 found by, and its scheme has the cipher. Everything that Django's queries ask of the column is answered here.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import cached_property
 from itertools import dropwhile, islice
@@ -200,6 +200,17 @@ class CellField(VaultField):
         if not self.digests.are_carried:
             return self.seal_plaintext(plaintext, instance)
         return self.seal_plaintext(plaintext, instance, self.digests.front(value, instance))
+
+    @leaves_no_locals
+    def resealed_at_once(
+        self, cells: Sequence[bytes], contexts: Sequence[KeyContext | None]
+    ) -> list[bytes | None]:
+        """Return each of ``cells``, of a field not bound to its row and without digests, as another one.
+
+        None for each that has no context, and for each of which :meth:`resealed` would say what is wrong.
+        Raises VaultError in an outage.
+        """
+        return self.scheme.cipher.seal_again(cells, contexts, decode=self.encoding.decode, pad_to=self.block)
 
     def _batch_from(self, instance: Model) -> Any:
         """Return ``instance`` and the rows that follow it in a ``bulk_create()`` under way."""

@@ -63,7 +63,7 @@ def opening_converter(field: Any) -> Converter:
             return None
         try:
             if type(cell) is not bytes:
-                cell = _as_bytes(cell)
+                cell = as_bytes(cell)
             if scheme.is_bound:
                 return field.open_cell(cell)  # which has no row here, and says so
             if cipher is None or cipher.keyring.closed:
@@ -93,7 +93,7 @@ def sealing_converter(field: Any) -> Converter:
         if cell is None:
             return None
         if type(cell) is not bytes:
-            cell = _as_bytes(cell)
+            cell = as_bytes(cell)
         if len(neighbours) >= NEIGHBOURS:
             neighbours = []
         neighbours.append(cell)
@@ -109,5 +109,6 @@ def sealing_converter(field: Any) -> Converter:
     return seal
 
 
-def _as_bytes(cell: Any) -> bytes:
+def as_bytes(cell: Any) -> bytes:
+    """Return what the database gave in the place of bytes as a cell, which may be none."""
     return bytes(cell) if isinstance(cell, memoryview | bytearray) else ForeignCell.of(cell)

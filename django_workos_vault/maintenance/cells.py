@@ -1,6 +1,6 @@
 """Stored cells, row by row: for the tools that go through whole columns."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +19,6 @@ from django_workos_vault.exceptions import (
     is_outage,
 )
 from django_workos_vault.fields.cell import opened, stored_cell
-from django_workos_vault.fields.column import sealing_converter
 from django_workos_vault.fields.field import EncryptedField
 from django_workos_vault.fields.from_row import FromRow
 from django_workos_vault.frame_locals import forget_locals
@@ -67,7 +66,7 @@ def rows(fields: list[EncryptedField], using: str) -> QuerySet[Model]:
     whose related row is gone.
     """
     queryset: QuerySet[Model] = QuerySet(fields[0].model, using=using)
-    return queryset.prefetch_related(*sorted(_relations(fields))) if _relations(fields) else queryset
+    return queryset.prefetch_related(*sorted(relations(fields))) if relations(fields) else queryset
 
 
 class StoredBytes(F):
@@ -81,34 +80,6 @@ class StoredBytes(F):
 class _Bytes(Col):
     def get_db_converters(self, connection: Any) -> list[Any]:
         return []  # the field's would open the cell
-
-
-class StoredRow:
-    """A primary key and cells, where nothing else of a row is needed: a third of what an instance costs."""
-
-    def __init__(self, pk: Any) -> None:
-        self.pk = pk
-
-
-def need_no_rows(fields: Iterable[EncryptedField]) -> bool:
-    """Whether cells of ``fields`` are replaced by what is in them alone."""
-    return not any(field.scheme.remembers_row or field.digests.are_carried for field in fields)
-
-
-def stored_rows(fields: Sequence[EncryptedField], queryset: "QuerySet[Any]") -> list[Any]:
-    """Return the rows of a sliced ``queryset`` of :func:`rows` with their cells, as bare as may be."""
-    if not need_no_rows(fields):
-        return list(queryset)
-    names = [field.attname for field in fields]
-    makers = [sealing_converter(field) for field in fields]
-    found = []
-    for pk, *stored in queryset.values_list("pk", *map(StoredBytes, names)):
-        row = StoredRow(pk)
-        held = row.__dict__
-        for name, sealed, cell in zip(names, makers, stored, strict=True):
-            held[name] = sealed(cell, None, None)
-        found.append(row)
-    return found
 
 
 def batches(queryset: QuerySet[Model], size: int, start_after: Any = None) -> Iterator[list[Model]]:
@@ -191,7 +162,8 @@ def _cannot_open(exc: EnvelopeError | VaultError | InvalidVaultConfiguration) ->
     return CannotOpen(type(exc).__name__, str(exc))
 
 
-def _relations(fields: list[EncryptedField]) -> set[str]:
+def relations(fields: Sequence[EncryptedField]) -> set[str]:
+    """Return the relations that the key contexts of ``fields`` are read through, as paths of a prefetch."""
     paths = (
         _relation_path(field.model, item.path)
         for field in fields

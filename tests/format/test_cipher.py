@@ -192,3 +192,24 @@ def passed(work: Callable[[], object]) -> list[str]:
     finally:
         sys.setprofile(None)
     return names
+
+
+@pytest.mark.parametrize("pad_to", [0, 32])
+def test_many_cells_at_once(ring: KeyRing, pad_to: int) -> None:
+    """Each is sealed again for its own context, with a nonce of its own; what cannot be is left out."""
+    cipher = Cipher(ring, "app.Person.ssn")
+    contexts: list[KeyContext | None] = [KeyContext({"org": str(n % 3)}) for n in range(30)]
+    cells = [cipher.seal(b"%d" % n, CLINIC, pad_to=pad_to) for n in range(30)]
+    cells[3] = cells[3][:-1] + bytes([cells[3][-1] ^ 1])
+    cells[4], cells[5] = b"", Cipher(ring, "app.Person.notes").seal(b"5", CLINIC)
+    cells[6], contexts[7] = cipher.seal(b"six", CLINIC, pad_to=pad_to), None
+    fresh = Cipher(ring, "app.Person.ssn")
+    again = fresh.seal_again(cells, contexts, decode=int, pad_to=pad_to)
+    assert [n for n, cell in enumerate(again) if cell is None] == [3, 4, 5, 6, 7]
+    made = {n: cell for n, cell in enumerate(again) if cell is not None}
+    assert {n: int(cipher.open(cell)) for n, cell in made.items()} == {n: n for n in made}
+    parsed = {n: envelope.parse(cell) for n, cell in made.items()}
+    assert len({each.nonce for each in parsed.values()}) == len(made)
+    assert {each.flags for each in parsed.values()} == {envelope.PADDED if pad_to else 0}
+    for n, context in enumerate(contexts):
+        assert n not in made or parsed[n].commitment == ring.sealing_key(context).commitment  # type: ignore[arg-type]

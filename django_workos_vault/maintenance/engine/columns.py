@@ -10,10 +10,11 @@ from django.db.models import Model, QuerySet
 
 from django_workos_vault.fields.cell import stored_cell
 from django_workos_vault.fields.field import EncryptedField
-from django_workos_vault.maintenance import cells
+from django_workos_vault.maintenance import bare_rows, cells
+from django_workos_vault.maintenance.bare_rows import BareRow, as_instances, cells_of
 from django_workos_vault.maintenance.cells import BadCell, CannotOpen
 from django_workos_vault.maintenance.engine.where import Where
-from django_workos_vault.maintenance.operations import NotAsWritten, Operation
+from django_workos_vault.maintenance.operations import AtOnce, NotAsWritten, Operation
 from django_workos_vault.maintenance.reencryption.swap import Swap, swap_all
 
 
@@ -45,7 +46,7 @@ class ColumnCounts:
 class Batch:
     """Rows, the swaps to carry out, and what is known of the other cells."""
 
-    rows: Sequence[Model]
+    rows: Sequence[Any]
     counts: dict[str, ColumnCounts]
     swaps: list[Swap] = field(default_factory=list)
     left: list[BadCell] = field(default_factory=list)
@@ -63,6 +64,9 @@ class Columns:
     :class:`Where`, None for all rows.
     """
 
+    #: whether a cell's replacement depends on nothing else of its row than its key context
+    takes_bare_rows = True
+
     def __init__(
         self,
         columns: Sequence[EncryptedField],
@@ -77,6 +81,7 @@ class Columns:
         self._using = using
         self._verify = verify
         self._where = None if where is None else Where(where, self.fields)
+        self._bare = self.takes_bare_rows and bare_rows.suffice(self.fields)
 
     def rows(self) -> "QuerySet[Model]":
         """Return all rows that are meant, in no order."""
@@ -89,7 +94,7 @@ class Columns:
 
     def read(self, some: "QuerySet[Model]") -> list[Any]:
         """Return the rows of ``some`` of :meth:`rows`."""
-        return cells.stored_rows(self.fields, some)
+        return bare_rows.read(self.fields, some) if self._bare else list(some)
 
     def empty(self, rows: Sequence[Model]) -> Batch:
         """Return a batch of ``rows`` of which nothing is known yet."""
@@ -101,15 +106,20 @@ class Columns:
         Asks Vault, and is no part of a transaction. Raises VaultError in an outage.
         """
         batch = self.empty(rows)
-        if not dry_run and self._where is None:
-            self.operation.prepare(self.fields, rows)
-        elif not dry_run:  # no key is made for what is not meant
-            for column in self.fields:
-                self.operation.prepare([column], [row for row in rows if self.means(column, row)])
-        for instance in rows:
-            for column in self.fields:
-                if self.means(column, instance):
-                    self.prepare_cell(batch, column, instance, dry_run)
+        at_once = self._bare and not dry_run and isinstance(self.operation, AtOnce)
+        if not at_once:
+            as_instances(rows)
+        if not dry_run and not at_once:
+            for columns in [self.fields] if self._where is None else [[column] for column in self.fields]:
+                self.operation.prepare(columns, [row for row in rows if self.means(columns[0], row)])
+        for column in self.fields:
+            meant: Sequence[Any] = (
+                rows if self._where is None else [row for row in rows if self.means(column, row)]
+            )
+            if at_once:
+                meant = self._replaced_at_once(batch, column, meant)
+            for instance in meant:
+                self.prepare_cell(batch, column, instance, dry_run)
         return batch
 
     @contextmanager
@@ -140,6 +150,23 @@ class Columns:
         if written:
             self._open_again(written if self._verify else [choice(written)])  # noqa: S311
         return list(outcome.values())
+
+    def _replaced_at_once(self, batch: Batch, column: EncryptedField, rows: Sequence[BareRow]) -> list[Any]:
+        """Make those replacements that need no look at a row, and return the rows that need one."""
+        stored = cells_of(column, rows)
+        if None in stored:
+            rows = [row for row, cell in zip(rows, stored, strict=True) if cell is not None]
+            batch.counts[column.name].null += len(stored) - len(rows)
+            stored = cells_of(column, rows)
+        others = []
+        made = self.operation.at_once(column, rows, stored)  # type: ignore[attr-defined]
+        for row, old, new in zip(rows, stored, made, strict=True):
+            if new is None:
+                others.append(row)
+            else:
+                batch.swaps.append(Swap(column, row, old, new))
+        as_instances(others)
+        return others
 
     def prepare_cell(self, batch: Batch, column: EncryptedField, instance: Model, dry_run: bool) -> None:
         """Make the replacement of one cell, and add to ``batch`` what became of it."""
@@ -176,4 +203,5 @@ class Columns:
                     f"The database does not hold what was written to {swap.field} of row {row.pk}: something "
                     "changes cells on their way, such as a trigger. The batch was taken back."
                 )
+            as_instances([swap.instance])
             self.operation.check(swap.field, swap.instance, row, self._verify)

@@ -23,11 +23,9 @@ class CopiedColumns(Columns):
     """Writes a row only if neither of its two columns changed since it was read."""
 
     operation: Copying
+    takes_bare_rows = False  # a plaintext column is needed as well
     #: primary keys of the rows that had changed when the last batch was stored
     missed: list[Any]
-
-    def read(self, some: "QuerySet[Model]") -> list[Any]:
-        return list(some)  # with both columns
 
     def store(self, batch: Batch) -> list[ColumnCounts]:
         outcome = {name: replace(counts) for name, counts in batch.counts.items()}

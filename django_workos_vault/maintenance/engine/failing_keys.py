@@ -17,6 +17,7 @@ from django_workos_vault.exceptions import (
 )
 from django_workos_vault.fields.field import EncryptedField
 from django_workos_vault.handler import vaults
+from django_workos_vault.maintenance.bare_rows import as_instances
 from django_workos_vault.maintenance.cells import REMEMBERED, CannotOpen
 from django_workos_vault.maintenance.engine.columns import Batch, Columns
 from django_workos_vault.models import DataKeyRecord
@@ -54,12 +55,15 @@ class FailingKeys:
 
         Raises VaultError in an outage: Vault gives the keys of no other context either.
         """
+        if self._known:
+            as_instances(rows)
         needy = {n for n, row in enumerate(rows) if self._is_known(columns, row)} if self._known else set()
         try:
             batch = columns.prepared([row for n, row in enumerate(rows) if n not in needy], dry_run=dry_run)
         except VaultUnavailable as exc:
             if is_outage(exc) and not self._answers_for_others():
                 raise
+            as_instances(rows)
             return self._one_by_one(columns, rows, dry_run, stop)
         for n in sorted(needy):
             self._prepare_row(columns, batch, rows[n], dry_run)

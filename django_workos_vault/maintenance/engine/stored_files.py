@@ -22,6 +22,7 @@ class StoredFiles(Columns):
     """Copies are made before a row refers to them in a transaction; what they replace is deleted after it."""
 
     fields: list[Any]
+    takes_bare_rows = False
 
     def __init__(
         self,
@@ -41,9 +42,6 @@ class StoredFiles(Columns):
     def rows(self) -> "QuerySet[Model]":
         rows = rows_with_files(self.fields[0], self._using)
         return rows if self._where is None else self._where.of(rows)
-
-    def read(self, some: "QuerySet[Model]") -> list[Any]:
-        return list(some)
 
     def keys_of(self, column: Any, row: Model) -> tuple[bytes, bytes]:
         header = self._renewal.header_of(row)

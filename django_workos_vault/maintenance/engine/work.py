@@ -6,7 +6,7 @@ whatever ends a worker, its chunk goes on where the last whole batch ended, and 
 
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from functools import partial
 from typing import Any
 
@@ -17,6 +17,7 @@ from django_workos_vault.exceptions import VaultError
 from django_workos_vault.handler import vaults
 from django_workos_vault.maintenance.cells import BadCell
 from django_workos_vault.maintenance.engine import chunks, runs
+from django_workos_vault.maintenance.engine.collector import no_collections
 from django_workos_vault.maintenance.engine.columns import Batch, ColumnCounts, Columns
 from django_workos_vault.maintenance.engine.copied import columns_for
 from django_workos_vault.maintenance.engine.failing_keys import FailingKeys
@@ -137,17 +138,9 @@ class Worker:
         columns, upper = self._columns[model], from_text(model, chunk.upper)
         while chunk.state == chunk.State.CLAIMED and not self._stop() and self._is_running():
             began, size = time.monotonic(), self._pace.size
-            rows = columns.read(between(columns.rows(), from_text(model, chunk.position), upper)[:size])
-            # It asks Vault, so before the transaction.
-            batch = self._failing_keys.prepared(columns, rows, stop=self._stop)
-            done = len(batch.rows)
-            commit = partial(self._commit, chunk, columns, batch, last=done == len(rows) < size)
-            try:
-                with columns.settled():
-                    in_transaction(self._using, commit, tries=2 if done > 1 else 8)
-            except OperationalError:
-                if done <= 1 or not connections[self._using].is_usable():
-                    raise
+            with no_collections() if columns.takes_bare_rows else nullcontext():
+                done = self._do_batch(chunk, columns, upper, size)
+            if done is None:
                 self._pace.crowded()
                 continue
             chunk.refresh_from_db(fields=_PROGRESS)  # not its worker: that may be another by now
@@ -157,6 +150,23 @@ class Worker:
             if chunk.state == chunk.State.CLAIMED:
                 self._rest(self._pace.done(done, time.monotonic() - began), heartbeat)
                 self._spare_the_database(heartbeat)
+
+    def _do_batch(self, chunk: MaintenanceChunk, columns: Columns, upper: Any, size: int) -> int | None:
+        """Return the number of rows that are done, None where other writers were in their way."""
+        position = from_text(model_of(chunk.model), chunk.position)
+        rows = columns.read(between(columns.rows(), position, upper)[:size])
+        # It asks Vault, so before the transaction.
+        batch = self._failing_keys.prepared(columns, rows, stop=self._stop)
+        done = len(batch.rows)
+        commit = partial(self._commit, chunk, columns, batch, last=done == len(rows) < size)
+        try:
+            with columns.settled():
+                in_transaction(self._using, commit, tries=2 if done > 1 else 8)
+        except OperationalError:
+            if done <= 1 or not connections[self._using].is_usable():
+                raise
+            return None
+        return done
 
     def _commit(self, chunk: MaintenanceChunk, columns: Columns, batch: Batch, *, last: bool) -> None:
         counts = columns.store(batch)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
-from django_workos_vault.maintenance.operations.base import NotAsWritten, Operation
+from django_workos_vault.maintenance.operations.base import AtOnce, NotAsWritten, Operation
 from django_workos_vault.maintenance.operations.copying import Copying
 from django_workos_vault.maintenance.operations.mending import Rebinding, Reindexing, Relabelling
 from django_workos_vault.maintenance.operations.moving import Moving
@@ -12,7 +12,17 @@ from django_workos_vault.maintenance.operations.rekeying import Rekeying
 from django_workos_vault.maintenance.operations.relocation import Relocation
 from django_workos_vault.maintenance.operations.resealing import Resealing
 
-__all__ = ["NAMES", "Copying", "Moving", "NotAsWritten", "Operation", "Rekeying", "Resealing", "operation"]
+__all__ = [
+    "NAMES",
+    "AtOnce",
+    "Copying",
+    "Moving",
+    "NotAsWritten",
+    "Operation",
+    "Rekeying",
+    "Resealing",
+    "operation",
+]
 
 NAMES = ("reseal", "rekey", "move", "envelope", "reindex", "relabel", "rebind", "encrypt", "decrypt")
 

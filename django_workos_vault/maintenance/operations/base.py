@@ -1,13 +1,14 @@
 """What an operation does with one stored cell."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from django.db.models import Model
 
 from django_workos_vault.context import KeyContext
 from django_workos_vault.exceptions import EnvelopeError, InvalidVaultConfiguration, VaultError
 from django_workos_vault.fields.field import EncryptedField
+from django_workos_vault.maintenance.bare_rows import BareRow
 from django_workos_vault.maintenance.cells import CannotOpen, concerns_all
 
 
@@ -35,6 +36,19 @@ class Operation(Protocol):
 
     def check(self, field: EncryptedField, old: Model, new: Model, thoroughly: bool) -> None:
         """Open the cell of ``new``, as it is stored now. Raises NotAsWritten."""
+
+
+@runtime_checkable
+class AtOnce(Protocol):
+    """What operations have that replace most cells without a look at each."""
+
+    def at_once(
+        self, field: EncryptedField, rows: Sequence[BareRow], cells: Sequence[bytes]
+    ) -> list[bytes | None]:
+        """Return the new ``cells`` of ``rows``, None for each that ``replacement`` has to be asked about.
+
+        None of the cells is NULL. No ``prepare`` goes before. Raises VaultError in an outage.
+        """
 
 
 def context_of(field: EncryptedField, instance: Model) -> KeyContext:

@@ -11,6 +11,7 @@ from django_workos_vault.datakey import LoadedKey
 from django_workos_vault.exceptions import VaultError, WrongKey
 from django_workos_vault.fields.cell import stored_cell
 from django_workos_vault.fields.field import EncryptedField
+from django_workos_vault.maintenance.bare_rows import BareRow, key_contexts
 from django_workos_vault.maintenance.cells import REMEMBERED, CannotOpen, concerns_all, parsed
 from django_workos_vault.maintenance.operations.base import NotAsWritten, context_of
 from django_workos_vault.streams.header import FileHeader
@@ -42,6 +43,16 @@ class Rekeying:
             )
         context_of(field, instance)
         return True
+
+    def at_once(
+        self, field: EncryptedField, rows: Sequence[BareRow], cells: Sequence[bytes]
+    ) -> list[bytes | None]:
+        rekeyed: list[bytes | None] = []
+        find, after = self._starts.get, envelope.AFTER_COMMITMENT
+        for stored, context in zip(cells, key_contexts(field, rows), strict=True):
+            old, new = find((stored[:after], context.digest), _NO_START) if context else _NO_START
+            rekeyed.append(new + stored[len(old) :] if old and stored.startswith(old) else None)
+        return rekeyed
 
     def replacement(self, field: EncryptedField, instance: Model) -> bytes | None:
         context = context_of(field, instance)

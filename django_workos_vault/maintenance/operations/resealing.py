@@ -8,6 +8,7 @@ from django.db.models import Model
 from django_workos_vault.context import KeyContext
 from django_workos_vault.exceptions import EnvelopeError, InvalidVaultConfiguration, VaultError
 from django_workos_vault.fields.field import EncryptedField
+from django_workos_vault.maintenance.bare_rows import BareRow, key_contexts
 from django_workos_vault.maintenance.cells import CannotOpen, CellReader, concerns_all, faults_of_row, is_null
 from django_workos_vault.maintenance.operations.base import context_of, holds_the_same_value
 from django_workos_vault.vault import Vault
@@ -30,8 +31,7 @@ class Resealing:
 
     def prepare(self, fields: Sequence[EncryptedField], rows: Sequence[Model]) -> None:
         for field in fields:
-            contexts = field.scheme.contexts_of(row for row in rows if not is_null(field, row))
-            self._renew(field.vault, contexts)
+            self._renew(field.vault, field.scheme.contexts_of(row for row in rows if not is_null(field, row)))
 
     def examine(self, field: EncryptedField, instance: Model) -> bool:
         value = self._reader.open(field, instance)
@@ -39,6 +39,19 @@ class Resealing:
         with faults_of_row():
             field.digests.front(value, instance)
         return True
+
+    def at_once(
+        self, field: EncryptedField, rows: Sequence[BareRow], cells: Sequence[bytes]
+    ) -> list[bytes | None]:
+        contexts = key_contexts(field, rows)
+        known = [context for context in {id(each): each for each in contexts}.values() if context]
+        self._renew(field.vault, known)
+        if field.digests.are_carried or self._reader.knows_refusals:
+            return [None] * len(cells)
+        refused = {id(each) for each in known if self._renewed[field.vault_alias, each.digest]}
+        if refused:
+            contexts = [None if id(context) in refused else context for context in contexts]
+        return field.resealed_at_once(cells, contexts)
 
     def replacement(self, field: EncryptedField, instance: Model) -> bytes | None:
         context = context_of(field, instance)

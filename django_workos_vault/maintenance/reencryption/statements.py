@@ -27,6 +27,9 @@ _SAME = {"postgresql": "IS NOT DISTINCT FROM", "sqlite": "IS", "mysql": "<=>"}
 Cells = tuple[bytes | None, bytes | None]
 
 
+_NO_CELLS: Cells = None, None
+
+
 @dataclass(slots=True, repr=False)
 class RowSwap:
     """The cells of one row: ``cells`` by column name, ``number`` to tell the row from others."""
@@ -73,7 +76,7 @@ class _Statement:
         part: list[RowSwap] = []
         size = 0
         for row in rows:
-            length = sum(len(cell) for cell in chain(*row.cells.values()) if cell is not None)
+            length = sum(map(len, filter(None, chain.from_iterable(row.cells.values()))))
             if part and (len(part) >= at_most or size + length > MAX_BYTES):
                 yield part
                 part, size = [], 0
@@ -120,19 +123,18 @@ class _Statement:
     # The rows of the statement
 
     def _source(self, rows: list[RowSwap]) -> tuple[str, list[Any]]:
-        values = [self._values(row) for row in rows]
         if self._vendor == "postgresql":
             binary = "%b" if is_psycopg3 else "%s"
             arrays = ", ".join(f"{binary}::{kind}[]" for kind in self._types())
             names = ", ".join(f"column{n}" for n in range(1, self._width + 1))
-            return f"unnest({arrays}) AS v({names})", [list(column) for column in zip(*values, strict=True)]
+            return f"unnest({arrays}) AS v({names})", list(self._arrays(rows))
         row = f"({', '.join(['%s'] * self._width)})"
         if self._vendor == "mysql" and not self._connection.mysql_is_mariadb:
             row = f"ROW{row}"
         listed = f"VALUES {', '.join([row] * len(rows))}"
         if self._vendor == "mysql":  # of the columns' own types: those of literals hold no long cells
             listed = f"{self._no_row()} UNION ALL {listed}"
-        return f"({listed}) AS v", list(chain.from_iterable(values))
+        return f"({listed}) AS v", [value for row in rows for value in self._values(row)]
 
     def _no_row(self) -> str:
         names = ["0", *(f"t.{self._name(field.column)}" for field in self._pk_fields)]
@@ -149,8 +151,25 @@ class _Statement:
         for name in self._names:
             if self._has_gaps:
                 values.append(name in row.cells)
-            values += row.cells.get(name, (None, None))
+            values += row.cells.get(name, _NO_CELLS)
         return values
+
+    def _arrays(self, rows: list[RowSwap]) -> Iterator[list[Any]]:
+        """Yield the values of each column: :meth:`_values`, the other way round."""
+        yield [row.number for row in rows]
+        keys = (
+            zip(*(row.pk for row in rows), strict=True)
+            if len(self._pk_fields) > 1
+            else ([row.pk for row in rows],)
+        )
+        for field, parts in zip(self._pk_fields, keys, strict=True):
+            yield [field.get_db_prep_value(part, self._connection) for part in parts]
+        for name in self._names:
+            if self._has_gaps:
+                yield [name in row.cells for row in rows]
+            swaps = [row.cells.get(name, _NO_CELLS) for row in rows]
+            yield [old for old, _ in swaps]
+            yield [new for _, new in swaps]
 
     def _types(self) -> list[str]:
         cells = ["boolean", "bytea", "bytea"] if self._has_gaps else ["bytea", "bytea"]

@@ -1,6 +1,6 @@
 """Compare-and-swap on the stored bytes: a cell is replaced only while it is still the one that was read."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,14 +12,14 @@ from django_workos_vault.fields.field import EncryptedField
 from django_workos_vault.maintenance.cells import StoredBytes
 from django_workos_vault.maintenance.reencryption.statements import RowSwap, swapped_rows
 
-#: a row's number, and a column
-_Cell = tuple[int, str]
+#: a row, and a column
+_Place = tuple[RowSwap, str]
 #: a model, and how many swaps of the same cell come first
 _Turn = tuple[type[Model], int]
-_NO_ROW = RowSwap(-1, None, {}), 0
+_NO_ROW = None, 0
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@dataclass(slots=True, repr=False)
 class Swap:
     """One cell's old and new bytes, None for NULL. Of ``instance``, only the primary key is used."""
 
@@ -51,49 +51,49 @@ def swap_all(swaps: Iterable[Swap], using: str) -> list[bool]:
         with connection.cursor() as cursor:
             cursor.execute("SET LOCAL lock_timeout = '500ms'")
     _keep_keys(swaps, using)
-    done: set[_Cell] = set()
+    done: dict[int, Collection[str]] = {}
     for (model, _), batch in batches.items():
         done |= _swapped_cells(connection, model, batch)
-    return [cell in done for cell in places]
+    return [row.number in done and column in done[row.number] for row, column in places]
 
 
-def _grouped(swaps: Iterable[Swap]) -> tuple[list[_Cell], dict[_Turn, list[RowSwap]]]:
+def _grouped(swaps: Iterable[Swap]) -> tuple[list[_Place], dict[_Turn, list[RowSwap]]]:
     """Return the place of each swap, and the rows of each model, each row once."""
-    places: list[_Cell] = []
-    rows: dict[Any, tuple[RowSwap, int]] = {}
+    places: list[_Place] = []
+    rows: dict[type[Model], dict[Any, tuple[RowSwap, int]]] = {}
     batches: dict[_Turn, list[RowSwap]] = {}
-    for swap in swaps:
-        field = swap.field
-        key, column = (field.model, swap.instance.pk), str(field.column)
-        row, turn = rows.get(key, _NO_ROW)
-        if column in row.cells:  # the same cell again is swapped afterwards
-            turn += 1
-            row = _NO_ROW[0]
-        if row is _NO_ROW[0]:
-            row = RowSwap(len(places), key[1], {})
-            rows[key] = row, turn
-            batches.setdefault((key[0], turn), []).append(row)
+    for number, swap in enumerate(swaps):
+        model, column, pk = swap.field.model, str(swap.field.column), swap.instance.pk
+        of_model = rows.setdefault(model, {})
+        row, turn = of_model.get(pk, _NO_ROW)
+        if row is None or column in row.cells:  # the same cell again is swapped afterwards
+            turn += row is not None
+            row = RowSwap(number, pk, {})
+            of_model[pk] = row, turn
+            batches.setdefault((model, turn), []).append(row)
         row.cells[column] = swap.old, swap.new
-        places.append((row.number, column))
+        places.append((row, column))
     return places, batches
 
 
-def _swapped_cells(connection: Any, model: type[Model], batch: list[RowSwap]) -> set[_Cell]:
+def _swapped_cells(connection: Any, model: type[Model], batch: list[RowSwap]) -> dict[int, Collection[str]]:
+    """Return the columns that were swapped, by the number of their row."""
     whole = swapped_rows(connection, model, batch)
-    done = {(row.number, column) for row in batch if row.number in whole for column in row.cells}
+    done: dict[int, Any] = {row.number: row.cells.keys() for row in batch if row.number in whole}
     rest = [row for row in batch if row.number not in whole and len(row.cells) > 1]
     for column in dict.fromkeys(column for row in rest for column in row.cells):
         alone = [
             RowSwap(row.number, row.pk, {column: row.cells[column]}) for row in rest if column in row.cells
         ]
-        done.update((number, column) for number in swapped_rows(connection, model, alone))
+        for number in swapped_rows(connection, model, alone):
+            done.setdefault(number, set()).add(column)
     return done
 
 
 def _keep_keys(swaps: Sequence[Swap], using: str) -> None:
     """Have no cell commit without its key."""
-    for cipher in {id(swap.field): swap.field.cipher for swap in swaps}.values():
-        if cipher.refers:
+    for field in {id(swap.field): swap.field for swap in swaps}.values():
+        if field.cipher.refers:
             for swap in swaps:
                 if swap.new is not None:
                     swap.field.cipher.secure(swap.new, using)
