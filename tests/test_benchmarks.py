@@ -89,3 +89,23 @@ def test_the_benchmark_of_sizes_runs() -> None:
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "| 1 MB |" in done.stdout
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="it compares with PostgreSQL's UPDATE")
+def test_the_benchmark_of_reencryption_runs() -> None:
+    """It prints its tables; one worker makes a request for each context and old key."""
+    command = [sys.executable, "-m", "tests.benchmarks.reencryption", "--rows", "12", "--tenants", "3"]
+    environment = {**os.environ, "VAULT_TEST_DATABASE_NAME": "bench_reencryption_smoke"}
+    done = subprocess.run(
+        [*command, "--repeats", "1", "--saves", "3"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    lines = [line.split("|") for line in done.stdout.splitlines() if line.startswith("| `vault_reencrypt")]
+    requests = [int(cells[-2]) for cells in lines]
+    for contexts, (one, two, rekeyed) in ((1, requests[:3]), (3, requests[3:])):
+        assert (one, rekeyed) == (2 * contexts, contexts)
+        assert 2 * contexts <= two <= 5 * contexts
