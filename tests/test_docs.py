@@ -45,12 +45,14 @@ PAGES = [CHECKOUT / "README.md", *sorted((CHECKOUT / "docs").rglob("*.md"))]
 WALKTHROUGHS = {
     "adopting.md",
     "backups.md",
+    "celery.md",
     "deploying.md",
     "incidents.md",
     "leaving.md",
     "moving.md",
     "renaming.md",
     "rotating.md",
+    "testing.md",
     "tutorial.md",
 }
 RUN_HERE = [page for page in PAGES if page.name not in WALKTHROUGHS]

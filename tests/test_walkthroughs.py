@@ -141,6 +141,12 @@ def test_incidents(clinic: Walk) -> None:
     )
 
 
+@pytest.mark.parametrize("page", ["celery.md", "testing.md"])
+def test_in_the_tutorials_project(clinic: Walk, page: str) -> None:
+    """They begin where the tutorial ends, and print what they say."""
+    clinic.follow(DOCS / page)
+
+
 def test_deploying(production: Walk) -> None:
     """Into an empty database, which is what production begins with."""
     production.run("rm db.sqlite3 vault.key")

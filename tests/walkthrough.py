@@ -1,10 +1,10 @@
 """Follows a page to the letter, in an empty directory, as its reader would.
 
 A ``sh`` block is run by bash; where it went to and what it set (``cd``, an activated environment) holds for
-the next one. A ``python`` block is a file if its first line is ``# name.py`` or ``# name.py, at the end``;
-the one after a line that ends with ``manage.py shell`` is typed into that shell. A ``text`` block is what the
-block before it has printed, line by line, with ``...`` for what differs each time. A line that ends with
-``runserver`` starts the server, on a free port, until the page ends.
+the next one. A ``python`` or ``ini`` block is a file if its first line is ``# name`` or ``# name, at the
+end``; the one after a line that ends with ``manage.py shell`` is typed into that shell. A ``text`` block is
+what the block before it has printed, line by line, with ``...`` for what differs each time. A line that ends
+with ``runserver`` starts the server, on a free port, until the page ends.
 
 Two things are not as the reader has them: packages come from the environment that the tests run in, of which
 the reader's ``pip install`` finds everything installed, and ``pip uninstall`` only takes this checkout away;
@@ -58,7 +58,7 @@ class Walk:
             block = textwrap.dedent(block)
             if language == "sh":
                 self._commands(block)
-            elif language == "python":
+            elif language in {"python", "ini"}:
                 self._python(block)
             elif language == "text":
                 assert _pattern(block).search(self.said), f"expected:\n{block}\nsaid:\n{self.said}"
