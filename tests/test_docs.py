@@ -44,6 +44,8 @@ PAGES = [CHECKOUT / "README.md", *sorted((CHECKOUT / "docs").rglob("*.md"))]
 #: Pages that begin with an empty directory. tests/test_walkthroughs.py follows them in one.
 WALKTHROUGHS = {
     "adopting.md",
+    "apis.md",
+    "async.md",
     "backups.md",
     "celery.md",
     "deploying.md",
@@ -52,8 +54,10 @@ WALKTHROUGHS = {
     "moving.md",
     "renaming.md",
     "rotating.md",
+    "searching.md",
     "testing.md",
     "tutorial.md",
+    "unique.md",
 }
 RUN_HERE = [page for page in PAGES if page.name not in WALKTHROUGHS]
 LINK = re.compile(r"\]\((?!https?:)([^)#]+)")

@@ -154,6 +154,13 @@ def test_deploying(production: Walk) -> None:
     production.follow(DOCS / "deploying.md")
 
 
+@pytest.mark.parametrize("page", ["apis", "async", "searching", "unique"])
+def test_a_model_of_the_pages_own(clinic: Walk, page: str) -> None:
+    """The page adds a model to the project, works as it says, and leaves the system checks silent."""
+    clinic.follow(DOCS / f"{page}.md")
+    assert "no issues" in clinic.run("python manage.py check")
+
+
 def look_at_the_admin(walk: Walk) -> None:
     """The pages are masked, and the search finds, as the tutorial says."""
     browser = build_opener(HTTPCookieProcessor(CookieJar()))
