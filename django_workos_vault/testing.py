@@ -1,7 +1,8 @@
 """For a project's own tests: vaults in memory, counted requests, outages, withdrawn keys.
 
-A pytest plugin: ``pytest_plugins = ["django_workos_vault.testing"]`` in the top ``conftest.py`` gives the
-fixtures at the end. Without pytest, the context managers do the same.
+A pytest plugin: ``addopts = -p django_workos_vault.testing`` in ``pytest.ini`` gives the fixtures at the end.
+From ``conftest.py``, pytest would warn where the settings have imported this module before. Without pytest,
+the context managers do the same.
 """
 
 import sys

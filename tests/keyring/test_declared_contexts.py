@@ -1,6 +1,7 @@
 """``DECLARED_CONTEXTS``: nothing is sealed under a key context that nobody declared."""
 
 import json
+import re
 from contextlib import suppress
 from io import StringIO
 
@@ -163,6 +164,20 @@ class TestLater:
         (found,) = self.found()
         assert (found["status"], "misspelt" in found["message"]) == ("problem", True)
         assert "org_knwon" not in json.dumps(found)
+
+    def test_what_vault_check_advises(self, declare):
+        """Followed to its end, it leaves nothing to tell."""
+        declare(["org_known", "org_knwon"])
+        Patient.objects.create(organization=organization("org_knwon"), ssn="1")
+        declare(KNOWN)
+        (found,) = self.found()
+        assert re.findall(r"rows|vault_\w+", found["advice"]) == ["rows", "vault_reencrypt", "vault_forget"]
+        Organization.objects.update(workos_id="org_known")
+        call_command("vault_reencrypt", "app.Patient", stdout=StringIO(), stderr=StringIO())
+        call_command("vault_forget", "organization_id=org_knwon", yes=True, stdout=StringIO())
+        (found,) = self.found()
+        assert found["status"] == "ok"
+        assert Patient.objects.get().ssn == "1"
 
     def test_vault_check_without(self, declare):
         """Without a declaration it says that nothing can be told."""

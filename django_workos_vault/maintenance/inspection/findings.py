@@ -46,7 +46,8 @@ _ADVICE: tuple[tuple[type[Exception], str], ...] = (
     (VaultUnavailable, "Check base_url, DNS, proxy and firewall, then WorkOS's status page; run this again."),
     (
         UndeclaredKeyContext,
-        "Correct the rows and run vault_reencrypt on their columns, or declare it in DECLARED_CONTEXTS.",
+        "Correct the rows, run vault_reencrypt on their columns and, when no cell needs its key any more, "
+        "vault_forget with its item; or declare it in DECLARED_CONTEXTS.",
     ),
     (
         VaultContextMismatch,
