@@ -1,6 +1,6 @@
 """Many rows at a time: keys fetched ahead, and bulk writes of fields that depend on their row."""
 
-from collections.abc import Iterable
+from collections.abc import AsyncIterable, Iterable
 from typing import Any, Self, TypeVar
 
 from django.core.exceptions import FieldError
@@ -29,8 +29,12 @@ def load_keys(instances: Iterable[models.Model]) -> None:
 
 @leaves_no_locals
 async def aload_keys(instances: Iterable[models.Model]) -> None:
-    """:func:`load_keys` for async code, to be awaited before values are read in an event loop."""
-    for cipher, cells in _cells(instances).items():
+    """:func:`load_keys` for async code, to be awaited before values are read in an event loop.
+
+    Of a queryset, which has its rows then, neither the query nor Vault blocks the event loop.
+    """
+    rows = [row async for row in instances] if isinstance(instances, AsyncIterable) else instances
+    for cipher, cells in _cells(rows).items():
         await cipher.aload_keys(cells)
 
 

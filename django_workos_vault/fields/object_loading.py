@@ -1,7 +1,7 @@
 """The values of many rows, fetched from Vault before an event loop's code reads them."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import AsyncIterable, Iterable
 from contextlib import suppress
 
 from django.db.models import Model
@@ -24,6 +24,7 @@ async def aload_objects(instances: Iterable[Model], *names: str) -> None:
     that cannot be had is passed over: reading it raises the reason.
     """
     gate = asyncio.Semaphore(8)
+    rows = [row async for row in instances] if isinstance(instances, AsyncIterable) else instances
 
     async def fetch(stored: StoredObject, instance: Model) -> None:
         async with gate:
@@ -32,7 +33,7 @@ async def aload_objects(instances: Iterable[Model], *names: str) -> None:
 
     wanted = [
         (held, instance)
-        for instance in instances
+        for instance in rows
         for attname, held in instance.__dict__.items()
         if isinstance(held, StoredObject) and not held.is_read and (not names or attname in names)
     ]

@@ -138,6 +138,10 @@ async def test_async_orm_never_blocks_on_cold_keys(vault_emulator: RunningEmulat
         await aload_keys(people)
         assert people[0].ssn == "123-45-6789"
         vaults["default"].keyring.forget()
+        found = Person.objects.all()
+        await aload_keys(found)
+        assert [person.ssn for person in found] == ["123-45-6789"]
+        vaults["default"].keyring.forget()
         assert [ssn async for ssn in Person.objects.values_list("ssn", flat=True)] == ["123-45-6789"]
     await sync_to_async(connections.close_all)()
 

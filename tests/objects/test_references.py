@@ -326,7 +326,7 @@ class TestAsync:
             await Credential.objects.acreate(name=str(number), token=str(number))
         await sync_to_async(put)(await Credential.objects.aget(name="1"), UUIDS)
         await sync_to_async(vaults["default"].index_keys.forget)()
-        rows = [row async for row in Credential.objects.order_by("name")]
+        rows = Credential.objects.order_by("name")
         await aload_objects(rows)
         assert (rows[0].token, rows[2].token) == ("0", "2")
         with pytest.raises(UntrustedReference):
