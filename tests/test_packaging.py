@@ -22,7 +22,7 @@ NEVER_IN_A_FILE = {
     "a package registry's host": re.compile(rb"py" rb"pi\.org|python" rb"hosted\.org|npm" rb"js\.(org|com)"),
     "a path of somebody's machine": re.compile(rb"(?<![\w.~])/(ho" rb"me|Us" rb"ers|ro" rb"ot|wo" rb"rk)/\w"),
     # "example" is the one that the published API description shows.
-    "an API key that is no test key": re.compile(rb"sk_(?!te" rb"st_|exam" rb"ple_)\w{16,}"),
+    "an API key that is no test key": re.compile(rb"(?<![a-z])sk_(?!te" rb"st_|exam" rb"ple_)\w{16,}"),
 }
 
 

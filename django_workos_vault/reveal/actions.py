@@ -85,8 +85,8 @@ class RevealActions(_Admin):
             columns = Columns(own, Resealing(), using)
             keys = [getattr(row, model._meta.pk.attname) for row in rows]
             for start in range(0, len(keys), _AT_ONCE):
-                stored = list(columns.rows().filter(pk__in=keys[start : start + _AT_ONCE]))
-                batch = columns.prepared(stored)
+                some = columns.rows().filter(pk__in=keys[start : start + _AT_ONCE])
+                batch = columns.prepared(columns.read(some))
                 try:
                     with transaction.atomic(using=using):
                         counts = columns.store(batch)

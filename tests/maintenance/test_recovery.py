@@ -170,7 +170,10 @@ def changed(**declaration: Any) -> Any:
     ids=repr,
 )
 def test_a_declaration_that_changed(
-    declaration: dict[str, Any], refused: bool, monkeypatch: pytest.MonkeyPatch
+    declaration: dict[str, Any],
+    refused: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
 ) -> None:
     """A resumed run whose code would seal otherwise is refused in one line; what changes no cell is not."""
     row = people(1)[0]
@@ -178,6 +181,7 @@ def test_a_declaration_that_changed(
     run = runs.begin([Person._meta.get_field("ssn")], "reseal", using="default")
     runs.pause(run)
     monkeypatch.setitem(apps.all_models["app"], "person", changed(**declaration))
+    request.addfinalizer(lambda: (monkeypatch.undo(), apps.clear_cache()))  # which may hold the changed one
     if not refused:
         assert f"Run {run.pk} is finished" in reencrypt(resume=run.pk)
         return
