@@ -5,13 +5,12 @@ django-reversion), and then a fixture's cell would be stored as a value, and a r
 Django itself calls two methods of a model for every row, in ``raw`` saves too.
 """
 
-from functools import wraps
 from typing import Any
 
 from django.db.models import Model
 
 from django_workos_vault.fields.cell import Withheld, names_set_to_null
-from django_workos_vault.fields.django_internals.rows import watch_bulk_updates, watch_writes
+from django_workos_vault.fields.django_internals.rows import watch_bulk_updates, watch_loads, watch_writes
 from django_workos_vault.fields.partial_writes import (
     bring_cells_along,
     forget_brought,
@@ -28,20 +27,8 @@ def watch_rows(model: type[Model], remember: bool) -> None:
     """
     watch_writes(model, _before_write, _after_write)
     watch_bulk_updates(model, _before_bulk_update)
-    watched: Any = model
-    if remember and not hasattr(watched.from_db, _MARK):
-        watched.from_db = classmethod(_watched_load(watched.from_db.__func__))
-
-
-def _watched_load(from_db: Any) -> Any:
-    @wraps(from_db)
-    def from_db_and_remember(model: type[Model], *args: Any, **kwargs: Any) -> Model:
-        instance: Model = from_db(model, *args, **kwargs)
-        remember_row(instance)
-        return instance
-
-    setattr(from_db_and_remember, _MARK, True)
-    return from_db_and_remember
+    if remember:
+        watch_loads(model, _MARK, remember_row)
 
 
 def _before_write(

@@ -5,14 +5,13 @@ the stored file has the last word on what it is bound to.
 """
 
 from collections.abc import Iterable
-from functools import wraps
 from typing import Any
 
 from django.core.exceptions import FieldError
 from django.db.models import Model, QuerySet
 
 from django_workos_vault.exceptions import EnvelopeError, WrongBinding
-from django_workos_vault.fields.django_internals.rows import watch_writes
+from django_workos_vault.fields.django_internals.rows import watch_loads, watch_writes
 from django_workos_vault.fields.scheme import Row
 from django_workos_vault.files.row_sealing import RowSealing
 from django_workos_vault.files.sources import source_of
@@ -26,9 +25,7 @@ _ROWS = "workos_vault_rows_of_files"
 def watch_moves(model: type[Model]) -> None:
     """Make ``model`` remember what its rows are loaded with, and seal files anew before it saves one."""
     watch_writes(model, _before_write, _after_write)
-    watched: Any = model
-    if not hasattr(watched.from_db, _MARK):
-        watched.from_db = classmethod(_watched_load(watched.from_db.__func__))
+    watch_loads(model, _MARK, lambda instance: _remember(instance, instance._meta.concrete_fields))
 
 
 def refuse_move(field: Any, rows: QuerySet[Any], names: Iterable[str]) -> None:
@@ -50,17 +47,6 @@ def _refusal(field: Any, moved: list[str]) -> FieldError:
     return FieldError(
         f"{field} is bound to {', '.join(moved)}: only save() seals a file anew. Save these rows one by one."
     )
-
-
-def _watched_load(from_db: Any) -> Any:
-    @wraps(from_db)
-    def from_db_and_remember(model: type[Model], *args: Any, **kwargs: Any) -> Model:
-        instance: Model = from_db(model, *args, **kwargs)
-        _remember(instance, model._meta.concrete_fields)
-        return instance
-
-    setattr(from_db_and_remember, _MARK, True)
-    return from_db_and_remember
 
 
 def _before_write(

@@ -104,3 +104,20 @@ def watch_formsets(model: type[Model], more: Callable[[Model], Any]) -> None:
 
     setattr(get_more_checks, _MARK, True)
     watched._get_unique_checks = get_more_checks
+
+
+def watch_loads(model: type[Model], mark: str, after_load: Callable[[Model], object]) -> None:
+    """Call ``after_load`` with each row of ``model`` that is loaded; once, whoever asks again by ``mark``."""
+    watched: Any = model
+    if hasattr(watched.from_db, mark):
+        return
+    from_db = watched.from_db.__func__
+
+    @wraps(from_db)
+    def from_db_and_tell(model: type[Model], *args: Any, **kwargs: Any) -> Model:
+        instance: Model = from_db(model, *args, **kwargs)
+        after_load(instance)
+        return instance
+
+    setattr(from_db_and_tell, mark, True)
+    watched.from_db = classmethod(from_db_and_tell)
