@@ -5,13 +5,11 @@ import signal
 import subprocess
 import sys
 import textwrap
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from django.core.files.base import ContentFile, File
 from django.core.management import CommandError, call_command
@@ -22,6 +20,7 @@ from google.cloud.storage.retry import DEFAULT_RETRY
 
 from django_workos_vault.exceptions import EnvelopeError
 from tests.files.models import Scan
+from tests.files.server_process import server_process
 from tests.files.test_fields import everything, text_of
 from tests.files.test_s3 import TEXT, Breaking
 
@@ -76,23 +75,8 @@ def google() -> Iterator[tuple[str, Any]]:
         "s = c('127.0.0.1', 0, in_memory=True, default_bucket='files'); s.start()\n"
         "print(s._api._httpd.server_address[1], flush=True); time.sleep(600)"
     )
-    process = subprocess.Popen(
-        [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-    )
-    assert process.stdout is not None
-    try:
-        url = f"http://127.0.0.1:{int(process.stdout.readline())}"
-        for _ in range(100):
-            try:
-                httpx.get(url)
-                break
-            except httpx.TransportError:
-                time.sleep(0.1)
+    with server_process(program) as (url, process):
         yield url, process
-    finally:
-        process.kill()
-        process.wait()
-        process.stdout.close()
 
 
 @pytest.mark.parametrize("at", [0, 1, 12])

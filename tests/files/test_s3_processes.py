@@ -5,12 +5,10 @@ import signal
 import subprocess
 import sys
 import textwrap
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import httpx
 import pytest
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
@@ -20,6 +18,7 @@ from django.db import transaction
 from django_workos_vault.files import EncryptedStorage
 from tests.files.models import Scan
 from tests.files.s3_sink import sink
+from tests.files.server_process import server_process
 from tests.files.test_s3 import S3, TEXT, Breaking, options
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db]
@@ -84,23 +83,8 @@ def moto() -> Iterator[tuple[str, Any]]:
         "s = S(ip_address='127.0.0.1', port=0, verbose=False); s.start()\n"
         "print(s.get_host_and_port()[1], flush=True); time.sleep(600)"
     )
-    process = subprocess.Popen(
-        [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-    )
-    assert process.stdout is not None
-    try:
-        url = f"http://127.0.0.1:{int(process.stdout.readline())}"
-        for _ in range(100):
-            try:
-                httpx.get(url)
-                break
-            except httpx.TransportError:
-                time.sleep(0.1)
+    with server_process(program) as (url, process):
         yield url, process
-    finally:
-        process.kill()
-        process.wait()
-        process.stdout.close()
 
 
 @pytest.mark.parametrize("at", [0, 1, 12])
