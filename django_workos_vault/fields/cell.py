@@ -183,6 +183,9 @@ class SealedAttribute(DeferredAttribute):
 
     def __set__(self, instance: Model, value: Any) -> None:
         held, attname = instance.__dict__, self.attname
+        if type(value) is Sealed:
+            held[attname] = value
+            return
         if attname in held and type(held[attname]) is Sealed and held[attname].holds(value):
             return  # row.x = row.x leaves the cell alone
         if value is None and self._may_be_another(instance):

@@ -19,7 +19,7 @@ from django_workos_vault.cipher import Cipher
 from django_workos_vault.context import KeyContext
 from django_workos_vault.exceptions import CANNOT_BE_OPENED, MalformedEnvelope, WrongBinding
 from django_workos_vault.fields.cell import NEIGHBOURS, PLAIN, ForeignCell, Sealed, SealedAttribute, opened
-from django_workos_vault.fields.column import EncryptedCol, opening_converter
+from django_workos_vault.fields.column import EncryptedCol, cell_opener, opening_converter
 from django_workos_vault.fields.defaults import GoneDefault, is_needed_by_no_row
 from django_workos_vault.fields.digests import Digests
 from django_workos_vault.fields.django_internals.frames import rows_of_bulk_create
@@ -230,34 +230,28 @@ class CellField(VaultField):
         knows_row = self.scheme.remembers_row and instance is not None
         return Sealed(cell, self, None, self.scheme.row_of(instance) if knows_row else None)  # type: ignore[arg-type]
 
-    def open_cell(self, cell: bytes, neighbours: list[bytes] | None = None, row: Row | None = None) -> Any:
-        """Return the Python value of a cell. Raises EnvelopeError or VaultError.
+    @cached_property
+    def open_cell(self) -> Callable[..., Any]:
+        """``open_cell(cell, neighbours, row)`` returns the Python value of a cell.
 
-        ``row`` holds the row's values of the scheme's ``row_columns``, for a field with ``bind_to``.
+        Raises EnvelopeError or VaultError. ``neighbours`` and ``row`` may be left out; the latter holds the
+        row's values of the scheme's ``row_columns``, for a field with ``bind_to``.
         """
-        scheme = self.scheme
-        if scheme.is_bound:
-            plaintext = self._open_bound(cell, neighbours, row)
-        else:
-            cipher = scheme.cipher_in_use
-            if cipher is None or cipher.keyring.closed:
-                cipher = scheme.cipher
-            plaintext = cipher.open(cell, b"", neighbours)
-        return self._decoded(plaintext)
+        return cell_opener(self)
 
     def _decoded(self, plaintext: bytes) -> Any:
-        try:  # not suppress(), which takes as long as the rest: this runs for every value
+        try:
             return self.encoding.decode(plaintext)
-        except Exception:  # noqa: S110 -- whatever a field's class makes of a foreign plaintext, and quotes
+        except Exception:  # noqa: S110 -- as in cell_opener()
             pass
         del plaintext
         raise self.holds_no_value()
 
     def open_bytes(self, cell: bytes, row: Row | None = None) -> bytes:
         """Return what was sealed in a cell, before it is decoded. Errors as above."""
-        return self._open_bound(cell, None, row) if self.scheme.is_bound else self.scheme.cipher.open(cell)
+        return self.open_bound(cell, None, row) if self.scheme.is_bound else self.scheme.cipher.open(cell)
 
-    def _open_bound(self, cell: bytes, neighbours: list[bytes] | None, row: Row | None) -> bytes:
+    def open_bound(self, cell: bytes, neighbours: list[bytes] | None, row: Row | None) -> bytes:
         if row is None:
             raise FieldError(
                 f"{self} is bound to its row, and values(), annotations and expressions have none. "

@@ -9,6 +9,7 @@ from django.db.models.expressions import Col
 from django_workos_vault.cipher import Cipher
 from django_workos_vault.fields.cell import NEIGHBOURS, UNOPENED, ForeignCell, Sealed
 from django_workos_vault.fields.refused_queries import refuse_misuse
+from django_workos_vault.fields.scheme import Row
 from django_workos_vault.frame_locals import forget_locals
 
 Converter = Callable[[Any, Any, Any], Any]
@@ -34,15 +35,14 @@ class EncryptedCol(ReferenceCol):
     the places where ciphertext makes no sense.
     """
 
-    def __init__(self, alias: str, target: Any, output_field: Any = None) -> None:
-        super().__init__(alias, target, output_field)
-        # Columns that are never compiled are those of raw() and RETURNING: both fill model instances.
-        self._fills_instances = True
+    # Columns that are never compiled are those of raw() and RETURNING: both fill model instances.
+    _fills_instances = True
 
     def as_sql(self, compiler: Any, connection: Any) -> Any:
         query = compiler.query
-        self._fills_instances = query.default_cols and not any(
-            self is annotation for annotation in query.annotation_select.values()
+        annotations = query.annotation_select
+        self._fills_instances = query.default_cols and not (
+            annotations and any(self is annotation for annotation in annotations.values())
         )
         return super().as_sql(compiler, connection)
 
@@ -52,35 +52,44 @@ class EncryptedCol(ReferenceCol):
         return super().get_db_converters(connection)
 
 
-def opening_converter(field: Any) -> Converter:
-    """Return a converter that opens each cell, what it needs at hand: it runs for every cell of every row."""
+def cell_opener(field: Any) -> Callable[..., Any]:
+    """Return ``field.open_cell``, what it needs at hand: it runs for every value that is read."""
+    scheme, decode, open_bound = field.scheme, field.encoding.decode, field.open_bound
     cipher: Cipher | None = None
-    scheme, decode = field.scheme, field.encoding.decode
 
-    def open_cell(cell: Any, expression: Any, connection: Any) -> Any:
+    def open_cell(cell: bytes, neighbours: list[bytes] | None = None, row: Row | None = None) -> Any:
         nonlocal cipher
-        if cell is None:
-            return None
-        try:
-            if type(cell) is not bytes:
-                cell = as_bytes(cell)
-            if scheme.is_bound:
-                return field.open_cell(cell)  # which has no row here, and says so
+        if scheme.is_bound:
+            plaintext = open_bound(cell, neighbours, row)
+        else:
             if cipher is None or cipher.keyring.closed:
                 cipher = scheme.cipher
-            plaintext = cipher.open(cell)
-        except Exception as exc:
-            forget_locals(exc)
-            del cell  # it may be plaintext still
-            raise
-        try:
+            plaintext = cipher.open(cell, b"", neighbours)
+        try:  # not suppress(), which takes as long as the rest
             return decode(plaintext)
-        except Exception:  # noqa: S110 -- quotes a foreign plaintext, as in field.open_cell()
+        except Exception:  # noqa: S110 -- whatever a field's class makes of a foreign plaintext, and quotes
             pass
         del plaintext
         raise field.holds_no_value()
 
     return open_cell
+
+
+def opening_converter(field: Any) -> Converter:
+    """Return a converter that opens each cell."""
+    open_cell = field.open_cell
+
+    def open_each(cell: Any, expression: Any, connection: Any) -> Any:
+        if cell is None:
+            return None
+        try:
+            return open_cell(cell if type(cell) is bytes else as_bytes(cell))
+        except Exception as exc:
+            forget_locals(exc)
+            del cell  # it may be plaintext still
+            raise
+
+    return open_each
 
 
 def sealing_converter(field: Any) -> Converter:

@@ -35,6 +35,7 @@ class Digests:
     def __init__(self, field: Any) -> None:
         self._field = field
         self._kinds: tuple[Kind | None, ...] = field.blind_indexes
+        self._answers: dict[str, tuple[Slot, ...]] = {}
 
     @property
     def are_carried(self) -> bool:
@@ -48,11 +49,16 @@ class Digests:
 
     def slots_for(self, lookup: str) -> tuple[Slot, ...]:
         """Return every version of the first blind index that answers ``lookup``, or nothing."""
+        return self._answers.get(lookup) or self._first_answering(lookup)
+
+    def _first_answering(self, lookup: str) -> tuple[Slot, ...]:
         # Only text has cases: for other types, what Django's iexact compares is equal or not.
         answered = {lookup, "exact"} if lookup == "iexact" and not self.holds_text else {lookup}
         for _, kind in self.slots:
             if not answered.isdisjoint((kind.name, *kind.lookups)):
-                return tuple((slot, other) for slot, other in self.slots if other.name == kind.name)
+                versions = tuple((slot, other) for slot, other in self.slots if other.name == kind.name)
+                self._answers[lookup] = versions  # and nothing for other names, of which there is no end
+                return versions
         return ()
 
     @property

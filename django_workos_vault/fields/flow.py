@@ -26,7 +26,7 @@ def cells_of(expression: Any) -> Any:
     with ciphertext say so with an attribute ``reads_ciphertext``.
     """
     if isinstance(expression, Col):
-        return cells_of(expression.target)
+        return _opens(expression.target)
     if getattr(expression, "holds_cells", False):
         return expression
     if isinstance(expression, Value):
@@ -37,7 +37,7 @@ def cells_of(expression: Any) -> Any:
         return next(filter(None, map(cells_of, selected(expression))), None)
     sources = _sources(expression)
     cells = [cells_of(source) for source in sources]
-    field = next(filter(None, cells), None)
+    field = next(filter(None, cells), None) if cells else None
     if field is None or isinstance(expression, IsNull):
         return None
     if isinstance(expression, Count):

@@ -21,7 +21,8 @@ def refuse_misuse(field: Any, compiler: Any) -> None:
 
     ``field`` is that of the column which asks.
     """
-    if getattr(compiler, _CHECKED, None) is compiler.query:
+    query = compiler.query
+    if getattr(compiler, _CHECKED, None) is query:
         return
     if queries.is_schema(compiler.query):
         raise FieldError(

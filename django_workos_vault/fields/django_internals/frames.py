@@ -132,15 +132,17 @@ _COMPILES_ANOTHER = {
     )
 }
 
+_EXECUTES = SQLCompiler.execute_sql.__code__
+
 
 def outer_compilers() -> Iterator[Any]:
     """Yield the compilers inside of which the current query is being compiled, the innermost first.
 
     Neither a query nor its compiler knows them, so they are looked for once a query.
     """
-    for frame in _callers():
-        if frame.f_code is SQLCompiler.execute_sql.__code__:
-            return
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and frame.f_code is not _EXECUTES:  # not _callers(): this runs for every query
         found = _COMPILES_ANOTHER.get(id(frame.f_code))
         if found is not None:
             yield frame.f_locals[found[0]]
+        frame = frame.f_back
