@@ -1,6 +1,6 @@
 """Seal and open one value: key context, label and row binding in, bytes out."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from os import urandom
 
 from cryptography.exceptions import InvalidTag
@@ -13,9 +13,7 @@ from django_workos_vault.exceptions import (
     EnvelopeError,
     MalformedEnvelope,
     TamperedEnvelope,
-    VaultError,
     WrongBinding,
-    is_outage,
 )
 from django_workos_vault.forbidding import check_opening_allowed
 from django_workos_vault.keyring.ring import KeyRing
@@ -24,8 +22,8 @@ _COMMITMENT_AT = 3 + LABEL_ID_BYTES
 _COMMITMENT = slice(_COMMITMENT_AT, _COMMITMENT_AT + COMMITMENT_BYTES)
 
 # Where AESGCM.encrypt() leaves them.
-_TEXT = slice(None, -TAG_BYTES)
-_TAG = slice(-TAG_BYTES, None)
+TEXT = slice(None, -TAG_BYTES)
+TAG = slice(-TAG_BYTES, None)
 
 
 class Cipher:
@@ -87,7 +85,7 @@ class Cipher:
             associated_data = self._associated_data(flags, key, binding, digests)
         nonce = urandom(NONCE_BYTES)
         sealed = key.aead.encrypt(nonce, plaintext, associated_data)
-        return b"".join((start, nonce, sealed[_TAG], sealed[_TEXT]))
+        return b"".join((start, nonce, sealed[TAG], sealed[TEXT]))
 
     def open(self, cell: bytes, binding: bytes = b"", neighbours: list[bytes] | None = None) -> bytes:
         """Return the plaintext of ``cell``.
@@ -128,50 +126,15 @@ class Cipher:
             raise MalformedEnvelope("The cell is marked as padded, but its plaintext is not.")
         return unpadded[:-1]
 
-    def seal_again(
-        self,
-        cells: Sequence[bytes],
-        contexts: Sequence[KeyContext | None],
-        *,
-        decode: Callable[[bytes], object],
-        pad_to: int = 0,
-    ) -> list[bytes | None]:
-        """Return each of ``cells``, of no row and without digests, as another one, sealed for its context.
+    def head_for(self, key: LoadedKey, pad_to: int = 0) -> Head:
+        """Return how cells of no row begin that ``key`` seals."""
+        flags = self._reference_flag | (PADDED if pad_to else 0)
+        head = key.heads.get(self)
+        return head if head is not None and head.flags == flags else self._head(key, flags, b"")
 
-        None for each that has no context, that cannot be opened or sealed, or whose plaintext ``decode``
-        takes for no value. Raises VaultError in an outage.
-        """
-        self.load_keys(cells)
-        flags = self._reference_flag | (envelope.PADDED if pad_to else 0)
-        nonces = urandom(
-            NONCE_BYTES * len(cells)
-        )  # of this call alone: none is there for a fork to use again
-        again: list[bytes | None] = []
-        hopeless: set[bytes] = set()
-        open_cell, sealing_key = self.open, self.keyring.sealing_key
-        for at, (cell, context) in enumerate(zip(cells, contexts, strict=True)):
-            sealed = None
-            if context is not None and not (hopeless and cell[_COMMITMENT] in hopeless):
-                try:
-                    plaintext = open_cell(cell)
-                    decode(plaintext)
-                    key = sealing_key(context)
-                    head = key.heads.get(self)
-                    if head is None or head.flags != flags:
-                        head = self._head(key, flags, b"")
-                    nonce = nonces[NONCE_BYTES * at : NONCE_BYTES * (at + 1)]
-                    if pad_to:
-                        plaintext += b"\x80" + bytes(-(len(plaintext) + 1) % pad_to)
-                    text = key.aead.encrypt(nonce, plaintext, head.associated_data)
-                    sealed = b"".join((head.start, nonce, text[_TAG], text[_TEXT]))
-                except VaultError as exc:
-                    if is_outage(exc):
-                        raise
-                    hopeless.add(cell[_COMMITMENT])
-                except Exception:  # noqa: S110 -- whatever a field's class makes of a foreign plaintext
-                    pass
-            again.append(sealed)
-        return again
+    def head_of(self, cell: bytes) -> Head | None:
+        """Return how ``cell`` begins behind its digests, None where no such cell was opened yet."""
+        return self._found(cell)[0]
 
     def load_keys(self, cells: Iterable[bytes]) -> None:
         """Unwrap the keys of ``cells`` together; cells that are no envelopes are passed over.

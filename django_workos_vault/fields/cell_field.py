@@ -14,6 +14,7 @@ from django.core.exceptions import FieldError, ValidationError
 from django.db import DataError
 from django.db.models import CharField, Field, Model, TextField
 
+from django_workos_vault.batch_cipher import seal_again
 from django_workos_vault.blind import Kind
 from django_workos_vault.cipher import Cipher
 from django_workos_vault.context import KeyContext
@@ -210,7 +211,7 @@ class CellField(VaultField):
         None for each that has no context, and for each of which :meth:`resealed` would say what is wrong.
         Raises VaultError in an outage.
         """
-        return self.scheme.cipher.seal_again(cells, contexts, decode=self.encoding.decode, pad_to=self.block)
+        return seal_again(self.scheme.cipher, cells, contexts, decode=self.encoding.decode, pad_to=self.block)
 
     def _batch_from(self, instance: Model) -> Any:
         """Return ``instance`` and the rows that follow it in a ``bulk_create()`` under way."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from itertools import count
+from itertools import count, islice
 
 from django_workos_vault.context import KeyContext
 from django_workos_vault.exceptions import VaultError, WrongKey
@@ -59,6 +59,14 @@ class Budget:
             return True
         self.exhausted = True
         return False
+
+    def take_up_to(self, messages: int) -> int:
+        """Count ``messages``, one at least; return how many of them are within the budget."""
+        beyond = next(islice(self.used, messages - 1, None)) + 1 - self.granted
+        if beyond <= 0:
+            return messages
+        self.exhausted = True
+        return max(0, messages - beyond)
 
     def settle(self) -> int:
         """Let go of leases that have committed or were undone; return the messages of the undone ones."""

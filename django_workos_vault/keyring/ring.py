@@ -96,6 +96,16 @@ class KeyRing:
                     budget.exhausted = True
         return self._cold_sealing_key(context)
 
+    def sealing_key_for(self, context: KeyContext, messages: int) -> tuple[LoadedKey, int]:
+        """Return :meth:`sealing_key`, and how many of up to ``messages`` values it may seal: one at least."""
+        key = self.sealing_key(context)
+        budget = self.budgets.get(context.digest)
+        if messages < 2 or budget is None or budget.commitment != key.commitment:
+            return key, 1
+        more = budget.take_up_to(messages - 1)
+        self.counters.sealed += more
+        return key, 1 + more
+
     def opening_key(self, envelope: Envelope, neighbours: Iterable[Envelope] = ()) -> LoadedKey:
         """Return the data key that sealed ``envelope``, unwrapping it when it is not in memory.
 

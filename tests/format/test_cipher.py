@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from django_workos_vault import envelope
 from django_workos_vault.backends.local import LocalVault
+from django_workos_vault.batch_cipher import seal_again
 from django_workos_vault.cipher import Cipher
 from django_workos_vault.context import KeyContext
 from django_workos_vault.exceptions import EnvelopeError, MalformedEnvelope, TamperedEnvelope, WrongBinding
@@ -204,7 +205,7 @@ def test_many_cells_at_once(ring: KeyRing, pad_to: int) -> None:
     cells[4], cells[5] = b"", Cipher(ring, "app.Person.notes").seal(b"5", CLINIC)
     cells[6], contexts[7] = cipher.seal(b"six", CLINIC, pad_to=pad_to), None
     fresh = Cipher(ring, "app.Person.ssn")
-    again = fresh.seal_again(cells, contexts, decode=int, pad_to=pad_to)
+    again = seal_again(fresh, cells, contexts, decode=int, pad_to=pad_to)
     assert [n for n, cell in enumerate(again) if cell is None] == [3, 4, 5, 6, 7]
     made = {n: cell for n, cell in enumerate(again) if cell is not None}
     assert {n: int(cipher.open(cell)) for n, cell in made.items()} == {n: n for n in made}

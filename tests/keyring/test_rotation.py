@@ -1,5 +1,7 @@
 """Few keys: shared between processes, replaced when they are old or used up."""
 
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
@@ -59,6 +61,39 @@ def test_no_key_seals_more_than_max_messages(limit: int) -> None:
     commitments = [ring.sealing_key(CLINIC).commitment for _ in range(limit + 1)]
     assert set(commitments[:limit]) == {commitments[0]}
     assert commitments[limit] != commitments[0]
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("limit", [1, 3, 1500])
+@pytest.mark.parametrize("asked", [1, 2, 1024, 1025, 4000])
+def test_no_key_seals_more_than_max_messages_at_once(limit: int, asked: int) -> None:
+    """Who asks for many messages gets at least one, and of each key never more than it has."""
+    ring = make_ring(max_messages=limit)
+    used: Counter[bytes] = Counter()
+    turns = 0
+    while used.total() < 4000 and turns < 20:
+        key, granted = ring.sealing_key_for(CLINIC, asked)
+        assert 1 <= granted <= asked
+        used[key.commitment] += granted
+        turns += 1
+    assert max(used.values()) <= limit
+    assert ring.stats().sealed == used.total()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_messages_taken_at_once_are_none_of_anothers() -> None:
+    """Threads that take them one by one and by the hundred share one budget."""
+    ring = make_ring(max_messages=10_000)
+    ring.sealing_key(CLINIC)
+    budget = ring.budgets.get(CLINIC.digest)
+    assert budget is not None
+    budget.granted = 5000
+    with ThreadPoolExecutor(8) as pool:
+        many = [pool.submit(budget.take_up_to, 100) for _ in range(40)]
+        single = [pool.submit(budget.take) for _ in range(2000)]
+    taken = sum(each.result() for each in many) + sum(each.result() for each in single)
+    assert taken <= 4999
+    assert budget.exhausted
 
 
 def test_refreshing_a_key_takes_no_further_lease() -> None:
