@@ -7,7 +7,15 @@ from typing import Any
 
 from django.core.exceptions import EmptyResultSet, FieldDoesNotExist
 from django.db import connections
-from django.db.models import CharField, IntegerField, QuerySet, TextField, UUIDField, prefetch_related_objects
+from django.db.models import (
+    CharField,
+    F,
+    IntegerField,
+    QuerySet,
+    TextField,
+    UUIDField,
+    prefetch_related_objects,
+)
 
 try:
     from psycopg import Cursor as ServerCursor
@@ -22,6 +30,7 @@ from django_workos_vault.fields.column import as_bytes, sealing_converter
 from django_workos_vault.fields.field import EncryptedField
 from django_workos_vault.fields.from_row import FromRow
 from django_workos_vault.maintenance.cells import StoredBytes, relations
+from django_workos_vault.maintenance.row_versions import RowVersion
 
 #: PostgreSQL's types of which Django gets the same from the binary format as from text.
 _SAME_IN_BINARY = {"bigint", "integer", "smallint", "text", "uuid", "varchar"}
@@ -35,13 +44,16 @@ class BareRow:
     """A row's primary key, and its cells as they are stored: a part of what an instance costs.
 
     ``chooser`` is an instance with the same values in the columns that choose key contexts, None where none
-    do. Rows share it, and what they lack is looked for there.
+    do. Rows share it, and what they lack is looked for there. ``version`` is None where it is not told.
     """
 
-    def __init__(self, pk: Any, cells: Sequence[Any], chooser: Any, columns: "_Columns") -> None:
+    def __init__(
+        self, pk: Any, cells: Sequence[Any], chooser: Any, version: str | None, columns: "_Columns"
+    ) -> None:
         self.pk = pk
         self.cells = cells
         self.chooser = chooser
+        self.version = version
         self.columns = columns
 
     def __getattr__(self, name: str) -> Any:
@@ -110,10 +122,17 @@ def _chosen_by_columns(field: EncryptedField) -> bool:
     return True
 
 
-def read(fields: Sequence[EncryptedField], queryset: "QuerySet[Any]") -> list[BareRow]:
-    """Return the rows of ``queryset``, of the model of ``fields``, for which bare rows :func:`suffice`."""
+def read(
+    fields: Sequence[EncryptedField], queryset: "QuerySet[Any]", *, versions: bool = False
+) -> list[BareRow]:
+    """Return the rows of ``queryset``, of the model of ``fields``, for which bare rows :func:`suffice`.
+
+    With the ``versions`` of the rows, where the database tells them.
+    """
     choosing = tuple(dict.fromkeys(name for field in fields for name in field.scheme.context_columns))
-    cells = [StoredBytes(field.attname) for field in fields]
+    cells: list[F] = [StoredBytes(field.attname) for field in fields]
+    if versions:
+        cells.append(RowVersion(fields[0].attname))
     values = queryset.prefetch_related(None).values_list("pk", *choosing, *cells)
     with _in_binary(values, choosing):
         records = list(values)
@@ -122,7 +141,12 @@ def read(fields: Sequence[EncryptedField], queryset: "QuerySet[Any]") -> list[Ba
     if choosing:
         choosers = _choosers(fields, queryset.db, choosing, {record[1:end]: record for record in records})
     columns = _Columns(fields)
-    return [BareRow(record[0], record[end:], choosers.get(record[1:end]), columns) for record in records]
+    return [
+        BareRow(
+            record[0], record[end:], choosers.get(record[1:end]), record[-1] if versions else None, columns
+        )
+        for record in records
+    ]
 
 
 def _choosers(

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields, replace
+from functools import cached_property
 from random import choice
 from typing import Any
 
@@ -10,9 +11,10 @@ from django.db.models import Model, QuerySet
 
 from django_workos_vault.fields.cell import stored_cell
 from django_workos_vault.fields.field import EncryptedField
-from django_workos_vault.maintenance import bare_rows, cells
-from django_workos_vault.maintenance.bare_rows import BareRow, as_instances, cells_of
+from django_workos_vault.maintenance import bare_rows, cells, row_versions
+from django_workos_vault.maintenance.bare_rows import as_instances
 from django_workos_vault.maintenance.cells import BadCell, CannotOpen
+from django_workos_vault.maintenance.engine.at_once import Together, made_at_once
 from django_workos_vault.maintenance.engine.where import Where
 from django_workos_vault.maintenance.operations import AtOnce, NotAsWritten, Operation
 from django_workos_vault.maintenance.reencryption.swap import Swap, swap_all
@@ -49,6 +51,7 @@ class Batch:
     rows: Sequence[Any]
     counts: dict[str, ColumnCounts]
     swaps: list[Swap] = field(default_factory=list)
+    together: Together | None = None
     left: list[BadCell] = field(default_factory=list)
 
     def leave(self, column: EncryptedField, instance: Model, reason: CannotOpen) -> None:
@@ -94,7 +97,11 @@ class Columns:
 
     def read(self, some: "QuerySet[Model]") -> list[Any]:
         """Return the rows of ``some`` of :meth:`rows`."""
-        return bare_rows.read(self.fields, some) if self._bare else list(some)
+        return bare_rows.read(self.fields, some, versions=self._versions) if self._bare else list(some)
+
+    @cached_property
+    def _versions(self) -> bool:
+        return row_versions.are_told(self.fields[0].model, self._using)
 
     def empty(self, rows: Sequence[Model]) -> Batch:
         """Return a batch of ``rows`` of which nothing is known yet."""
@@ -106,20 +113,17 @@ class Columns:
         Asks Vault, and is no part of a transaction. Raises VaultError in an outage.
         """
         batch = self.empty(rows)
-        at_once = self._bare and not dry_run and isinstance(self.operation, AtOnce)
-        if not at_once:
-            as_instances(rows)
-        if not dry_run and not at_once:
+        if self._bare and not dry_run and isinstance(self.operation, AtOnce):
+            self._replace_at_once(batch, self.operation)
+            return batch
+        as_instances(rows)
+        if not dry_run:
             for columns in [self.fields] if self._where is None else [[column] for column in self.fields]:
                 self.operation.prepare(columns, [row for row in rows if self.means(columns[0], row)])
         for column in self.fields:
-            meant: Sequence[Any] = (
-                rows if self._where is None else [row for row in rows if self.means(column, row)]
-            )
-            if at_once:
-                meant = self._replaced_at_once(batch, column, meant)
-            for instance in meant:
-                self.prepare_cell(batch, column, instance, dry_run)
+            for instance in rows:
+                if self.means(column, instance):
+                    self.prepare_cell(batch, column, instance, dry_run)
         return batch
 
     @contextmanager
@@ -139,8 +143,8 @@ class Columns:
 
         Raises NotAsWritten.
         """
-        written = []
         outcome = {name: replace(counts) for name, counts in batch.counts.items()}
+        written = [] if batch.together is None else self._store_together(batch.together, outcome)
         for swap, done in zip(batch.swaps, swap_all(batch.swaps, self._using), strict=True):
             counts = outcome[swap.field.name]
             counts.renewed += done
@@ -151,22 +155,26 @@ class Columns:
             self._open_again(written if self._verify else [choice(written)])  # noqa: S311
         return list(outcome.values())
 
-    def _replaced_at_once(self, batch: Batch, column: EncryptedField, rows: Sequence[BareRow]) -> list[Any]:
-        """Make those replacements that need no look at a row, and return the rows that need one."""
-        stored = cells_of(column, rows)
-        if None in stored:
-            rows = [row for row, cell in zip(rows, stored, strict=True) if cell is not None]
-            batch.counts[column.name].null += len(stored) - len(rows)
-            stored = cells_of(column, rows)
-        others = []
-        made = self.operation.at_once(column, rows, stored)  # type: ignore[attr-defined]
-        for row, old, new in zip(rows, stored, made, strict=True):
-            if new is None:
-                others.append(row)
-            else:
-                batch.swaps.append(Swap(column, row, old, new))
-        as_instances(others)
-        return others
+    def _store_together(self, together: Together, outcome: dict[str, ColumnCounts]) -> list[Swap]:
+        done = together.store(self._using)
+        for column, swapped in done.items():
+            renewed = sum(swapped)
+            outcome[column.name].renewed += renewed
+            outcome[column.name].changed_meanwhile += together.meant(column) - renewed
+        return together.swaps_done(done) if self._verify else together.one_done(done)
+
+    def _replace_at_once(self, batch: Batch, operation: AtOnce) -> None:
+        made = {}
+        for column in self.fields:
+            meant: Sequence[int] = range(len(batch.rows))
+            if self._where is not None:
+                meant = [n for n in meant if self.means(column, batch.rows[n])]
+            made[column], nulls, others = made_at_once(column, batch.rows, meant, operation)
+            batch.counts[column.name].null += nulls
+            as_instances(others)
+            for row in others:
+                self.prepare_cell(batch, column, row, dry_run=False)  # type: ignore[arg-type]
+        batch.together = Together.of(batch.rows, made)
 
     def prepare_cell(self, batch: Batch, column: EncryptedField, instance: Model, dry_run: bool) -> None:
         """Make the replacement of one cell, and add to ``batch`` what became of it."""

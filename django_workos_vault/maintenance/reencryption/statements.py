@@ -2,13 +2,16 @@
 
 Each row's key, old and new cells are one row ``v`` of the statement, beside the table ``t``: arrays for
 PostgreSQL (``UPDATE ... FROM unnest``), ``VALUES`` for SQLite (3.33 and newer), MariaDB and MySQL, whose
-``UPDATE`` joins. Names are quoted, values are parameters. Whether a row was swapped is the database's answer.
+``UPDATE`` joins. Versions of the rows stand there instead of the old cells, where they are known. Names are
+quoted, values are parameters. Whether a row was swapped is the database's answer.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
+
+from django_workos_vault.fields.field import EncryptedField
 
 try:
     from psycopg import Cursor as ServerCursor
@@ -23,71 +26,109 @@ _NO_LIMIT = 2**31
 
 _SAME = {"postgresql": "IS NOT DISTINCT FROM", "sqlite": "IS", "mysql": "<=>"}
 
-#: what a column held when it was read, and what it is to hold
-Cells = tuple[bytes | None, bytes | None]
 
+@dataclass(slots=True, repr=False)
+class Column:
+    """What rows held in a column when they were read, and what they are to hold; None stands for NULL.
 
-_NO_CELLS: Cells = None, None
+    ``meant`` tells of each row whether its cell is to be swapped, None says so of all.
+    """
+
+    old: Sequence[bytes | None]
+    new: Sequence[bytes | None]
+    meant: Sequence[bool] | None = None
+
+    def has_null(self, cells: Sequence[bytes | None]) -> bool:
+        """Whether one of ``cells``, the old or the new ones, is to be swapped and NULL."""
+        if None not in cells:
+            return False
+        return self.meant is None or any(
+            each and cell is None for cell, each in zip(cells, self.meant, strict=True)
+        )
+
+    def of(self, numbers: Sequence[int]) -> "Column":
+        """Return the cells of some rows."""
+        meant = None if self.meant is None else [self.meant[n] for n in numbers]
+        return Column([self.old[n] for n in numbers], [self.new[n] for n in numbers], meant)
 
 
 @dataclass(slots=True, repr=False)
-class RowSwap:
-    """The cells of one row: ``cells`` by column name, ``number`` to tell the row from others."""
+class RowSwaps:
+    """Cells to be swapped in rows of one model: primary keys, each once, and the columns of fields.
 
-    number: int
-    pk: Any
-    cells: dict[str, Cells]
-
-
-def swapped_rows(connection: Any, model: Any, rows: Sequence[RowSwap]) -> set[int]:
-    """Carry out ``rows`` of ``model``, each at most once; return the numbers of those swapped.
-
-    A row is swapped whole, or left as it is when one of its cells is not the old one any more. To be called
-    in a transaction.
+    ``versions`` are those of the rows when they were read, where they are known (``row_versions``).
     """
-    if not rows:
+
+    keys: Sequence[Any]
+    columns: dict[EncryptedField, Column]
+    versions: Sequence[str] | None = None
+
+    def of(self, numbers: Sequence[int]) -> "RowSwaps":
+        """Return some of the rows."""
+        return RowSwaps(
+            [self.keys[n] for n in numbers],
+            {field: column.of(numbers) for field, column in self.columns.items()},
+            None if self.versions is None else [self.versions[n] for n in numbers],
+        )
+
+
+def swapped_rows(connection: Any, rows: RowSwaps) -> set[int]:
+    """Carry out ``rows``; return the numbers of those swapped.
+
+    A row is swapped whole, or left as it is when one of its cells is not the old one any more; where versions
+    are given, when the row has another by now. To be called in a transaction.
+    """
+    if not rows.keys:
         return set()
-    statement = _Statement(connection, model, rows)
+    statement = _Statement(connection, rows)
     done: set[int] = set()
-    for part in statement.parts(rows):
+    for part in statement.parts():
         done |= statement.execute(part)
     return done
 
 
 class _Statement:
-    def __init__(self, connection: Any, model: Any, rows: Sequence[RowSwap]) -> None:
+    def __init__(self, connection: Any, rows: RowSwaps) -> None:
         self._connection = connection
         self._vendor: str = connection.vendor
-        self._names = list(dict.fromkeys(name for row in rows for name in row.cells))
-        self._table_name = model._meta.db_table
-        self._pk_fields = model._meta.pk_fields
-        self._has_gaps = any(len(row.cells) < len(self._names) for row in rows)
-        has_nulls = any(None in pair for row in rows for pair in row.cells.values())
+        self._keys, self._cells, self._versions = rows.keys, rows.columns, rows.versions
+        options: Any = next(iter(rows.columns)).model._meta
+        self._table_name, self._pk_fields = options.db_table, options.pk_fields
+        columns = rows.columns.values()
+        self._makes_null = any(column.has_null(column.new) for column in columns)
+        has_nulls = self._makes_null or any(column.has_null(column.old) for column in columns)
         self._equals = _SAME[self._vendor] if has_nulls else "="
-        self._width = 1 + len(self._pk_fields) + len(self._names) * (3 if self._has_gaps else 2)
+        self._lists = list(self._values())
 
-    def parts(self, rows: Sequence[RowSwap]) -> Iterator[list[RowSwap]]:
-        """Yield ``rows`` in portions that a statement can take."""
-        if self._vendor != "postgresql" and any(new is None for row in rows for _, new in row.cells.values()):
-            yield from ([row] for row in rows)  # NULL does not tell who made it so: only the count does
+    def parts(self) -> Iterator[slice]:
+        """Yield the rows in portions that a statement can take."""
+        count = len(self._keys)
+        if self._vendor != "postgresql" and self._makes_null:
+            yield from (
+                slice(n, n + 1) for n in range(count)
+            )  # NULL does not tell who made it so: only the count does
             return
         limit = None if self._vendor == "postgresql" else self._connection.features.max_query_params
-        at_most = (limit or _NO_LIMIT) // self._width or 1
-        part: list[RowSwap] = []
-        size = 0
-        for row in rows:
-            length = sum(map(len, filter(None, chain.from_iterable(row.cells.values()))))
-            if part and (len(part) >= at_most or size + length > MAX_BYTES):
-                yield part
-                part, size = [], 0
-            part.append(row)
+        at_most = (limit or _NO_LIMIT) // len(self._lists) or 1
+        columns = self._cells.values()
+        sent = [column.new for column in columns] + [column.old for column in columns if not self._versions]
+        lengths = list(map(sum, zip(*([len(cell or b"") for cell in cells] for cells in sent), strict=True)))
+        if count <= at_most and sum(lengths) <= MAX_BYTES:
+            yield slice(0, count)
+            return
+        begin = size = 0
+        for n, length in enumerate(lengths):
+            if n > begin and (n - begin >= at_most or size + length > MAX_BYTES):
+                yield slice(begin, n)
+                begin, size = n, 0
             size += length
-        if part:
-            yield part
+        yield slice(begin, count)
 
-    def execute(self, rows: list[RowSwap]) -> set[int]:
-        source, params = self._source(rows)
-        wait = "SET STATEMENT innodb_lock_wait_timeout = 0 FOR " if self._must_not_wait(rows) else ""
+    def execute(self, part: slice) -> set[int]:
+        """Return the numbers of the rows of ``part`` that were swapped."""
+        numbers = self._lists[0][part]
+        source, params = self._source([values[part] for values in self._lists])
+        wait = "SET STATEMENT innodb_lock_wait_timeout = 0 FOR " if self._must_not_wait(numbers) else ""
         table, unchanged = self._table, self._unchanged
         with self._cursor() as cursor:
             if self._vendor == "mysql":  # its optimizer must not read, and lock, the whole table
@@ -99,17 +140,17 @@ class _Statement:
                 update = f"UPDATE {table} AS t SET {self._sets('')} FROM {source}"  # noqa: S608
                 cursor.execute(f"{update} WHERE {self._join} AND {unchanged}{returning}", params)
             if self._vendor == "postgresql":
-                return {number for (number,) in cursor.fetchall()}
-            if cursor.rowcount == len(rows) or len(rows) == 1:
-                return {row.number for row in rows} if cursor.rowcount else set()
+                return {numbers[ordinal - 1] for (ordinal,) in cursor.fetchall()}
+            if cursor.rowcount == len(numbers) or len(numbers) == 1:
+                return set(numbers) if cursor.rowcount else set()
             # Swapped rows are locked until the transaction ends, and nobody else has the same new cells.
             joined = f"{source} JOIN {table} AS t ON {self._join}"
             cursor.execute(f"SELECT v.column1 FROM {joined} WHERE {self._swapped}", params)  # noqa: S608
             return {number for (number,) in cursor.fetchall()}
 
-    def _must_not_wait(self, rows: list[RowSwap]) -> bool:
+    def _must_not_wait(self, numbers: Sequence[int]) -> bool:
         # InnoDB's victim of a deadlock is who changed the fewest rows: the other writer.
-        return self._vendor == "mysql" and len(rows) > 1 and bool(self._connection.mysql_is_mariadb)
+        return self._vendor == "mysql" and len(numbers) > 1 and bool(self._connection.mysql_is_mariadb)
 
     def _cursor(self) -> Any:
         if self._vendor != "postgresql" or not is_psycopg3:
@@ -122,19 +163,19 @@ class _Statement:
 
     # The rows of the statement
 
-    def _source(self, rows: list[RowSwap]) -> tuple[str, list[Any]]:
+    def _source(self, lists: Sequence[Sequence[Any]]) -> tuple[str, list[Any]]:
         if self._vendor == "postgresql":
             binary = "%b" if is_psycopg3 else "%s"
             arrays = ", ".join(f"{binary}::{kind}[]" for kind in self._types())
-            names = ", ".join(f"column{n}" for n in range(1, self._width + 1))
-            return f"unnest({arrays}) AS v({names})", list(self._arrays(rows))
-        row = f"({', '.join(['%s'] * self._width)})"
+            names = ", ".join(f"column{n}" for n in range(2, len(lists) + 1))
+            return f"unnest({arrays}) WITH ORDINALITY AS v({names}, column1)", list(lists[1:])
+        row = f"({', '.join(['%s'] * len(lists))})"
         if self._vendor == "mysql" and not self._connection.mysql_is_mariadb:
             row = f"ROW{row}"
-        listed = f"VALUES {', '.join([row] * len(rows))}"
+        listed = f"VALUES {', '.join([row] * len(lists[0]))}"
         if self._vendor == "mysql":  # of the columns' own types: those of literals hold no long cells
             listed = f"{self._no_row()} UNION ALL {listed}"
-        return f"({listed}) AS v", [value for row in rows for value in self._values(row)]
+        return f"({listed}) AS v", list(chain.from_iterable(zip(*lists, strict=True)))
 
     def _no_row(self) -> str:
         names = ["0", *(f"t.{self._name(field.column)}" for field in self._pk_fields)]
@@ -143,38 +184,30 @@ class _Statement:
         named = ", ".join(f"{name} AS column{n}" for n, name in enumerate(names, start=1))
         return f"SELECT {named} FROM {self._table} AS t WHERE FALSE"  # noqa: S608
 
-    def _values(self, row: RowSwap) -> list[Any]:
-        pk = row.pk if len(self._pk_fields) > 1 else (row.pk,)
-        values: list[Any] = [row.number]
-        for field, part in zip(self._pk_fields, pk, strict=True):
-            values.append(field.get_db_prep_value(part, self._connection))
-        for name in self._names:
-            if self._has_gaps:
-                values.append(name in row.cells)
-            values += row.cells.get(name, _NO_CELLS)
-        return values
-
-    def _arrays(self, rows: list[RowSwap]) -> Iterator[list[Any]]:
-        """Yield the values of each column: :meth:`_values`, the other way round."""
-        yield [row.number for row in rows]
-        keys = (
-            zip(*(row.pk for row in rows), strict=True)
-            if len(self._pk_fields) > 1
-            else ([row.pk for row in rows],)
-        )
+    def _values(self) -> Iterator[Sequence[Any]]:
+        """Yield the values of each column of ``v``: numbers, keys, versions, then each field's cells."""
+        yield list(range(len(self._keys)))
+        keys = zip(*self._keys, strict=True) if len(self._pk_fields) > 1 else [self._keys]
         for field, parts in zip(self._pk_fields, keys, strict=True):
             yield [field.get_db_prep_value(part, self._connection) for part in parts]
-        for name in self._names:
-            if self._has_gaps:
-                yield [name in row.cells for row in rows]
-            swaps = [row.cells.get(name, _NO_CELLS) for row in rows]
-            yield [old for old, _ in swaps]
-            yield [new for _, new in swaps]
+        if self._versions:
+            yield self._versions
+        for column in self._cells.values():
+            if column.meant is not None:
+                yield column.meant
+            if not self._versions:
+                yield column.old
+            yield column.new
 
-    def _types(self) -> list[str]:
-        cells = ["boolean", "bytea", "bytea"] if self._has_gaps else ["bytea", "bytea"]
-        keys = [field.rel_db_type(self._connection) for field in self._pk_fields]
-        return ["integer", *keys, *(cells * len(self._names))]
+    def _types(self) -> Iterator[str]:
+        """Yield PostgreSQL's types of :meth:`_values` behind the numbers, which it counts itself."""
+        for field in self._pk_fields:
+            yield field.rel_db_type(self._connection)
+        if self._versions:
+            yield "text"
+        for column in self._cells.values():
+            yield from ["boolean"] if column.meant is not None else []
+            yield from ["bytea"] if self._versions else ["bytea", "bytea"]
 
     # Its clauses
 
@@ -187,12 +220,15 @@ class _Statement:
 
     def _columns(self) -> Iterator[tuple[str, str, str, str]]:
         """Yield for each column its name, and of ``v``: whether it is to be swapped, old and new cell."""
-        at = 2 + len(self._pk_fields)
-        for name in self._names:
-            flag = f"v.column{at}" if self._has_gaps else ""
-            at += self._has_gaps
-            yield self._name(name), flag, f"v.column{at}", f"v.column{at + 1}"
-            at += 2
+        at = 2 + len(self._pk_fields) + bool(self._versions)
+        for field, column in self._cells.items():
+            flag = old = ""
+            if column.meant is not None:
+                flag, at = f"v.column{at}", at + 1
+            if not self._versions:
+                old, at = f"v.column{at}", at + 1
+            yield self._name(str(field.column)), flag, old, f"v.column{at}"
+            at += 1
 
     def _sets(self, prefix: str) -> str:
         return ", ".join(
@@ -207,6 +243,8 @@ class _Statement:
 
     @property
     def _unchanged(self) -> str:
+        if self._versions:
+            return f"t.xmin = v.column{2 + len(self._pk_fields)}::xid"
         return self._all_hold(lambda old, new: old)
 
     @property
