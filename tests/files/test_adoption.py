@@ -103,7 +103,7 @@ def test_what_cannot_be_sealed_is_left(journal: Path, media: Path) -> None:
     default_storage.delete(missing.file.name)
     damaged.file.save("c.png", ContentFile(b"c"))
     raw = (media / damaged.file.name).read_bytes()
-    (media / damaged.file.name).write_bytes(raw[:300] + b"\x00" + raw[301:])
+    (media / damaged.file.name).write_bytes(raw[:300] + bytes([raw[300] ^ 1]) + raw[301:])
     out = StringIO()
     with pytest.raises(CommandError, match="2 files were left"):
         call_command("vault_encrypt_files", "files.Scan.file", "--journal", str(journal), stdout=out)
