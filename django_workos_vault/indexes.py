@@ -52,6 +52,7 @@ class DigestAt(Func):
     function = "SUBSTRING"
     arity = 1
     output_field = BinaryField()
+    length = DIGEST_BYTES
 
     def __init__(self, expression: Any, slot: int) -> None:
         super().__init__(expression)
@@ -72,7 +73,7 @@ class DigestAt(Func):
         column = source.as_ciphertext() if hasattr(source, "as_ciphertext") else source
         sql, params = compiler.compile(column)
         start = self.first_byte()
-        values = {"function": function, "expressions": sql, "start": start, "length": DIGEST_BYTES}
+        values = {"function": function, "expressions": sql, "start": start, "length": self.length}
         return template % values, params
 
     def as_sqlite(  # type: ignore[override]

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from django.db.models import F, Model, Q, QuerySet
 
-from django_workos_vault.envelope import DIGEST_BYTES, LABEL_ID_BYTES, MAX_DIGESTS, Envelope
+from django_workos_vault.envelope import DIGEST_BYTES, LABEL_ID_BYTES, MAX_DIGESTS, Envelope, digests_front
 from django_workos_vault.fields.field import EncryptedField
 from django_workos_vault.indexes import DigestAt
 from django_workos_vault.maintenance import cells
@@ -49,6 +49,15 @@ class CommitmentAt(DigestAt):
         return 1 + digests + 3 + LABEL_ID_BYTES
 
 
+class Mark(DigestAt):
+    """The first byte of a cell, which tells how many digests it carries."""
+
+    length = 1
+
+    def first_byte(self) -> int:
+        return 1
+
+
 def survey(subject: Subject, keys: Collection[str]) -> Iterator[Cells]:
     """Yield what is found in each column, where there is something.
 
@@ -73,10 +82,15 @@ def _rows(
         return rows
     commitments = [bytes.fromhex(key) for key in keys]
     for each in fields if keys else ():
-        for count in range(min(len(each.blind_indexes), MAX_DIGESTS) + 1):
+        declared = min(len(each.blind_indexes), MAX_DIGESTS)
+        for count in range(declared + 1):
             name = f"_{each.name}_{count}"
             rows = rows.alias(**{name: CommitmentAt(F(each.name), count)})
             conditions.append(Q(**{f"{name}__in": commitments}))
+        # Of an index that was removed, cells carry the digests still: those are looked at one by one.
+        rows = rows.alias(**{f"_{each.name}_mark": Mark(F(each.name), 0)})
+        more = [digests_front(bytes(DIGEST_BYTES * n))[:1] for n in range(declared + 1, MAX_DIGESTS + 1)]
+        conditions.append(Q(**{f"_{each.name}_mark__in": more}))
     condition = conditions[0]
     for other in conditions[1:]:
         condition |= other

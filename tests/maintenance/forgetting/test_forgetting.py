@@ -270,6 +270,18 @@ def test_cells_of_rows_that_moved_on_are_warned_of() -> None:
         assert f"ANOTHER key context by now: app.Patient.ssn {patient.pk}" in out.getvalue()
 
 
+@pytest.mark.parametrize("digests", [1, 2, 16])
+def test_so_are_those_that_carry_digests_of_indexes_that_were_removed(digests: int) -> None:
+    """Their commitment is further behind than the field's own cells have it."""
+    with vault_of("reference"):
+        patient = Patient.objects.create(organization=customer("org_1"), ssn="123-45-6789")
+        store(patient, envelope.digests_front(bytes(32 * digests)) + cell_of(patient))
+        Patient.objects.filter(pk=patient.pk).update(organization=customer("org_2"))
+        out = StringIO()
+        call_command("vault_forget", CONTEXT, plan=True, stdout=out)
+        assert f"ANOTHER key context by now: app.Patient.ssn {patient.pk}" in out.getvalue()
+
+
 def test_other_cells_of_the_rows_are_told() -> None:
     """Those of a customer's rows that another context's key opens, and digests that still answer searches."""
     with vault_of("reference"):
