@@ -15,7 +15,7 @@ from django_workos_vault.maintenance.engine.transactions import in_transaction
 from django_workos_vault.maintenance.operations import Resealing
 from tests.app.models import Person
 
-pytestmark = pytest.mark.django_db(transaction=True, available_apps=["django_workos_vault", "tests.app"])
+pytestmark = pytest.mark.django_db(transaction=True)
 needs_postgresql = pytest.mark.skipif(connection.vendor != "postgresql", reason="others tell no versions")
 
 
