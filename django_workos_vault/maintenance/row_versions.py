@@ -22,7 +22,7 @@ class RowVersion(F):
 
 class _Version(Col):
     def as_sql(self, compiler: Any, connection: Any) -> Any:
-        return f"{compiler.quote_name_unless_alias(self.alias)}.xmin::text", []
+        return f"{connection.ops.quote_name(self.alias)}.xmin::text", []  # of the model, so its name
 
     def get_db_converters(self, connection: Any) -> list[Any]:
         return []  # the column's would take it for a cell
