@@ -1,30 +1,30 @@
 """``manage.py vault_reencrypt app.Model[.field]``: move columns to another state while others use them."""
 
-from importlib.util import find_spec
 from typing import Any
 
-from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import DatabaseError, connections, router
-from django.db.models import Field
+from django.db import DatabaseError, connections
 
-from django_workos_vault.exceptions import InvalidVaultConfiguration, VaultError, WrongKey
+from django_workos_vault.exceptions import InvalidVaultConfiguration, VaultError
 from django_workos_vault.fields.field import EncryptedField
 from django_workos_vault.maintenance.engine import runs, stored_files
 from django_workos_vault.maintenance.engine.columns import Columns
 from django_workos_vault.maintenance.engine.keys import as_text
 from django_workos_vault.maintenance.engine.plan import Planner
-from django_workos_vault.maintenance.engine.rehearsal import Pass
 from django_workos_vault.maintenance.engine.runs import RunRefused
 from django_workos_vault.maintenance.engine.where import UnknownCondition, Where
 from django_workos_vault.maintenance.files.columns import named_file_field
-from django_workos_vault.maintenance.operations import NAMES, NotAsWritten, copying, moving, operation
+from django_workos_vault.maintenance.operations import NotAsWritten, operation
 from django_workos_vault.maintenance.queues import QueueRefused
 from django_workos_vault.maintenance.reencryption.target import UnknownTarget, fields_of_all
 from django_workos_vault.management import plan_reports, run_reports
 from django_workos_vault.management.asked import refuse_contradictions, refuse_for_files
+from django_workos_vault.management.before_a_run import database_of, primary_key, refuse_what_cannot_finish
+from django_workos_vault.management.chosen_queue import chosen_queue
 from django_workos_vault.management.following import follow
-from django_workos_vault.management.output import as_json, bad_cells, positive, progress_bar, style_for
+from django_workos_vault.management.output import as_json, bad_cells, style_for
+from django_workos_vault.management.reencryption_arguments import add_arguments
+from django_workos_vault.management.rehearsing import rehearse
 from django_workos_vault.models import MaintenanceRun
 
 
@@ -37,51 +37,7 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument(
-            "targets", metavar="app[.Model[.field]]", nargs="*", help="a file field is named by itself"
-        )
-        parser.add_argument("--all", action="store_true", help="every encrypted column there is")
-        parser.add_argument("--operation", choices=NAMES, default="reseal", help="(reseal)")
-        parser.add_argument(
-            "--rekey",
-            action="store_true",
-            help="only wrap the data keys again, under the key contexts that the fields give now",
-        )
-        parser.add_argument("--from-vault", metavar="ALIAS", help="whose cells to move")
-        parser.add_argument("--plain", metavar="FIELD", help="the column to encrypt from, or to decrypt into")
-        parser.add_argument(
-            "--database", choices=list(connections), help="alias (where the model is written)"
-        )
-        parser.add_argument(
-            "--where", metavar="NAME=VALUE", help="rows of one key context, or of one value of a plain column"
-        )
-        parser.add_argument(
-            "--plan", action="store_true", help="tell what would be found and what it costs; write nothing"
-        )
-        parser.add_argument("--start-after", metavar="PK", help="begin behind this row of the one model")
-        parser.add_argument(
-            "--dry-run", action="store_true", help="open every cell, write nothing, make no key"
-        )
-        parser.add_argument("--format", choices=["text", "json"], default="text")
-        pace = parser.add_argument_group("how fast")
-        pace.add_argument("--workers", type=positive, default=1, metavar="N", help="processes (1)")
-        pace.add_argument("--batch-size", type=positive, metavar="ROWS", help="(steers itself)")
-        pace.add_argument(
-            "--batch-seconds", type=float, default=0.5, metavar="S", help="what it aims at (0.5)"
-        )
-        pace.add_argument("--max-rows-per-second", type=positive, metavar="N", help="(no limit)")
-        pace.add_argument("--max-requests-per-second", type=positive, metavar="N", help="to Vault (no limit)")
-        pace.add_argument("--verify", action="store_true", help="open every new cell again, not a sample")
-        queue = parser.add_argument_group("on a queue, --workers tasks at a time")
-        queues = queue.add_mutually_exclusive_group()
-        queues.add_argument("--celery", action="store_true", help="send the chunks to Celery's workers")
-        queues.add_argument("--tasks", action="store_true", help="and to those of Django's tasks framework")
-        on_record = parser.add_argument_group("runs on record")
-        on_record.add_argument("--list", action="store_true", help="show the newest runs")
-        on_record.add_argument("--status", type=positive, metavar="RUN", help="show one")
-        on_record.add_argument("--pause", type=positive, metavar="RUN", help="stop one within a batch")
-        on_record.add_argument("--resume", type=positive, metavar="RUN", help="go on with one")
-        on_record.add_argument("--cancel", type=positive, metavar="RUN", help="end one for good")
+        add_arguments(parser)
 
     def handle(self, *args: Any, targets: list[str], **options: Any) -> None:
         """Run, report, and end with an error when there is something to do."""
@@ -93,9 +49,9 @@ class Command(BaseCommand):
                 self._on_record(targets)
             elif options["resume"]:
                 _no_targets(targets)
-                queue = self._queue()
+                queue = chosen_queue(options)
                 run = runs.find(options["resume"], options["database"])
-                _refuse_what_cannot_finish(
+                refuse_what_cannot_finish(
                     runs.fields_of_run(run),
                     run.operation,
                     run.options.get("from_vault"),
@@ -125,12 +81,12 @@ class Command(BaseCommand):
         fields: list[Any] = [file_field]
         if file_field is None:
             fields = fields_of_all(targets, options["database"])
-            _refuse_what_cannot_finish(fields, name, options["from_vault"], options["plain"])
-        using = options["database"] or _database_of(fields)
+            refuse_what_cannot_finish(fields, name, options["from_vault"], options["plain"])
+        using = options["database"] or database_of(fields)
         models = runs.by_model(fields)
         if options["start_after"] is not None and len(models) > 1:
             raise CommandError("--start-after is a row of one model.")
-        start_after = _primary_key(fields[0], options["start_after"])
+        start_after = primary_key(fields[0], options["start_after"])
         for of_model in models.values() if options["where"] else ():
             Where(options["where"], of_model)  # raises where it means nothing
         if options["plan"]:
@@ -151,7 +107,7 @@ class Command(BaseCommand):
             "max_requests_per_second",
             "verify",
         )
-        queue = self._queue()
+        queue = chosen_queue(options)
         run = runs.begin(
             fields,
             name,
@@ -161,21 +117,6 @@ class Command(BaseCommand):
             | ({} if file_field is None else stored_files.OPTIONS),
         )
         self._follow(run, queue)
-
-    def _queue(self) -> Any:
-        """Return the module of the queue that was asked for, once it can be used; None for none."""
-        queue: Any = None
-        if self._options["celery"]:
-            if find_spec("celery") is None:
-                raise CommandError('--celery needs Celery: pip install "django-workos-vault[celery]".')
-            from django_workos_vault.maintenance.queues import on_celery as queue
-        elif self._options["tasks"]:
-            if find_spec("django.tasks") is None:
-                raise CommandError("--tasks needs Django 6.0 or newer.")
-            from django_workos_vault.maintenance.queues import on_tasks as queue
-        if queue is not None:
-            queue.check()
-        return queue
 
     def _send(self, run: MaintenanceRun, queue: Any, tasks: int) -> None:
         for _ in range(tasks):
@@ -252,35 +193,20 @@ class Command(BaseCommand):
 
     def _rehearse(self, columns: list[list[EncryptedField]], name: str, using: str, start_after: Any) -> None:
         """Examine every cell, of one model after the other."""
-        counts, left, last_pk, stopped = [], [], None, None
-        size = self._options["batch_size"] or 500
-        for fields in columns:
-            one = Pass(
-                fields,
-                operation(name, options=self._options),
-                using=using,
-                batch_size=size,
-                start_after=start_after,
-                dry_run=True,
-                where=self._options["where"],
-            )
-            stopped = self._run(one)
-            counts += list(one.counts.values())
-            left += one.left
-            last_pk = one.last_pk
-            if stopped is not None:
-                break
+        found = rehearse(columns, name, self._options, using=using, start_after=start_after)
         if self._json:
-            document = run_reports.rehearsed(counts, left, name, last_pk, finished=stopped is None)
+            document = run_reports.rehearsed(
+                found.counts, found.left, name, found.last_pk, finished=found.stopped is None
+            )
             self.stdout.write(as_json(document))
         else:
             dry = f"Dry run: nothing was written; the column {run_reports.verb(name)!r} counts what would be."
-            self._print([*run_reports.columns(counts, name), dry], left)
-        if stopped is not None:
-            raise stopped
-        if left:
+            self._print([*run_reports.columns(found.counts, name), dry], found.left)
+        if found.stopped is not None:
+            raise found.stopped
+        if found.left:
             raise CommandError(
-                f"{len(left)} cells would be left as they are. See vault_check --explain commands."
+                f"{len(found.left)} cells would be left as they are. See vault_check --explain commands."
             )
 
     def _plan(self, models: list[list[EncryptedField]], name: str, using: str) -> None:
@@ -298,17 +224,6 @@ class Command(BaseCommand):
         if lacking := plan_reports.lacking(found):
             raise CommandError(lacking)
 
-    def _run(self, run: Pass) -> CommandError | None:
-        try:
-            with progress_bar(run.total(), "rows", self._options["verbosity"]) as bar:
-                for rows in run.batches():
-                    bar.update(rows)
-        except KeyboardInterrupt:
-            return CommandError(f"Interrupted. {_go_on(run)}", returncode=130)
-        except VaultError as exc:
-            return CommandError(f"Stopped: {exc} {_go_on(run)}")
-        return None
-
     def _print(self, lines: list[str], left: Any) -> None:
         self.stdout.write("\n".join(lines))
         style = style_for(self.stdout, self.style, self._options["force_color"])
@@ -319,57 +234,3 @@ class Command(BaseCommand):
 def _no_targets(targets: list[str]) -> None:
     if targets:
         raise CommandError("A run on record has its columns: name none.")
-
-
-def _refuse_what_cannot_finish(
-    fields: list[EncryptedField], name: str, from_vault: str | None, plain: str | None
-) -> None:
-    if (name in ("encrypt", "decrypt")) != (plain is not None):
-        raise CommandError("--operation encrypt, or decrypt, and --plain FIELD go together.")
-    if plain is not None and (reason := copying.refusal(fields, plain)):
-        raise CommandError(reason)
-    if (name == "move") != (from_vault is not None):
-        raise CommandError("--operation move and --from-vault ALIAS go together.")
-    if from_vault is not None:
-        try:
-            reason = moving.refusal(fields, from_vault)
-        except (VaultError, WrongKey) as exc:
-            reason = f"Nothing was changed: {exc}"
-        if reason:
-            raise CommandError(reason)
-    for field in fields:
-        if not field.scheme.needs_row or field.key_context is None:
-            field.scheme.static_context()  # raises where there is none
-        if name == "rekey" and field.vault.policy.envelope == "reference":
-            raise CommandError(
-                f"{field} keeps its wrapped data keys in the registry, where other columns share them: "
-                "its cells hold nothing to wrap again. Run without --rekey."
-            )
-
-
-def _database_of(fields: list[EncryptedField]) -> str:
-    databases = sorted({router.db_for_write(field.model) for field in fields})
-    if len(databases) > 1:
-        raise CommandError(
-            f"The models are in different databases ({', '.join(databases)}): give --database."
-        )
-    return databases[0]
-
-
-def _primary_key(field: "Field[Any, Any]", text: str | None) -> Any:
-    if text is None:
-        return None
-    try:
-        return field.model._meta.pk.to_python(text)
-    except ValidationError as exc:
-        raise CommandError(f"--start-after: {'; '.join(exc.messages)}") from None
-    except (ValueError, TypeError):  # of several columns, which come as a JSON list
-        raise CommandError(
-            f'--start-after: {text!r} is no primary key; one of two columns is ["a", 1].'
-        ) from None
-
-
-def _go_on(run: Pass) -> str:
-    if run.last_pk is None:
-        return "No row was changed. Run the command again."
-    return f"Everything up to row {run.last_pk} is done. Go on with: --start-after {run.last_pk}"

@@ -72,9 +72,7 @@ def test_a_backend_without_workers_is_told_before_anything_is_written() -> None:
 
 def test_no_celery_is_told_before_anything_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
     Person.objects.create(ssn="1")
-    monkeypatch.setattr(
-        "django_workos_vault.management.commands.vault_reencrypt.find_spec", lambda name: None
-    )
+    monkeypatch.setattr("django_workos_vault.management.chosen_queue.find_spec", lambda name: None)
     for options, needed in ({"celery": True}, "django-workos-vault[celery]"), ({"tasks": True}, "Django 6.0"):
         error, _ = failing("app.Person.ssn", **options)
         assert needed in str(error)

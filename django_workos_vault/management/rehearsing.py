@@ -1,0 +1,72 @@
+"""A dry run over one model after the other: what a run would do, and where it would stop."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.core.management.base import CommandError
+
+from django_workos_vault.exceptions import VaultError
+from django_workos_vault.fields.field import EncryptedField
+from django_workos_vault.maintenance.cells import BadCell
+from django_workos_vault.maintenance.engine.columns import ColumnCounts
+from django_workos_vault.maintenance.engine.rehearsal import Pass
+from django_workos_vault.maintenance.operations import operation
+from django_workos_vault.management.output import progress_bar
+
+
+@dataclass(slots=True)
+class Rehearsed:
+    """What was found until the end, or until ``stopped``."""
+
+    counts: list[ColumnCounts] = field(default_factory=list)
+    left: list[BadCell] = field(default_factory=list)
+    last_pk: Any = None
+    stopped: CommandError | None = None
+
+
+def rehearse(
+    models: Iterable[Sequence[EncryptedField]],
+    name: str,
+    options: Mapping[str, Any],
+    *,
+    using: str,
+    start_after: Any,
+) -> Rehearsed:
+    """Examine every cell of the fields, model by model, as the operation ``name`` would."""
+    found = Rehearsed()
+    for fields in models:
+        one = Pass(
+            fields,
+            operation(name, options=options),
+            using=using,
+            batch_size=options["batch_size"] or 500,
+            start_after=start_after,
+            dry_run=True,
+            where=options["where"],
+        )
+        found.stopped = _stopped(one, options["verbosity"])
+        found.counts += one.counts.values()
+        found.left += one.left
+        found.last_pk = one.last_pk
+        if found.stopped is not None:
+            break
+    return found
+
+
+def _stopped(run: Pass, verbosity: int) -> CommandError | None:
+    try:
+        with progress_bar(run.total(), "rows", verbosity) as bar:
+            for rows in run.batches():
+                bar.update(rows)
+    except KeyboardInterrupt:
+        return CommandError(f"Interrupted. {_go_on(run)}", returncode=130)
+    except VaultError as exc:
+        return CommandError(f"Stopped: {exc} {_go_on(run)}")
+    return None
+
+
+def _go_on(run: Pass) -> str:
+    if run.last_pk is None:
+        return "No row was changed. Run the command again."
+    return f"Everything up to row {run.last_pk} is done. Go on with: --start-after {run.last_pk}"
