@@ -3,16 +3,17 @@
 from datetime import datetime
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.utils.dateparse import parse_date, parse_datetime
 from django.utils.timezone import get_default_timezone, is_naive, make_aware
 
 from django_workos_vault.access import Broken, Entry
 from django_workos_vault.exceptions import AccessNotRecorded, VaultError, WrongKey
 from django_workos_vault.handler import vaults
+from django_workos_vault.management.command import VaultCommand
 
 
-class Command(BaseCommand):
+class Command(VaultCommand):
     """Exit status 1 when the chain of records is broken, or its key cannot be had."""
 
     help = "Export the access records as lines of JSON, or prune those before a date."

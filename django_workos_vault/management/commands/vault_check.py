@@ -4,10 +4,11 @@ from dataclasses import asdict
 from functools import partial
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.db import connections
 
 from django_workos_vault.maintenance.inspection import Finding, Inspection
+from django_workos_vault.management.command import VaultCommand
 from django_workos_vault.management.explanations import NothingSaid, explain
 from django_workos_vault.management.output import (
     as_json,
@@ -23,7 +24,7 @@ from django_workos_vault.overview.findings import keep_findings
 _WARNINGS = 3
 
 
-class Command(BaseCommand):
+class Command(VaultCommand):
     """Exit status 1 when anything is wrong, 3 when there are warnings alone; 2 is argparse's."""
 
     help = "Check settings, tracked files, the vaults, every registered data key and stored rows."

@@ -9,15 +9,16 @@ from ipaddress import ip_address
 from secrets import token_hex
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from django_workos_vault.backends.local import LocalVault
 from django_workos_vault.emulator import Emulator, EmulatorServer, Faults
 from django_workos_vault.emulator.messages import Refused
 from django_workos_vault.exceptions import InvalidVaultConfiguration, VaultError
+from django_workos_vault.management.command import VaultCommand
 
 
-class Command(BaseCommand):
+class Command(VaultCommand):
     """Serves until it is interrupted, or told to end by SIGTERM: exit status 0."""
 
     help = "Serve the Vault part of the WorkOS API for development and tests. Not for real data."

@@ -5,16 +5,17 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.db import connections, router
 
 from django_workos_vault.exceptions import VaultError
 from django_workos_vault.maintenance.files.adoption import FileAdoption, Journal
 from django_workos_vault.maintenance.files.columns import file_field
+from django_workos_vault.management.command import VaultCommand
 from django_workos_vault.management.output import as_json, bad_cells, progress_bar, style_for, table
 
 
-class Command(BaseCommand):
+class Command(VaultCommand):
     """Exit status 1 when files had to be left as they are, or Vault could not be used; 130 after Ctrl-C."""
 
     help = "Seal the files of an encrypted file field that are still in clear. Originals stay until told."

@@ -5,17 +5,18 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.db import connections
 
 from django_workos_vault.exceptions import InvalidVaultConfiguration, VaultError
 from django_workos_vault.handler import vaults
 from django_workos_vault.maintenance.forgetting import Forgetting, Plan, Subject, report
 from django_workos_vault.maintenance.forgetting.subject import parsed_items
+from django_workos_vault.management.command import VaultCommand
 from django_workos_vault.management.output import as_json, progress_bar
 
 
-class Command(BaseCommand):
+class Command(VaultCommand):
     """Exit status 1 when something that was planned is not destroyed; 130 after Ctrl-C."""
 
     help = "Destroy the data keys and the objects in Vault of one key context, and say what stays readable."
@@ -65,14 +66,14 @@ class Command(BaseCommand):
         except KeyboardInterrupt:
             interrupted = True
         lines, document = report.text(run.plan, run), as_json(report.document(run.plan, run))
-        if options["format"] == "text":
-            self._write(["", *lines])
-        else:
-            self.stdout.write(document)
         if file is not None:
             file.write_text(
                 (document if file.suffix == ".json" else "\n".join(lines)) + "\n", encoding="utf-8"
             )
+        if options["format"] == "text":
+            self._write(["", *lines])
+        else:
+            self.stdout.write(document)
         if interrupted:
             raise CommandError("Interrupted. Run it again: it destroys the rest.", returncode=130)
         if run.stopped is not None:

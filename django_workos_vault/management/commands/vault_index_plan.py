@@ -3,17 +3,18 @@
 from dataclasses import asdict
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.db import connections, router
 
 from django_workos_vault.exceptions import VaultError
 from django_workos_vault.fields.field import EncryptedField
 from django_workos_vault.maintenance.index_plan import Plan, Planner
 from django_workos_vault.maintenance.reencryption.target import UnknownTarget, fields_of
+from django_workos_vault.management.command import VaultCommand
 from django_workos_vault.management.output import as_json, progress_bar, table
 
 
-class Command(BaseCommand):
+class Command(VaultCommand):
     """Opens every row of the column, writes nothing and prints no value."""
 
     help = "Tell what a blind index over an encrypted column would show, and what truncation to choose."

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.db import DatabaseError, connections
 
 from django_workos_vault.exceptions import InvalidVaultConfiguration, VaultError
@@ -21,6 +21,7 @@ from django_workos_vault.management import plan_reports, run_reports
 from django_workos_vault.management.asked import refuse_contradictions, refuse_for_files
 from django_workos_vault.management.before_a_run import database_of, primary_key, refuse_what_cannot_finish
 from django_workos_vault.management.chosen_queue import chosen_queue
+from django_workos_vault.management.command import VaultCommand
 from django_workos_vault.management.following import follow
 from django_workos_vault.management.output import as_json, bad_cells, style_for
 from django_workos_vault.management.reencryption_arguments import add_arguments
@@ -28,7 +29,7 @@ from django_workos_vault.management.rehearsing import rehearse
 from django_workos_vault.models import MaintenanceRun
 
 
-class Command(BaseCommand):
+class Command(VaultCommand):
     """Exit status 1 when rows had to be left as they are, or the run stopped; 130 after Ctrl-C or SIGTERM."""
 
     help = (

@@ -1,0 +1,49 @@
+"""What every command is: one that ends quietly when the reader of its output goes away, as ``head`` does."""
+
+import os
+import sys
+from typing import Any, TextIO
+
+from django.core.management.base import BaseCommand, OutputWrapper
+
+#: what a shell reports of a process that SIGPIPE ended
+_STATUS = 141
+
+
+class ReaderGone(BrokenPipeError):
+    """Nobody reads the command's output any more."""
+
+
+class _Output(OutputWrapper):
+    """Tells a lost reader from a lost connection, which raises BrokenPipeError as well."""
+
+    def write(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            super().write(*args, **kwargs)
+        except BrokenPipeError:
+            raise ReaderGone from None
+
+    def flush(self) -> None:
+        try:
+            super().flush()
+        except BrokenPipeError:
+            raise ReaderGone from None
+
+
+class VaultCommand(BaseCommand):
+    """Exit status 141 when its output was not read to the end."""
+
+    def __init__(self, stdout: TextIO | None = None, *args: Any, **kwargs: Any) -> None:
+        super().__init__(stdout, *args, **kwargs)
+        self.stdout = _Output(stdout or sys.stdout)
+
+    def run_from_argv(self, argv: list[str]) -> None:
+        """Run, and say that everything is written while that can still be answered."""
+        try:
+            try:
+                super().run_from_argv(argv)
+            finally:
+                self.stdout.flush()
+        except ReaderGone:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for Python's own last flush
+            sys.exit(_STATUS)
