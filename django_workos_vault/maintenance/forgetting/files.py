@@ -1,17 +1,17 @@
-"""Encrypted files of a customer's rows: which can be opened once the keys are destroyed."""
+"""Encrypted files that a customer's keys opened: of their rows, and of those of others."""
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.db.models import Model
+from django.db.models import Model, Q
 
 from django_workos_vault.files.fields import EncryptedFileField
 from django_workos_vault.files.sources import source_of
 from django_workos_vault.maintenance import cells
 from django_workos_vault.maintenance.files.columns import rows_with_files
+from django_workos_vault.maintenance.forgetting.counts import Counting, Counts
 from django_workos_vault.maintenance.forgetting.subject import Subject, context_for
-from django_workos_vault.registry.destruction import contexts_by_commitment
 from django_workos_vault.streams.cipher import read_header
 from django_workos_vault.streams.header import FileHeader
 
@@ -19,64 +19,55 @@ _ROWS_AT_A_TIME = 500
 
 
 @dataclass(slots=True)
-class Files:
-    """The files of one field, as ``columns.Cells``.
+class Files(Counts):
+    """The files of one field.
 
     ``not_read`` could not be looked at: they are not there, cannot be read, or are no encrypted files.
+    ``unread`` counts them by the class of the error, those of others too.
     """
 
-    column: str
-    database: str
-    destroyed: int = 0
-    gone: int = 0
-    inline: int = 0
-    elsewhere: int = 0
-    wider: int = 0
     not_read: int = 0
-    by_key: dict[str, int] = field(default_factory=dict)
-    carries: set[str] = field(default_factory=set)
+    not_read_of_others: int = 0
+    unread: dict[str, int] = field(default_factory=dict)
 
 
 def survey(subject: Subject, keys: Collection[str]) -> Iterator[Files]:
-    """Yield what is found of each file field, where there is something. Only headers are read."""
+    """Yield what is found of each file field, where there is something. Only headers are read.
+
+    Whose key sealed a file, its header alone tells: with ``keys``, those of all rows are read.
+    """
     for model, using in subject.models():
         for each in subject.fields(model, EncryptedFileField):
-            condition = subject.rows_of(each)
+            sealed = subject.sealed(model)
+            condition = Q() if keys else subject.rows_of(sealed)
             if condition is None:
                 continue
+            with_files = rows_with_files(each, using).values("pk")
+            rows = cells.rows(sealed, using).filter(condition, pk__in=with_files)
             counts = Files(f"{model._meta.label}.{each.name}", using)
-            rows = cells.rows([each], using).filter(
-                condition, pk__in=rows_with_files(each, using).values("pk")
-            )
+            counting = Counting(subject, keys)
             for batch in cells.batches(rows, _ROWS_AT_A_TIME):
-                for row in batch:
-                    _count(subject, keys, each, row, counts)
-            if any((counts.destroyed, counts.gone, counts.inline, counts.wider, counts.not_read)):
+                with counting.batch():
+                    for row in batch:
+                        is_mine = subject.has(row, sealed)
+                        if keys or is_mine or subject.is_wider(context_for(each, row)):
+                            _count(subject, counting, each, row, counts, is_mine=is_mine)
+            if counts.found or counts.unread:
                 yield counts
 
 
-def _count(subject: Subject, keys: Collection[str], column: Any, row: Model, counts: Files) -> None:
-    context = context_for(column, row)
-    if subject.is_wider(context):
-        counts.wider += 1
-    elif context == subject.context:
-        try:
-            header = _header(column, row)
-        except Exception:  # each storage has its own, and names in a table are anybody's
-            counts.not_read += 1
-            return
-        commitment = header.commitment.hex()
-        if header.key_reference:
-            counts.inline += 1
-            if commitment in keys:
-                counts.carries.add(commitment)
-        elif commitment in keys:
-            counts.destroyed += 1
-            counts.by_key[commitment] = counts.by_key.get(commitment, 0) + 1
-        elif contexts_by_commitment([commitment]):
-            counts.elsewhere += 1
-        else:
-            counts.gone += 1
+def _count(
+    subject: Subject, counting: Counting, column: Any, row: Model, counts: Files, *, is_mine: bool
+) -> None:
+    try:
+        header = _header(column, row)
+    except Exception as exc:  # each storage has its own, and names in a table are anybody's
+        error = type(exc).__name__
+        counts.unread[error] = counts.unread.get(error, 0) + 1
+        counts.not_read += is_mine
+        counts.not_read_of_others += not is_mine
+    else:
+        counting.count(counts, header, row, context_for(column, row), is_mine=is_mine)
 
 
 def _header(column: Any, row: Model) -> FileHeader:

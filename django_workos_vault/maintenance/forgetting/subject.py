@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import reduce
+from operator import or_
 from typing import Any
 
 from django.apps import apps
@@ -12,6 +14,8 @@ from django.db.models import CharField, IntegerField, Model, Q, UUIDField
 from django_workos_vault.context import KeyContext
 from django_workos_vault.exceptions import InvalidVaultConfiguration
 from django_workos_vault.fields.from_row import FromRow
+from django_workos_vault.fields.vault_field import VaultField
+from django_workos_vault.files.fields import EncryptedFileField
 from django_workos_vault.handler import vaults
 
 _NO_ROW = Q(pk__in=[])
@@ -61,15 +65,15 @@ class Subject:
             if model._meta.db_table in tables[using]:
                 yield model, using
 
-    def fields(self, model: type[Model], kind: type[Any]) -> list[Any]:
-        """Return the fields of ``kind`` in the model's own table whose values one of the vaults may seal.
+    def fields(self, model: type[Model], *kinds: type[Any]) -> list[Any]:
+        """Return the fields of ``kinds`` in the model's own table whose values one of the vaults may seal.
 
         Those of a vault that reads it are among them: while columns move, keys of both are in use.
         """
         return [
             field
             for field in model._meta.local_concrete_fields
-            if isinstance(field, kind) and self._may_have_sealed(field.vault_alias)
+            if isinstance(field, kinds) and self._may_have_sealed(field.vault_alias)
         ]
 
     def _may_have_sealed(self, alias: str) -> bool:
@@ -80,12 +84,27 @@ class Subject:
         except InvalidVaultConfiguration:  # which the system checks tell
             return False
 
-    def rows_of(self, field: Any) -> Q | None:
-        """Return a condition that no row fails which ``field`` seals under these items, alone or with others.
+    def sealed(self, model: type[Model]) -> list[Any]:
+        """Return those of every kind: columns, objects and files."""
+        return self.fields(model, VaultField, EncryptedFileField)
+
+    def rows_of(self, fields: Iterable[Any]) -> Q | None:
+        """Return a condition that no row fails which one of ``fields`` seals under these items, alone or with
+        others. It is empty where only Python can tell.
 
         Rows that meet it need not be of the context: a database compares texts its own way. None where the
-        field seals no row so.
+        fields seal no row so.
         """
+        conditions = [condition for each in fields if (condition := self._rows_of(each)) is not None]
+        if not conditions:
+            return None
+        return reduce(or_, conditions) if all(conditions) else Q()
+
+    def has(self, row: Model, fields: Iterable[Any]) -> bool:
+        """Whether one of ``fields`` seals the row's value under the context."""
+        return any(context_for(each, row) == self.context for each in fields)
+
+    def _rows_of(self, field: Any) -> Q | None:
         given = field.key_context
         if given is None:
             own = vaults[field.vault_alias].key_context

@@ -270,6 +270,22 @@ def test_cells_of_rows_that_moved_on_are_warned_of() -> None:
         assert f"ANOTHER key context by now: app.Patient.ssn {patient.pk}" in out.getvalue()
 
 
+def test_so_are_those_that_carry_the_key() -> None:
+    """Named in the report too, with what to do; in a customer's own row, another's is not called theirs."""
+    with vault_of("inline"):
+        theirs = Patient.objects.create(organization=customer("org_2"), ssn="987-65-4321")
+        patient = Patient.objects.create(organization=customer("org_1"), ssn="123-45-6789")
+        for row, owner in ((theirs, patient.organization), (patient, theirs.organization)):
+            Patient.objects.filter(pk=row.pk).update(organization=owner)
+        report = forget(CONTEXT)
+        told = reasons(report)
+        assert f"1 of app.Patient.ssn: inline, in rows of ANOTHER key context by now: {patient.pk}." in told
+        assert "Re-encrypt these, or they are lost once the customer withdraws their key in Vault." in told
+        assert "And as many others: sealed under another key context" in told
+        [cells] = report["columns"]
+        assert (cells["inline"], cells["inline_of_others"], cells["elsewhere"]) == (1, 1, 1)
+
+
 @pytest.mark.parametrize("digests", [1, 2, 16])
 def test_so_are_those_that_carry_digests_of_indexes_that_were_removed(digests: int) -> None:
     """Their commitment is further behind than the field's own cells have it."""
