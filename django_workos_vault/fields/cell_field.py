@@ -1,7 +1,7 @@
 """A column of cells: what is written is sealed, what is read is opened.
 
-Here the three objects of a field meet: its encoding makes bytes of a value, its digests say what it can be
-found by, and its scheme has the cipher. Everything that Django's queries ask of the column is answered here.
+Here the three objects of a field meet: its encoding has made bytes of a value, its digests say what it can be
+found by, and its scheme has the cipher.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,9 +10,8 @@ from functools import cached_property
 from itertools import dropwhile, islice
 from typing import Any
 
-from django.core.exceptions import FieldError, ValidationError
-from django.db import DataError
-from django.db.models import CharField, Field, Model, TextField
+from django.core.exceptions import FieldError
+from django.db.models import Field, Model
 
 from django_workos_vault.batch_cipher import seal_again
 from django_workos_vault.blind import Kind
@@ -21,52 +20,24 @@ from django_workos_vault.context import KeyContext
 from django_workos_vault.exceptions import CANNOT_BE_OPENED, MalformedEnvelope, WrongBinding
 from django_workos_vault.fields.cell import NEIGHBOURS, PLAIN, ForeignCell, Sealed, SealedAttribute, opened
 from django_workos_vault.fields.column import EncryptedCol, cell_opener, opening_converter
-from django_workos_vault.fields.defaults import GoneDefault, is_needed_by_no_row
+from django_workos_vault.fields.defaults import is_needed_by_no_row
 from django_workos_vault.fields.digests import Digests
 from django_workos_vault.fields.django_internals.frames import rows_of_bulk_create
-from django_workos_vault.fields.encodings import Encoding, Text, encoding_of
+from django_workos_vault.fields.encoded_field import EncodedField
 from django_workos_vault.fields.expressions import refuse_expression
 from django_workos_vault.fields.partial_writes import refuse_foreign_upsert
 from django_workos_vault.fields.scheme import Row
-from django_workos_vault.fields.vault_field import VaultField
 from django_workos_vault.frame_locals import forget_locals, leaves_no_locals
 
 
-class CellField(VaultField):
+class CellField(EncodedField):
     """Seals and opens. How a field is declared, validated, shown and dumped is its heir's business."""
 
     descriptor_class = SealedAttribute
     holds_cells = "ciphertexts"
     blind_indexes: tuple[Kind | None, ...] = ()
-    pad_to = 0
 
     # The column
-
-    @property
-    def plain_type(self) -> str:
-        """The internal type of the Django field that this is the twin of."""
-        return super().get_internal_type()
-
-    @staticmethod
-    def internal_type_of(plain_type: str) -> str:
-        """Return the internal type of the twin of a field whose internal type is ``plain_type``.
-
-        A name that Django does not know: it would turn the cells of what ends in "IntegerField" into numbers.
-        What else looks at it, such as django-ninja, can still tell the types apart.
-        """
-        return plain_type if plain_type == "BinaryField" else f"{plain_type}Encrypted"
-
-    def get_internal_type(self) -> str:
-        return self.internal_type_of(self.plain_type)
-
-    def db_type(self, connection: Any) -> str:
-        return str(connection.data_types["BinaryField"])
-
-    def cast_db_type(self, connection: Any) -> str:
-        return self.db_type(connection)
-
-    def db_parameters(self, connection: Any) -> Any:
-        return {"type": self.db_type(connection), "check": None}
 
     def get_col(self, alias: Any, output_field: Any = None) -> Any:
         if output_field is None or output_field is self:
@@ -81,13 +52,6 @@ class CellField(VaultField):
     def get_db_converters(self, connection: Any) -> list[Any]:
         return [opening_converter(self)]  # and nothing that a database does for the plain type
 
-    # Values and their bytes
-
-    @cached_property
-    def encoding(self) -> Encoding:
-        """What turns a value into the bytes to seal, and back."""
-        return encoding_of(self)
-
     @cached_property
     def digests(self) -> Digests:
         """What cells can be searched by: this field's blind indexes, and compound ones it is part of."""
@@ -97,60 +61,6 @@ class CellField(VaultField):
     def cipher(self) -> Cipher:
         """What seals and opens this field's cells."""
         return self.scheme.cipher
-
-    @cached_property
-    def block(self) -> int:
-        """The padding block in bytes, 0 for none: ``pad_to``, and no less than the longest choice needs."""
-        if not (self.encoding.varies_in_length and self.choices):
-            return self.pad_to
-        lengths = [len(self.encoded(choice) or b"") for choice, _ in self.flatchoices]
-        return max(self.pad_to, 1 + max(lengths, default=0))
-
-    def get_prep_value(self, value: Any) -> Any:
-        return self.encoding.prepare(value, super().get_prep_value)
-
-    @cached_property
-    def _prepare(self) -> Callable[[Any], Any]:
-        """:meth:`get_prep_value`, without a call that does nothing."""
-        plain = type(self).get_prep_value is CellField.get_prep_value
-        same = type(self.encoding).prepare is Encoding.prepare
-        return super().get_prep_value if plain and same else self.get_prep_value
-
-    @leaves_no_locals
-    def encoded(self, value: Any) -> bytes | None:
-        """Return the bytes to seal for any value that the Django field takes, None where it stores NULL.
-
-        Raises what Django's field or the database would, without quoting the value: errors go to logs.
-        """
-        return self._encoded(value)
-
-    def _encoded(self, value: Any) -> bytes | None:
-        if type(value) is not str:
-            value = opened(value)
-            if type(value) is GoneDefault:
-                raise value.refusal()
-        try:
-            if self._keeps_strings and type(value) is str:
-                return value.encode()
-            prepared = self._prepare(value)
-            return None if prepared is None else self.encoding.encode(prepared)
-        except ValidationError as exc:
-            refused: Exception = ValidationError(f"{self} cannot hold this value.", code=exc.code)
-        except (ArithmeticError, DataError):
-            refused = DataError(f"{self} cannot hold this value: it is out of range.")
-        except (TypeError, ValueError) as exc:
-            kind = TypeError if isinstance(exc, TypeError) else ValueError
-            refused = kind(f"{self} cannot hold this {type(value).__name__}.")
-        raise refused
-
-    @cached_property
-    def _keeps_strings(self) -> bool:
-        """Whether Django's own methods alone prepare a value, which leave a string as it is."""
-        return type(self.encoding) is Text and all(
-            owner in (Field, CharField, TextField) or owner.__module__.startswith(f"{__package__}.")
-            for owner in type(self).__mro__
-            if not {"to_python", "get_prep_value"}.isdisjoint(vars(owner))
-        )
 
     # Sealing and opening
 
@@ -372,16 +282,3 @@ class CellField(VaultField):
     def _is_cell_of_mine(self, value: Any) -> bool:
         # A cell that a program carries over from another column would not open in this one.
         return type(value) is Sealed and (value.field is self or value.field.label == self.label)
-
-    def get_placeholder(self, value: Any, compiler: Any, connection: Any) -> str:
-        """Guard expressions on their way into the column, up to Django 6.0."""
-        if hasattr(value, "as_sql"):
-            refuse_expression(self, value)
-            return "%s"
-        return str(connection.ops.binary_placeholder_sql(value))
-
-    def get_placeholder_sql(self, value: Any, compiler: Any, connection: Any) -> tuple[str, Any]:
-        """Guard expressions on their way into the column, from Django 6.1."""
-        if hasattr(value, "as_sql"):
-            refuse_expression(self, value)
-        return connection.ops.binary_placeholder_sql(value, compiler)  # type: ignore[no-any-return]

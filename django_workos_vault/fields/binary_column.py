@@ -1,0 +1,49 @@
+"""A binary column in the place of the Django field's own, whose type is still told apart."""
+
+from typing import Any
+
+from django_workos_vault.fields.expressions import refuse_expression
+from django_workos_vault.fields.vault_field import VaultField
+
+
+class BinaryColumn(VaultField):
+    """What Django's schema and statements ask of the column."""
+
+    @property
+    def plain_type(self) -> str:
+        """The internal type of the Django field that this is the twin of."""
+        return super().get_internal_type()
+
+    @staticmethod
+    def internal_type_of(plain_type: str) -> str:
+        """Return the internal type of the twin of a field whose internal type is ``plain_type``.
+
+        A name that Django does not know: it would turn the cells of what ends in "IntegerField" into numbers.
+        What else looks at it, such as django-ninja, can still tell the types apart.
+        """
+        return plain_type if plain_type == "BinaryField" else f"{plain_type}Encrypted"
+
+    def get_internal_type(self) -> str:
+        return self.internal_type_of(self.plain_type)
+
+    def db_type(self, connection: Any) -> str:
+        return str(connection.data_types["BinaryField"])
+
+    def cast_db_type(self, connection: Any) -> str:
+        return self.db_type(connection)
+
+    def db_parameters(self, connection: Any) -> Any:
+        return {"type": self.db_type(connection), "check": None}
+
+    def get_placeholder(self, value: Any, compiler: Any, connection: Any) -> str:
+        """Guard expressions on their way into the column, up to Django 6.0."""
+        if hasattr(value, "as_sql"):
+            refuse_expression(self, value)
+            return "%s"
+        return str(connection.ops.binary_placeholder_sql(value))
+
+    def get_placeholder_sql(self, value: Any, compiler: Any, connection: Any) -> tuple[str, Any]:
+        """Guard expressions on their way into the column, from Django 6.1."""
+        if hasattr(value, "as_sql"):
+            refuse_expression(self, value)
+        return connection.ops.binary_placeholder_sql(value, compiler)  # type: ignore[no-any-return]
