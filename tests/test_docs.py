@@ -35,6 +35,7 @@ from django.urls import clear_url_caches, path
 from django_workos_vault import admin_settings, conf, exceptions
 from django_workos_vault.backends.local import LocalVault
 from django_workos_vault.backends.workos import WorkOSVault
+from django_workos_vault.conf import entry
 from django_workos_vault.keyring.policy import DataKeyPolicy
 from tests import urls
 
@@ -164,7 +165,7 @@ def test_the_table_of_settings_is_whole() -> None:
     ours |= set(re.findall(r'"(WORKOS_VAULT\w*)"', Path(conf.__file__).read_text()))
     policy = {field.name for field in dataclasses.fields(DataKeyPolicy)}
     backends = [*inspect.signature(WorkOSVault).parameters, *inspect.signature(LocalVault).parameters]
-    known = ours | conf._VAULT_OPTIONS | set(admin_settings._KNOWN) | policy | set(backends) - {"transport"}
+    known = ours | entry.OPTIONS | set(admin_settings._KNOWN) | policy | set(backends) - {"transport"}
     page = (CHECKOUT / "docs" / "settings.md").read_text().partition("## Of Django")[0]
     assert set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)) == known
 
