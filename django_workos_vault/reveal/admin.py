@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import update_wrapper
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django import forms
 from django.contrib.admin.utils import unquote
@@ -26,20 +26,13 @@ from django_workos_vault.reveal.export import export_view
 from django_workos_vault.reveal.pages import address
 from django_workos_vault.reveal.view import reveal_view
 
-if TYPE_CHECKING:
-    from django.contrib.admin import ModelAdmin
-
-    _Admin = ModelAdmin[Any]
-else:
-    _Admin = object
-
 MEDIA = forms.Media(css={"all": ["django_workos_vault/reveal.css"]}, js=["django_workos_vault/reveal.js"])
 
 #: Makes the button beside the mask of a row's field, or nothing.
 Button = Callable[[Model, str], SafeString]
 
 
-class RevealAdmin(RevealActions, _Admin):
+class RevealAdmin(RevealActions):
     """For ``ModelAdmin`` and inlines: who may see a value, and where they ask for it."""
 
     def has_reveal_permission(self, request: HttpRequest, obj: Any = None, field: str | None = None) -> bool:

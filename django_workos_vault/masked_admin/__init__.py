@@ -1,0 +1,1 @@
+"""The parts of the masked admin; ``admin.MaskedAdminMixin`` is made of them."""
