@@ -1,8 +1,8 @@
 """The Vault page of the admin: how vaults, columns, runs and checks do, and who looked at what this week."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from django.contrib import admin, messages
+from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
@@ -12,18 +12,14 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST
 
+from django_workos_vault.admin_read_only import ReadOnlyAdmin
 from django_workos_vault.maintenance.engine import runs
-from django_workos_vault.models import MaintenanceRun, VaultCheck
+from django_workos_vault.models import MaintenanceRun
 from django_workos_vault.overview.accesses import bars, week_of_accesses
 from django_workos_vault.overview.columns import sampled_columns
 from django_workos_vault.overview.findings import last_check
 from django_workos_vault.overview.health import vaults_health
 from django_workos_vault.overview.runs import databases, newest_runs
-
-if TYPE_CHECKING:
-    _Admin = admin.ModelAdmin[VaultCheck]
-else:
-    _Admin = admin.ModelAdmin
 
 _VERBS: dict[str, Any] = {"pause": runs.pause, "resume": runs.resume, "cancel": runs.cancel}
 
@@ -31,7 +27,7 @@ _VERBS: dict[str, Any] = {"pause": runs.pause, "resume": runs.resume, "cancel": 
 _DIGITS = 19
 
 
-class VaultPageAdmin(_Admin):
+class VaultPageAdmin(ReadOnlyAdmin):
     """The page stands where the list of a model would. It takes the permission ``view_vaultcheck``.
 
     Buttons that pause, resume and cancel runs take ``change_maintenancerun`` as well, the week of access
@@ -42,15 +38,6 @@ class VaultPageAdmin(_Admin):
 
     class Media:
         css = {"all": ["django_workos_vault/vault_page.css"]}
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
     def has_run_permission(self, request: HttpRequest) -> bool:
         """Whether the user may pause, resume and cancel runs."""
@@ -113,6 +100,6 @@ class VaultPageAdmin(_Admin):
         else:
             message = _("Run %(number)s is %(state)s.")
             level = messages.SUCCESS
-            self.log_change(request, run, verb)  # type: ignore[arg-type]
+            self.log_change(request, run, verb)
         state = MaintenanceRun.State(run.state).label
         self.message_user(request, message % {"number": number, "state": state}, level)

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django import forms
 from django.core.exceptions import FieldError, ObjectDoesNotExist, ValidationError
@@ -27,11 +27,6 @@ from django_workos_vault.fields.field import EncryptedField
 from django_workos_vault.fields.forms import cells_stay_sealed, keep_cells, withheld
 from django_workos_vault.fields.masking import quote_no_value
 
-if TYPE_CHECKING:
-    _ModelForm = forms.ModelForm[Any]
-else:
-    _ModelForm = forms.ModelForm
-
 logger = logging.getLogger(__name__)
 
 #: What saving raises when a key or an object in Vault cannot be had, or a row does not say which key.
@@ -55,7 +50,7 @@ def explain_failure(failure: Exception) -> str:
     return str(next(text for kinds, text in _REASONS if isinstance(failure, kinds)))
 
 
-class MaskedModelForm(_ModelForm):
+class MaskedModelForm(forms.ModelForm):
     """A model form that shows masks, opens no cell, and takes a blank for "keep what is there".
 
     A mask stands for every value, wherever it comes from: a stored cell, ``initial``, an instance that is not

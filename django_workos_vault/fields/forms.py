@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
@@ -21,11 +21,6 @@ from django.utils.translation import gettext as _
 from django_workos_vault.fields.cell import Withheld
 from django_workos_vault.fields.masking import CANNOT_BE_OPENED, masked_or_marked
 from django_workos_vault.fields.widgets import KEPT_OUT, Answer, KeepingWidget, is_blank, take_text
-
-if TYPE_CHECKING:
-    _FormField = forms.Field
-else:
-    _FormField = object
 
 _STAY_SEALED: ContextVar[bool] = ContextVar("cells_stay_sealed", default=False)
 
@@ -72,7 +67,7 @@ def withheld(value: Any, field: Any) -> Any:
     return Given(value, field)
 
 
-class KeepsCells(_FormField):
+class KeepsCells(forms.Field):
     """In front of a form field's class: knows what to do when the initial value is a cell."""
 
     widget: Any

@@ -1,7 +1,7 @@
 """A field whose value lives in Vault as a named, versioned object; its column holds the reference."""
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django import forms
 from django.core.checks import CheckMessage
@@ -19,11 +19,6 @@ from django_workos_vault.fields.object_column import ObjectColumn
 from django_workos_vault.fields.object_reference import ObjectReference
 from django_workos_vault.fields.object_value import Assigned, StoredObject
 from django_workos_vault.frame_locals import leaves_no_locals
-
-if TYPE_CHECKING:
-    _Lookup = Lookup[Any]
-else:
-    _Lookup = Lookup
 
 _COLUMN_LENGTH = 255
 _FIXTURE_PREFIX = "workos-vault-object:"
@@ -217,7 +212,7 @@ class _In(In):
         super().__init__(lhs, rhs)
 
 
-class _Refused(_Lookup):
+class _Refused(Lookup):
     lookup_name = "refused"
 
     def __init__(self, lhs: Any, rhs: Any) -> None:

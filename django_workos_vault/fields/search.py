@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.core.exceptions import EmptyResultSet, FieldError
 from django.db.models import BinaryField, Subquery, Value
@@ -17,16 +17,11 @@ from django_workos_vault.fields.terms import Term
 from django_workos_vault.frame_locals import leaves_no_locals
 from django_workos_vault.indexes import DigestAt
 
-if TYPE_CHECKING:
-    _Lookup = Lookup[Any]
-else:
-    _Lookup = Lookup
-
 _FRONT_MARK = 0x80
 _DIGEST = BinaryField()
 
 
-class _DigestLookup(_Lookup):
+class _DigestLookup(Lookup):
     """Equality in the blind index that answers ``lookup_name``, in every declared version of it."""
 
     many = False

@@ -6,18 +6,13 @@ blank. So inputs of those types become text inputs, and what was entered arrives
 
 from collections.abc import Iterator
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django import forms
 from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext as _
 
 from django_workos_vault.fields.cell import Withheld
-
-if TYPE_CHECKING:
-    _Widget = forms.Widget
-else:
-    _Widget = object
 
 _INTERPRETED = frozenset(
     ("color", "date", "datetime", "datetime-local", "month", "number", "range", "time", "week")
@@ -52,7 +47,7 @@ def is_blank(data: Any) -> bool:
     return data is None or data == "" or data == {}
 
 
-class KeepingWidget(_Widget):
+class KeepingWidget(forms.Widget):
     """In front of a widget's class: the widget of a value that the page does not show."""
 
     keeps = False

@@ -8,7 +8,7 @@ from typing import Any
 from django.core.files import File
 
 
-class SealedContent(File):  # type: ignore[type-arg]
+class SealedContent(File):
     """Bytes that are made while the storage takes them: those of an encrypted file, as a rule.
 
     ``started`` holds the first of them once the storage has begun: the header, with the file's random salt.

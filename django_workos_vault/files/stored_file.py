@@ -11,7 +11,7 @@ from django.core.files import File
 from django_workos_vault.streams.reader import SealedFile
 
 
-class StoredFile(File):  # type: ignore[type-arg]
+class StoredFile(File):
     """Django's file around a :class:`SealedFile`. ``opened`` gives it, when told what is read of it first.
 
     Without ``sealed``, that is not before the first read: a storage can be asked for what is read alone then.

@@ -26,7 +26,7 @@ _NOT_SHOWN = ("image/svg+xml",)
 _NOT_NOW = (FileNotFoundError, *OUTAGES)
 
 
-class EncryptedFileView(PermissionRequiredMixin, SingleObjectMixin, View):  # type: ignore[type-arg]
+class EncryptedFileView(PermissionRequiredMixin, SingleObjectMixin, View):
     """Serves the file of one row, found by ``pk`` or ``slug`` as any detail view does.
 
     ``field`` names the file field. A visitor needs ``permission_required``, the model's view permission
