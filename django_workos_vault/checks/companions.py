@@ -121,13 +121,13 @@ def _resources(model_admin: Any) -> list[Any]:
 
 
 def _tracked(models: Iterable[type[Model]]) -> Iterator[checks.CheckMessage]:
-    tracker = sys.modules.get("model_utils.tracker")  # loaded, if a model uses it
+    tracker: Any = sys.modules.get("model_utils.tracker")  # loaded, if a model uses it
     for model in models if tracker else ():
         names = {
             name
             for base in model.__mro__
             for value in vars(base).values()
-            if isinstance(value, tracker.FieldTracker)  # type: ignore[union-attr]
+            if isinstance(value, tracker.FieldTracker)
             for name in value.fields or ()
         }
         followed = [name for name in _names(model) if name in names]

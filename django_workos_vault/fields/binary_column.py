@@ -46,4 +46,5 @@ class BinaryColumn(VaultField):
         """Guard expressions on their way into the column, from Django 6.1."""
         if hasattr(value, "as_sql"):
             refuse_expression(self, value)
-        return connection.ops.binary_placeholder_sql(value, compiler)  # type: ignore[no-any-return]
+        placeholder: tuple[str, Any] = connection.ops.binary_placeholder_sql(value, compiler)
+        return placeholder

@@ -138,8 +138,9 @@ class CellField(EncodedField):
 
     def of_row(self, cell: bytes, instance: Model | None) -> Sealed:
         """Return ``cell`` as the instance holds it, with what the row holds now."""
-        knows_row = self.scheme.remembers_row and instance is not None
-        return Sealed(cell, self, None, self.scheme.row_of(instance) if knows_row else None)  # type: ignore[arg-type]
+        if instance is None or not self.scheme.remembers_row:
+            return Sealed(cell, self)
+        return Sealed(cell, self, None, self.scheme.row_of(instance))
 
     @cached_property
     def open_cell(self) -> Callable[..., Any]:

@@ -100,8 +100,6 @@ class LiteralDefault:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, LiteralDefault) or (isinstance(other, tuple) and other[:1] == (_PATH,))
 
-    __hash__ = None  # type: ignore[assignment]
-
     def __repr__(self) -> str:
         return (
             "the default of an encrypted field, which would stand in the migration in clear. Give the field "

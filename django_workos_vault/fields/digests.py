@@ -16,6 +16,7 @@ from django_workos_vault.fields.cell import Sealed, names_set_to_null, opened
 from django_workos_vault.fields.foreign_digests import refuse_another_root_key
 from django_workos_vault.fields.scheme import GIVE_MANAGER
 from django_workos_vault.frame_locals import leaves_no_locals
+from django_workos_vault.vault import Vault
 
 #: One declared blind index and its place in front of the cell, counted from 0.
 Slot = tuple[int, Kind]
@@ -126,10 +127,10 @@ class Digests:
         return None if message is None else Digest(self._under(self._field.label, kind, message))
 
     def _under(self, label: str, kind: Kind, message: bytes) -> bytes:
-        vault = self._field.vault
+        vault: Vault = self._field.vault
         if not vault.index_keys.is_ready(kind.version):
             refuse_another_root_key(self._field, kind.version)
-        return vault.digest(label, kind, message)  # type: ignore[no-any-return]
+        return vault.digest(label, kind, message)
 
     def _stored_digest(self, kind: Kind, sealed: Sealed) -> Digest | None:
         slot = self._kinds.index(kind)

@@ -1,6 +1,6 @@
 """Writes of some columns of a row, which could part a cell from the row that it was sealed for."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from django.core.exceptions import FieldError
@@ -38,13 +38,14 @@ def refuse_foreign_upsert(field: Any) -> None:
 
 def refuse_partial_rebinding(instance: Model, written: frozenset[str]) -> None:
     """Raise FieldError when writing the columns ``written`` alone would move a row from under its cells."""
-    for field in instance._meta.concrete_fields:
+    fields: Sequence[Any] = instance._meta.concrete_fields
+    for field in fields:
         if not getattr(field, "bind_to", ()) or field.name in written:
             continue
-        columns = field.scheme.bound_columns  # type: ignore[attr-defined]
+        columns = field.scheme.bound_columns
         moved = [column.name for column in columns if {column.name, column.attname} & written]
         held = instance.__dict__.get(field.attname)
-        if moved and hasattr(held, "row") and field.row_changed(held, instance):  # type: ignore[attr-defined]
+        if moved and hasattr(held, "row") and field.row_changed(held, instance):
             raise FieldError(
                 f"{field} is bound to {', '.join(moved)}: write it too, so that it is sealed anew."
             )

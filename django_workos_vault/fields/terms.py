@@ -53,7 +53,8 @@ class Term:
         digests = self._field.digests
         try:
             if isinstance(kind, Compound):
-                return digests.combined(kind, self._value)  # type: ignore[no-any-return]
+                combined: bytes | None = digests.combined(kind, self._value)
+                return combined
             return kind.searched(digests.input(kind, self._value), self._field.encoding.equal)
         except (ArithmeticError, DataError, ValueError):
             return None  # out of the column's range

@@ -87,7 +87,8 @@ class LocatedConstraint:
         field: Any = options.get_field(self.field_name)
         if len(self.names) == 1:
             message = field.error_messages["unique"]
-        labels = [capfirst(options.get_field(name).verbose_name) for name in self.names]  # type: ignore[union-attr]
+        compared: list[Any] = [options.get_field(name) for name in self.names]
+        labels = [capfirst(each.verbose_name) for each in compared]
         params = {
             "model_name": capfirst(options.verbose_name),
             "field_label": capfirst(field.verbose_name),

@@ -5,7 +5,7 @@ from typing import Any
 
 from django.contrib.admin.utils import unquote
 from django.core.exceptions import ObjectDoesNotExist
-from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseNotAllowed
 from django.utils.encoding import escape_uri_path
 from django.utils.translation import gettext as _
 
@@ -37,7 +37,7 @@ _METHODS = ("GET", "HEAD", "POST")
 _NOT_OPENED = (DecryptionForbidden, EnvelopeError, InvalidVaultConfiguration, VaultError)
 
 
-def reveal_view(model_admin: Any, request: HttpRequest, **named: str) -> HttpResponse:
+def reveal_view(model_admin: Any, request: HttpRequest, **named: str) -> HttpResponseBase:
     """Answer a request for the value at ``object_id``, ``field_name`` and perhaps ``inline`` and ``row``."""
     if request.method not in _METHODS:
         return HttpResponseNotAllowed(_METHODS)
@@ -55,7 +55,7 @@ class Reveal:
         self._target: Target | None = None
         self._reason = request.POST.get("reason", "").strip()
 
-    def answer(self) -> HttpResponse:
+    def answer(self) -> HttpResponseBase:
         """Return the page that asks, the value, or the refusal."""
         try:
             return self._answer()
@@ -65,7 +65,7 @@ class Reveal:
         except Refused as refused:
             return self._refusal(refused)
 
-    def _answer(self) -> HttpResponse:
+    def _answer(self) -> HttpResponseBase:
         self._target = target = find(self._admin, self._request, **self._named)
         may = self.allowed(target)
         if not any(may.values()):
@@ -124,7 +124,7 @@ class Reveal:
         told = _("Yes, it is the same.") if same else _("No, it is not the same.")
         return self._page(200, message=told, answered=True)
 
-    def _file(self, *, as_attachment: bool) -> HttpResponse:
+    def _file(self, *, as_attachment: bool) -> HttpResponseBase:
         """Return a file: as a download, or inline where browsers do no more than show its type."""
         target = self._whole_target
         file: Any = getattr(target.instance, target.field.name)
@@ -137,7 +137,7 @@ class Reveal:
             except BaseException:
                 sealed.close()
                 raise
-            answer: Any = file_response(self._request, sealed, as_attachment=as_attachment)
+            answer = file_response(self._request, sealed, as_attachment=as_attachment)
         except FileNotFoundError:
             raise Refused(404, refusals.NO_VALUE, "no such file") from None
         except _NOT_OPENED as exc:
@@ -147,7 +147,7 @@ class Reveal:
             status = 503 if is_outage(exc) else 409
             raise Refused(status, told, f"not opened: {type(exc).__name__}") from None
         without_traces(answer)
-        return answer  # type: ignore[no-any-return]
+        return answer
 
     @leaves_no_locals
     def _opened(self) -> Any:

@@ -88,7 +88,7 @@ class CopiedColumns(Columns):
     def _plain_values(self, keys: Sequence[Any]) -> dict[Any, Any]:
         """Return the plaintext of rows, which nobody else can write until the transaction ends."""
         held: QuerySet[Any] = QuerySet(self.fields[0].model, using=self._using).select_for_update()
-        attname = self.fields[0].model._meta.get_field(self.operation.plain).attname  # type: ignore[union-attr]
+        attname = self.operation.plain_field(self.fields[0].model).attname
         return dict(held.filter(pk__in=keys).order_by().values_list("pk", attname))
 
 

@@ -107,7 +107,8 @@ class FileRenewal:
                 source.close()
 
     def _file_of(self, row: Model) -> EncryptedFieldFile:
-        return getattr(row, self._field.attname)  # type: ignore[no-any-return]
+        file: EncryptedFieldFile = getattr(row, self._field.attname)
+        return file
 
     def _sealed(self, file: EncryptedFieldFile) -> str:
         assert isinstance(self._operation, Resealing)  # noqa: S101

@@ -45,7 +45,7 @@ class Copying:
         """Return what the plaintext column of ``row`` holds."""
         return getattr(row, self.plain_field(row).attname)
 
-    def plain_field(self, row: Model) -> Any:
+    def plain_field(self, row: Model | type[Model]) -> Any:
         """Return the plaintext column's field."""
         return row._meta.get_field(self.plain)
 
