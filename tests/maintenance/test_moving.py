@@ -6,93 +6,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.core.exceptions import ValidationError
 from django.core.management import CommandError, call_command
-from django.db import IntegrityError, connection, transaction
-from django.db.models import OuterRef
 
 from django_workos_vault import vaults
 from django_workos_vault.exceptions import (
-    EnvelopeError,
-    InvalidVaultConfiguration,
     VaultNotFound,
-    VaultPermissionDenied,
-    VaultUnavailable,
-    WrongKey,
 )
 from django_workos_vault.maintenance.cells import encrypted_fields
 from django_workos_vault.maintenance.engine import runs
-from django_workos_vault.models import DataKeyRecord, IndexKeyRecord
+from django_workos_vault.models import DataKeyRecord
 from django_workos_vault.testing import RunningEmulator, run_emulator
-from tests.app.models import Account, Contract, Device, Organization, Patient, Person, Resident, Voter
+from tests.app.models import Account, Contract, Device, Patient, Person, Resident, Voter
 from tests.maintenance.moving import fields_name, local, only, remote, steps, stored
+from tests.maintenance.moving_rows import check, clinic, make
 from tests.maintenance.reencrypting import cell_of, store
 
 pytestmark = pytest.mark.django_db(databases="__all__", transaction=True)
 slow = pytest.mark.slow
-
-
-def clinic() -> Organization:
-    return Organization.objects.get_or_create(name="clinic", workos_id="org_1")[0]
-
-
-def make(model: Any, number: int) -> Any:
-    """Return a saved row; the values of each number are others."""
-    values: dict[Any, dict[str, Any]] = {
-        Person: {"ssn": f"{number}", "notes": f"note {number}"},
-        Patient: {"organization": clinic(), "ssn": f"{number}"},
-        Device: {"organization": clinic(), "pin": f"{number}"},
-        Account: {"email": f"{number}@x.org", "login": f"User{number}", "phone": f"{number}", "city": "Lyon"},
-        Voter: {"surname": f"Doe {number}", "town": "Lyon"},
-        Resident: {"organization": clinic(), "town": f"Lyon {number}", "street": f"Rue {number}"},
-    }
-    return model.objects.create(**values[model])
-
-
-def refused(model: Any, **values: Any) -> None:
-    """The database keeps a second row with these values out, where it has indexes over expressions."""
-    if connection.features.supports_expression_indexes:
-        with pytest.raises(IntegrityError), transaction.atomic():
-            model.objects.create(**values)
-
-
-def check(model: Any, numbers: range) -> None:
-    """Every row is read, found by everything that it can be searched by, and kept apart."""
-    vaults.reset()
-    rows = {
-        pk: number for number, pk in zip(numbers, model.objects.order_by("pk").values_list("pk"), strict=True)
-    }
-    assert len(rows) == len(numbers)
-    for number in numbers:
-        if model is Person:
-            assert {(row.ssn, row.notes) for row in Person.objects.all()} >= {(f"{number}", f"note {number}")}
-        elif model in (Patient, Device):
-            name = "ssn" if model is Patient else "pin"
-            assert f"{number}" in {getattr(row, name) for row in model.objects.all()}
-        elif model is Account:
-            for search in (
-                {"email": f"{number}@X.ORG"},
-                {"login": f"User{number}"},
-                {"login__iexact": f"uSER{number}"},
-                {"login__in": [f"User{number}", "nobody"]},
-                {"phone__digits": f"{number}"},
-            ):
-                assert Account.objects.get(**search).login == f"User{number}"
-            with pytest.raises(ValidationError):
-                Account(email=f"{number}@x.org").full_clean()
-            refused(Account, email=f"{number}@x.org")
-        elif model is Voter:
-            assert (
-                Voter.objects.get(surname__surname_and_town=[f"Doe {number}", "Lyon"]).surname
-                == f"Doe {number}"
-            )
-            refused(Voter, surname=f"Doe {number}", town="Lyon")
-        else:
-            assert Resident.objects.get(town=f"Lyon {number}").street == f"Rue {number}"
-    if model is Account:
-        assert Account.objects.filter(city="Lyon").count() == len(numbers)
-        same = Account.objects.filter(login=OuterRef("login"))
-        assert Account.objects.filter(pk__in=same.values("pk")).count() in (0, len(numbers))
 
 
 KEPT = ["inline", "reference"]
@@ -157,83 +87,6 @@ def test_into_vault(start: str, vault_emulator: RunningEmulator) -> None:
             )
         with only(default=local(9), new=new), fields_name("new", Account):
             check(Account, range(3))
-
-
-def test_one_ask_for_a_page(vault_emulator: RunningEmulator) -> None:
-    """A page of old cells costs the new vault one refusal a key, and none while the key is in memory."""
-    with only(default=local(1)):
-        for number in range(5):
-            make(Person, number)
-    new = remote(vault_emulator, ALSO_READS=["default"])
-    with only(default=local(1), new=new), fields_name("new", Person):
-        vaults["new"].decrypt_data_keys([])
-        for _ in range(3):
-            assert len({row.ssn for row in Person.objects.all()}) == 5
-        assert vaults["new"].stats().requests == 1
-        assert vaults["new"].stats().keys_cached == 0
-
-
-def test_a_cell_cannot_be_planted_once_the_move_is_over() -> None:
-    """What the old vault sealed opens while ALSO_READS names it, and never afterwards."""
-    old, new = local(1), local(2)
-    with only(default=old):
-        planted = cell_of(make(Person, 6))
-    with only(default=old, new={**new, "ALSO_READS": ["default"]}), fields_name("new", Person):
-        row = make(Person, 7)
-        store(row, planted)
-        assert Person.objects.get(pk=row.pk).ssn == "6"
-    with only(default=old, new=new), fields_name("new", Person):
-        with pytest.raises(WrongKey):
-            Person.objects.get(pk=row.pk).ssn  # noqa: B018
-        assert Person.objects.get(pk=row.pk).notes == "note 7"
-
-
-def test_nothing_is_sealed_with_a_key_of_the_old_vault() -> None:
-    """A record that somebody files under the new vault's name does not make the old one's key seal there."""
-    old, new = local(1), local(2, ALSO_READS=["default"])
-    with only(default=old, new=new):
-        make(Person, 1)
-        DataKeyRecord.objects.update(vault="new")
-        with fields_name("new", Person):
-            assert Person.objects.get().ssn == "1"
-            with pytest.raises(WrongKey):
-                make(Person, 2)
-
-
-@pytest.mark.parametrize("down", ["old", "new"])
-def test_an_outage_of_one_vault(down: str, vault_emulator: RunningEmulator) -> None:
-    """The other's cells are read on, and what cannot be read is called an outage, not damage."""
-    with run_emulator() as sandbox:
-        old, new = remote(sandbox), remote(vault_emulator, ALSO_READS=["default"])
-        with only(default=old):
-            before = make(Person, 1)
-        with only(default=old, new=new), fields_name("new", Person):
-            after = make(Person, 2)
-        (sandbox if down == "old" else vault_emulator).faults.fail = 1
-        lost, kept = (before, after) if down == "old" else (after, before)
-        with only(default=old, new=new), fields_name("new", Person):
-            assert Person.objects.get(pk=kept.pk).ssn == ("2" if down == "old" else "1")
-            with pytest.raises(VaultUnavailable):
-                Person.objects.get(pk=lost.pk).ssn  # noqa: B018
-
-
-def test_what_the_old_vault_says_of_a_key(vault_emulator: RunningEmulator) -> None:
-    """A key that its customer withdrew is not called damaged by the vault that never had it."""
-    with run_emulator() as sandbox:
-        old, new = remote(sandbox), remote(vault_emulator, ALSO_READS=["default"])
-        with only(default=old):
-            make(Patient, 1)
-        sandbox.revoke("organization_id", "org_1")
-        with only(default=old, new=new), fields_name("new", Patient):
-            with pytest.raises(WrongKey, match=r"A vault that is read besides.* has been revoked"):
-                Patient.objects.get().ssn  # noqa: B018
-            *_, last = steps(Patient)
-            [left] = last.left
-            assert "has been revoked" in left.message
-        sandbox.faults.fail, sandbox.faults.fail_status = 1, 403
-        settings = only(default=old, new=new)
-        with settings, fields_name("new", Patient), pytest.raises(VaultPermissionDenied):
-            Patient.objects.get().ssn  # noqa: B018
 
 
 def test_a_plan_tells_whose_cells_they_are() -> None:
@@ -342,27 +195,6 @@ def test_a_run_is_not_resumed_without_the_old_vault(is_configured: bool) -> None
         check(Account, range(1, 2))
 
 
-def test_a_carried_root_key_is_the_vaults_own(vault_emulator: RunningEmulator) -> None:
-    """It is sealed under a key of the new vault; who changes the record makes no other key of it."""
-    old, new = local(1), local(2, ALSO_READS=["default"])
-    with only(default=old, new=new):
-        first = vaults["default"].index_keys.key(1, b"x")
-        assert vaults["new"].index_keys.key(1, b"x") == first
-        assert IndexKeyRecord.objects.get(vault="new").carried
-    with only(new=local(2)):
-        assert vaults["new"].index_keys.key(1, b"x") == first
-        record = IndexKeyRecord.objects.get(vault="new")
-        changed = bytes(record.carried[:-1]) + bytes([record.carried[-1] ^ 1])
-        IndexKeyRecord.objects.filter(pk=record.pk).update(carried=changed)
-        vaults.reset()
-        with pytest.raises(EnvelopeError):
-            vaults["new"].index_keys.key(1, b"x")
-        IndexKeyRecord.objects.filter(pk=record.pk).update(carried=None)
-        vaults.reset()
-        with pytest.raises(WrongKey):
-            vaults["new"].index_keys.key(1, b"x")
-
-
 def test_a_deployment_in_two_steps() -> None:
     """Old code that reads the new vault too, beside new code: each finds what the other wrote."""
     old, new = local(1, ALSO_READS=["new"]), local(2, ALSO_READS=["default"])
@@ -372,59 +204,3 @@ def test_a_deployment_in_two_steps() -> None:
             make(Account, 2)
             check(Account, range(1, 3))
         check(Account, range(1, 3))
-
-
-@pytest.mark.parametrize("is_configured", [True, False])
-def test_no_second_root_key_for_digests_that_are_there(is_configured: bool) -> None:
-    """The new vault does not read the old one, or no longer does: a search is refused, and misses nothing."""
-    old, new = local(1), local(2)
-    with only(default=old):
-        make(Account, 1)
-        make(Voter, 1)
-    with only(default=old if is_configured else local(9), new=new), fields_name("new", Account, Voter):
-        for ask in (
-            lambda: Account.objects.filter(login="User1").count(),
-            lambda: Account.objects.filter(login__iexact="USER1").exists(),
-            lambda: Account.objects.filter(city="Lyon").count(),
-            lambda: Account.objects.create(email="1@x.org"),
-            lambda: Account(email="1@x.org").full_clean(),
-            lambda: Account.objects.update(email="1@x.org"),
-            lambda: Voter.objects.filter(surname__surname_and_town=["Doe 1", "Lyon"]).exists(),
-            lambda: Voter.objects.create(surname="Doe 1", town="Lyon"),
-        ):
-            with pytest.raises(InvalidVaultConfiguration, match="Name that vault in ALSO_READS of 'new'"):
-                ask()
-        assert not IndexKeyRecord.objects.filter(vault="new").exists()
-    with only(default=old, new={**new, "ALSO_READS": ["default"]}), fields_name("new", Account, Voter):
-        check(Account, range(1, 2))
-        check(Voter, range(1, 2))
-
-
-def test_vaults_that_have_nothing_to_do_with_each_other_have_root_keys_of_their_own() -> None:
-    """Two vaults of one project, each with columns of its own, one of which had no index before."""
-    with only(default=local(1), new=local(2)):
-        make(Account, 1)
-        with fields_name("new", Voter):
-            bare = Voter.objects.create(surname=None, town="Lyon")
-            Voter.objects.create(surname="Doe 2", town="Lyon")
-            assert Voter.objects.filter(surname__surname_and_town=["Doe 2", "Lyon"]).count() == 1
-            assert Voter.objects.get(pk=bare.pk).surname is None
-        assert {each.vault for each in IndexKeyRecord.objects.all()} == {"default", "new"}
-
-
-@pytest.mark.parametrize("how", [{}, {"dry_run": True}, {"plan": True}])
-def test_vaults_that_name_each_other_and_have_no_root_key(how: dict[str, bool]) -> None:
-    """Columns with blind indexes and no rows yet: there is nothing to move, and the command says so."""
-    with only(default=local(1, ALSO_READS=["new"]), new=local(2, ALSO_READS=["default"])):
-        assert not vaults["new"].index_keys.exists(1)
-        with fields_name("new", Account):
-            move = {"operation": "move", "from_vault": "default"}
-            call_command("vault_reencrypt", "app.Account", stdout=StringIO(), **move, **how)
-
-
-@pytest.mark.parametrize("also_reads", ["default", ["new"], ["nowhere"], [1]])
-def test_what_also_reads_may_be(also_reads: Any) -> None:
-    """A list of other vaults' aliases."""
-    settings = only(default=local(1), new=local(2, ALSO_READS=also_reads))
-    with settings, pytest.raises(InvalidVaultConfiguration, match="ALSO_READS"):
-        vaults["new"]
