@@ -60,10 +60,5 @@ class Heads:
         with self._lock:
             self._held.pop(key, None)
 
-    def forget_all(self) -> None:
-        """Forget all of them."""
-        with self._lock:
-            self._held.clear()
-
 
 heads = Heads()

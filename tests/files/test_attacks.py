@@ -17,7 +17,7 @@ from django_workos_vault.handler import vaults
 from django_workos_vault.streams.cipher import read_header
 from django_workos_vault.streams.sources import BytesSource
 from tests.files.models import Report, Scan
-from tests.files.test_s3 import options
+from tests.files.s3.objects import options
 
 pytestmark = pytest.mark.django_db
 

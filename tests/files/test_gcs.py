@@ -11,7 +11,7 @@ from google.auth.credentials import AnonymousCredentials
 
 from django_workos_vault.exceptions import EnvelopeError
 from django_workos_vault.files import EncryptedStorage
-from tests.files.test_s3 import Breaking
+from tests.files.s3.objects import Breaking
 
 pytestmark = pytest.mark.django_db
 

@@ -20,9 +20,9 @@ from google.cloud.storage.retry import DEFAULT_RETRY
 
 from django_workos_vault.exceptions import EnvelopeError
 from tests.files.models import Scan
+from tests.files.s3.objects import TEXT, Breaking
 from tests.files.server_process import server_process
 from tests.files.test_fields import everything, text_of
-from tests.files.test_s3 import TEXT, Breaking
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True, databases=["default", "other"])]
 
@@ -34,7 +34,7 @@ UPLOAD = """
     django.setup()
     from django.core.files import File
     from tests.files.models import Scan
-    from tests.files.test_s3 import Breaking
+    from tests.files.s3.objects import Breaking
 
     class Killing(Breaking):
         def read(self, size=-1):

@@ -17,9 +17,9 @@ from django.db import transaction
 
 from django_workos_vault.files import EncryptedStorage
 from tests.files.models import Scan
-from tests.files.s3_sink import sink
+from tests.files.s3.objects import S3, TEXT, Breaking, options
+from tests.files.s3.sink import sink
 from tests.files.server_process import server_process
-from tests.files.test_s3 import S3, TEXT, Breaking, options
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db]
 
@@ -33,7 +33,7 @@ UPLOAD = """
     from django.core.files import File
     from django.core.management import call_command
     from django_workos_vault.files import EncryptedStorage
-    from tests.files.test_s3 import S3, options
+    from tests.files.s3.objects import S3, options
     call_command("migrate", verbosity=0, run_syncdb=True)
 
     class Upload(io.RawIOBase):
