@@ -9,6 +9,16 @@ from django_workos_vault.exceptions import EnvelopeError, VaultError, WrongKey
 from django_workos_vault.keyring.records import KeyRecord
 
 
+def loaded(answer: DataKey | VaultError) -> LoadedKey | VaultError:
+    """Return the key of a vault's ``answer``, or the error that it is or makes."""
+    if isinstance(answer, VaultError):
+        return answer
+    try:
+        return LoadedKey.answered(answer)
+    except VaultError as exc:
+        return exc
+
+
 class Authenticity:
     """Ties each data key to the vault and the key context that it is filed under, by the record's proof."""
 
@@ -34,12 +44,9 @@ class Authenticity:
         self, record: KeyRecord, context: KeyContext, answer: DataKey | VaultError
     ) -> VaultError | EnvelopeError | None:
         """Return what is wrong with ``record``, whose wrapped key Vault gave ``answer`` for, or None."""
-        if isinstance(answer, VaultError):
-            return answer
-        try:
-            key = LoadedKey.answered(answer)
-        except VaultError as exc:
-            return exc
+        key = loaded(answer)
+        if isinstance(key, VaultError):
+            return key
         if not hmac.compare_digest(key.commitment, record.commitment):
             return WrongKey(
                 f"The registry's record of data key {record.key_id} unwraps to another key: it was changed."

@@ -7,7 +7,7 @@ from django_workos_vault.backends.base import VaultBackend
 from django_workos_vault.context import DeclaredContexts, KeyContext
 from django_workos_vault.datakey import DataKey, LoadedKey
 from django_workos_vault.exceptions import VaultError, VaultPermissionDenied, VaultUnavailable, WrongKey
-from django_workos_vault.keyring.authenticity import Authenticity
+from django_workos_vault.keyring.authenticity import Authenticity, loaded
 from django_workos_vault.keyring.budget import Budget, Budgets
 from django_workos_vault.keyring.cache import KeyCache
 from django_workos_vault.keyring.flights import SingleFlight
@@ -205,12 +205,9 @@ class Rotation:
         return outcomes
 
     def _kept(self, answer: DataKey | VaultError) -> LoadedKey | VaultError:
-        if isinstance(answer, VaultError):
-            return answer
-        try:
-            key = LoadedKey.answered(answer)
-        except VaultError as exc:
-            return exc
+        key = loaded(answer)
+        if isinstance(key, VaultError):
+            return key
         self._counters.created += 1
         self._cache.put(key)
         return key
