@@ -11,7 +11,7 @@ from django_workos_vault import masks
 from django_workos_vault.context import KeyContext
 from django_workos_vault.exceptions import InvalidVaultConfiguration
 from django_workos_vault.fields.from_row import FromRow
-from django_workos_vault.fields.index_checks import index_hint, unique_hint
+from django_workos_vault.fields.index_advice import IndexAdvice
 from django_workos_vault.fields.scheme import unbindable
 from django_workos_vault.handler import vaults
 
@@ -27,10 +27,11 @@ def field_messages(field: Any) -> Iterator[CheckMessage]:
 
 
 def _unsupported_options(field: Any) -> Iterator[CheckMessage]:
+    advice = IndexAdvice(field)
     refused = (
         ("E001", "primary_key", field.primary_key, "Use an ordinary primary key."),
-        ("E002", "unique", field._unique and not field.primary_key, unique_hint(field)),
-        ("E003", "db_index", field.db_index and not field._unique, index_hint(field)),
+        ("E002", "unique", field._unique and not field.primary_key, advice.of_unique()),
+        ("E003", "db_index", field.db_index and not field._unique, advice.of_db_index()),
         ("E004", "db_default", field.db_default is not NOT_PROVIDED, "Use default."),
     )
     for number, option, given, instead in refused:

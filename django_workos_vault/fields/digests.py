@@ -6,7 +6,7 @@ from os import urandom
 from typing import Any
 
 from django.core.exceptions import FieldError
-from django.db.models import CharField, Model, TextField
+from django.db.models import BinaryField, CharField, JSONField, Model, TextField
 
 from django_workos_vault import envelope
 from django_workos_vault.blind import Compound, Digest, Kind
@@ -66,6 +66,11 @@ class Digests:
     def holds_text(self) -> bool:
         """Whether the values are texts, which have cases."""
         return isinstance(self._field, CharField | TextField)
+
+    @property
+    def compare_texts(self) -> bool:
+        """Whether the values can be compared as texts."""
+        return not isinstance(self._field, BinaryField | JSONField)
 
     @cached_property
     def compound_members(self) -> tuple[str, ...]:

@@ -24,7 +24,7 @@ from django_workos_vault.fields.django_internals.frames import looks_for_renames
 from django_workos_vault.fields.encodings import Integer, Serialized
 from django_workos_vault.fields.encodings.numbers import with_bounds
 from django_workos_vault.fields.forms import cells_are_to_stay_sealed
-from django_workos_vault.fields.index_checks import check_blind_indexes
+from django_workos_vault.fields.index_checks import IndexChecks
 from django_workos_vault.fields.lookups import lookup_class, refusal
 from django_workos_vault.fields.masking import quote_no_value
 from django_workos_vault.fields.unique import locate_errors, refuse_duplicate_in_serializer
@@ -137,7 +137,7 @@ class EncryptedField(CellField):
         return [
             *super().check(**kwargs),
             *field_messages(self),
-            *check_blind_indexes(self, kwargs.get("databases")),
+            *IndexChecks(self).messages(kwargs.get("databases")),
         ]
 
     def get_lookup(self, lookup_name: str) -> Any:

@@ -5,7 +5,7 @@ from typing import Any
 from django.core.exceptions import FieldError
 from django.db.models.lookups import Exact, IsNull, Lookup
 
-from django_workos_vault.fields.index_checks import has_few_values, holds_no_text
+from django_workos_vault.fields.index_advice import IndexAdvice
 from django_workos_vault.fields.search import digest_lookup
 
 
@@ -34,7 +34,8 @@ def _what_would_answer(field: Any, name: str) -> str:
     if name == "iexact" and not field.digests.holds_text:
         name = "exact"  # only text has cases
     kind, asked = _ANSWERED_BY.get(name, ("", ""))
-    if not kind or has_few_values(field) or (name in _OF_TEXT and holds_no_text(field)):
+    asks_text = name in _OF_TEXT and not field.digests.compare_texts
+    if not kind or asks_text or IndexAdvice(field).would_reveal:
         return "No blind index answers this one: narrow the rows down otherwise, and compare in Python."
     asked = f", and ask {field.name}__{asked}" if asked else ""
     if field.blind_indexes:
