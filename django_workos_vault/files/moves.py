@@ -12,7 +12,7 @@ from django.db.models import Model, QuerySet
 
 from django_workos_vault.exceptions import EnvelopeError, WrongBinding
 from django_workos_vault.fields.django_internals.rows import watch_loads, watch_writes
-from django_workos_vault.fields.scheme import Row
+from django_workos_vault.fields.scheme import Row, Scheme
 from django_workos_vault.files.row_sealing import RowSealing
 from django_workos_vault.files.sources import source_of
 from django_workos_vault.files.storage import SealedStorage
@@ -38,7 +38,7 @@ def refuse_move(field: Any, rows: QuerySet[Any], names: Iterable[str]) -> None:
 
 def refuse_move_of(field: Any, instance: Model, names: Iterable[str]) -> None:
     """The same for one row, which holds other values already."""
-    moved = _moved(field, instance, frozenset(names))
+    moved = _FileOfRow(field, instance).moved(frozenset(names))
     if moved and getattr(instance, field.attname):
         raise _refusal(field, moved)
 
@@ -55,21 +55,11 @@ def _before_write(
     if raw:
         return update_fields
     for field in _bound(table._meta.local_concrete_fields):
-        _refuse_to_write_one_alone(field, instance, update_fields)
-        if _moved(field, instance, update_fields) and _sealed_anew(field, instance) and update_fields:
+        file = _FileOfRow(field, instance)
+        file.refuse_to_write_one_alone(update_fields)
+        if file.moved(update_fields) and file.sealed_anew() and update_fields:
             update_fields |= {field.name}
     return update_fields
-
-
-def _refuse_to_write_one_alone(field: Any, instance: Model, written: frozenset[str] | None) -> None:
-    if written is None or not instance.__dict__.get(field.attname):
-        return  # all of it, no file, or one that was not loaded and is brought along
-    moved = _moved(field, instance, None)
-    if moved and _moved(field, instance, written) != (moved if field.name in written else []):
-        raise FieldError(
-            f"{field} is bound to {', '.join(moved)}: write all of these in one save(), so that it is sealed "
-            "anew."
-        )
 
 
 def _after_write(instance: Model, table: type[Model], using: Any) -> None:
@@ -85,59 +75,77 @@ def _remember(instance: Model, fields: Iterable[Any]) -> None:
     rows.update((field.name, field.scheme.row_of(instance)) for field in _bound(fields))
 
 
-def _moved(field: Any, instance: Model, written: frozenset[str] | None) -> list[str]:
-    """Return the names of the columns that may part the file from its row when ``written`` are written."""
-    if not field.bind_to:
-        return []
-    columns = [c for c in field.scheme.bound_columns if written is None or {c.name, c.attname} & written]
-    row = instance._state.__dict__.get(_ROWS, {}).get(field.name)
-    if row is None or instance._state.adding:
-        return [column.name for column in columns]
-    before = dict(zip(field.scheme.row_columns, row, strict=True))
-    return [
-        c.name for c in columns if before[c.attname] != instance.__dict__.get(c.attname, before[c.attname])
-    ]
+class _FileOfRow:
+    """What a row has in a file field, beside what the row was when it was loaded."""
 
+    def __init__(self, field: Any, instance: Model) -> None:
+        self._field = field
+        self._instance = instance
+        self._scheme: Scheme = field.scheme
+        self._row: Row | None = instance._state.__dict__.get(_ROWS, {}).get(field.name)
 
-def _sealed_anew(field: Any, instance: Model) -> bool:
-    """Seal the row's file anew where it is bound to what the row was. Whether the row has another file now.
+    def moved(self, written: frozenset[str] | None) -> list[str]:
+        """Return the names of the columns that may part file and row when ``written`` are written."""
+        if not self._field.bind_to:
+            return []
+        bound = self._scheme.bound_columns
+        columns = [c for c in bound if written is None or {c.name, c.attname} & written]
+        if self._row is None or self._instance._state.adding:
+            return [column.name for column in columns]
+        before = dict(zip(self._scheme.row_columns, self._row, strict=True))
+        now = {**before, **self._instance.__dict__}
+        return [c.name for c in columns if before[c.attname] != now[c.attname]]
 
-    Raises WrongBinding for a file that is bound to neither, and what opening and storing it raise.
-    """
-    file: Any = getattr(instance, field.attname)
-    if not file or not file._committed:
-        return False
-    bound_to = _binding_of(field, str(file.name))
-    now = RowSealing(field, instance)
-    if bound_to is None or bound_to == now.binding():
-        return False
-    row = instance._state.__dict__.get(_ROWS, {}).get(field.name)
-    if row is None or bound_to not in field.scheme.identities(row := field.scheme.completed(row, instance)):
-        raise WrongBinding(
-            f"The file in {field} was sealed for another row. Store its content for this one: open it in the "
-            "row that it is from, and assign it as a new file."
-        )
-    before = SealedStorage(field.storage, RowSealing(field, instance, row))
-    with before.opened(str(file.name)) as content:
-        name = content.original_name or str(file.name)
-        instance.__dict__[field.attname] = SealedStorage(field.storage, now).save(
-            field.generate_filename(instance, name),
-            content,
-            max_length=field.max_length,
-            original_name=content.original_name,
-        )
-    return True
+    def refuse_to_write_one_alone(self, written: frozenset[str] | None) -> None:
+        """Raise FieldError when a save of some columns would part file and row."""
+        if written is None or not self._instance.__dict__.get(self._field.attname):
+            return  # all of it, no file, or one that was not loaded and is brought along
+        moved = self.moved(None)
+        if moved and self.moved(written) != (moved if self._field.name in written else []):
+            raise FieldError(
+                f"{self._field} is bound to {', '.join(moved)}: write all of these in one save(), so that it "
+                "is sealed anew."
+            )
 
+    def sealed_anew(self) -> bool:
+        """Seal the file anew where it is bound to what the row was. Whether the row has another file now.
 
-def _binding_of(field: Any, name: str) -> bytes | None:
-    """Return what a stored file is bound to, or None where there is no file that could be sealed anew."""
-    try:
-        source = source_of(field.storage, name)
-    except FileNotFoundError:
-        return None
-    try:
-        return read_header(source).binding
-    except EnvelopeError:
-        return None
-    finally:
-        source.close()
+        Raises WrongBinding for a file that is bound to neither, and what opening and storing it raise.
+        """
+        field, instance = self._field, self._instance
+        file: Any = getattr(instance, field.attname)
+        if not file or not file._committed:
+            return False
+        bound_to = self._binding_of(str(file.name))
+        now = RowSealing(field, instance)
+        if bound_to is None or bound_to == now.binding():
+            return False
+        row = None if self._row is None else self._scheme.completed(self._row, instance)
+        if row is None or bound_to not in self._scheme.identities(row):
+            raise WrongBinding(
+                f"The file in {field} was sealed for another row. Store its content for this one: open it in "
+                "the row that it is from, and assign it as a new file."
+            )
+        before = SealedStorage(field.storage, RowSealing(field, instance, row))
+        with before.opened(str(file.name)) as content:
+            name = content.original_name or str(file.name)
+            instance.__dict__[field.attname] = SealedStorage(field.storage, now).save(
+                field.generate_filename(instance, name),
+                content,
+                max_length=field.max_length,
+                original_name=content.original_name,
+            )
+        return True
+
+    def _binding_of(self, name: str) -> bytes | None:
+        """Return what a stored file is bound to, None where there is none that could be sealed anew."""
+        try:
+            source = source_of(self._field.storage, name)
+        except FileNotFoundError:
+            return None
+        try:
+            return read_header(source).binding
+        except EnvelopeError:
+            return None
+        finally:
+            source.close()
