@@ -36,81 +36,95 @@ def inspect_files(
     for model in apps.get_models():
         for field in encrypted_file_fields(model):
             if field.vault_alias in aliases:
-                try:
-                    yield from _inspect_field(
-                        field, using or router.db_for_read(model), sample, progress, orphans=orphans
-                    )
-                except VaultError as exc:
-                    yield Finding("files", _name(field), "problem", f"Stopped: {exc}", advice_for(exc))
+                inspection = _Inspection(field, using or router.db_for_read(model))
+                yield from inspection.findings(sample, progress, orphans=orphans)
 
 
-def _inspect_field(
-    field: EncryptedFileField, using: str, sample: int | None, progress: Progress, *, orphans: bool
-) -> Iterator[Finding]:
-    if field.model._meta.db_table not in connections[using].introspection.table_names(include_views=True):
-        message = f"Database {using!r} has no table {field.model._meta.db_table}."
-        yield Finding("files", _name(field), "problem", message, "Run migrate.")
-        return
-    rows = rows_with_files(field, using)
-    total = rows.count()
-    looked_at, bad = 0, []
-    with progress(total if sample is None else min(total, sample), "files") as bar:
-        newest = sample // 2 if sample is not None and total > sample else 0
-        chosen = batches(rows, _ROWS_AT_A_TIME) if total else iter(())
-        if total and sample is not None:
-            oldest = list(rows.order_by("pk")[: sample - newest])
-            chosen = iter([oldest, list(rows.order_by("-pk")[:newest])])
-        for batch in chosen:
-            for instance in batch:
-                looked_at += 1
-                bar.update(1)
-                try:
-                    file = getattr(instance, field.attname)
-                    with file.storage.opened(file.name) as opened:
-                        opened.size  # noqa: B018
-                except (EnvelopeError, InvalidVaultConfiguration, OSError, *REFUSALS) as exc:
-                    bad.append(BadCell(_name(field), instance.pk, type(exc).__name__, str(exc)))
-    yield _finding(field, f"{looked_at} of {total} files", bad)
-    if orphans:
-        yield _orphans(field)
+class _Inspection:
+    """One field's files, in one database."""
 
+    def __init__(self, field: EncryptedFileField, using: str) -> None:
+        self._field = field
+        self._using = using
+        self._name = f"{field.model._meta.label}.{field.name}"
 
-def _finding(field: EncryptedFileField, looked_at: str, bad: list[BadCell]) -> Finding:
-    if not bad:
-        return Finding("files", _name(field), "ok", f"{looked_at}: each one opens and is whole.")
-    reasons: dict[str, list[str]] = {}
-    for each in bad:
-        reasons.setdefault(each.reason, []).append(str(each.pk))
-    told = "; ".join(f"{reason}: {_listed(keys)}" for reason, keys in sorted(reasons.items()))
-    return Finding(
-        "files",
-        _name(field),
-        "problem",
-        f"{looked_at}: {len(bad)} cannot be opened. {told}.",
-        "vault_check --explain files says what each reason means and what to do.",
-    )
+    def findings(self, sample: int | None, progress: Progress, *, orphans: bool) -> Iterator[Finding]:
+        """Yield what is found. An outage is a finding, the last one."""
+        try:
+            table = self._field.model._meta.db_table
+            if table not in connections[self._using].introspection.table_names(include_views=True):
+                yield self._problem(f"Database {self._using!r} has no table {table}.", "Run migrate.")
+                return
+            yield self._opened(sample, progress)
+            if orphans:
+                yield self._orphans()
+        except VaultError as exc:
+            yield self._problem(f"Stopped: {exc}", advice_for(exc))
 
+    def _opened(self, sample: int | None, progress: Progress) -> Finding:
+        rows = rows_with_files(self._field, self._using)
+        total = rows.count()
+        looked_at, bad = 0, []
+        with progress(total if sample is None else min(total, sample), "files") as bar:
+            newest = sample // 2 if sample is not None and total > sample else 0
+            chosen = batches(rows, _ROWS_AT_A_TIME) if total else iter(())
+            if total and sample is not None:
+                oldest = list(rows.order_by("pk")[: sample - newest])
+                chosen = iter([oldest, list(rows.order_by("-pk")[:newest])])
+            for batch in chosen:
+                for instance in batch:
+                    looked_at += 1
+                    bar.update(1)
+                    try:
+                        file = getattr(instance, self._field.attname)
+                        with file.storage.opened(file.name) as opened:
+                            opened.size  # noqa: B018
+                    except (EnvelopeError, InvalidVaultConfiguration, OSError, *REFUSALS) as exc:
+                        bad.append(BadCell(self._name, instance.pk, type(exc).__name__, str(exc)))
+        return self._told(f"{looked_at} of {total} files", bad)
 
-def _orphans(field: EncryptedFileField) -> Finding:
-    storage: Storage = field.storage
-    referrers = Referrers()
-    labels = {envelope.label_id(label) for label in (field.label, *field.previous_labels)}
-    try:
-        found = [
-            name for name in _stored(storage, _folder(field)) if _is_orphan(storage, name, labels, referrers)
-        ]
-    except NotImplementedError:
-        message = "The storage cannot list its files, so those that no row refers to were not looked for."
-        return Finding("files", _name(field), "skipped", message)
-    if not found:
-        return Finding("files", _name(field), "ok", "Every file sealed for it belongs to a row.")
-    return Finding(
-        "files",
-        _name(field),
-        "problem",
-        f"{len(found)} files were sealed for it and belong to no row: {_listed(sorted(found))}.",
-        "They were replaced, or written in a transaction that was rolled back: delete those that are old.",
-    )
+    def _told(self, looked_at: str, bad: list[BadCell]) -> Finding:
+        if not bad:
+            return Finding("files", self._name, "ok", f"{looked_at}: each one opens and is whole.")
+        reasons: dict[str, list[str]] = {}
+        for each in bad:
+            reasons.setdefault(each.reason, []).append(str(each.pk))
+        told = "; ".join(f"{reason}: {_listed(keys)}" for reason, keys in sorted(reasons.items()))
+        return self._problem(
+            f"{looked_at}: {len(bad)} cannot be opened. {told}.",
+            "vault_check --explain files says what each reason means and what to do.",
+        )
+
+    def _orphans(self) -> Finding:
+        field, storage, referrers = self._field, self._field.storage, Referrers()
+        labels = {envelope.label_id(label) for label in (field.label, *field.previous_labels)}
+        try:
+            found = [
+                name
+                for name in _stored(storage, self._folder())
+                if _is_orphan(storage, name, labels, referrers)
+            ]
+        except NotImplementedError:
+            message = "The storage cannot list its files, so those that no row refers to were not looked for."
+            return Finding("files", self._name, "skipped", message)
+        if not found:
+            return Finding("files", self._name, "ok", "Every file sealed for it belongs to a row.")
+        return self._problem(
+            f"{len(found)} files were sealed for it and belong to no row: {_listed(sorted(found))}.",
+            "They were replaced, or written in a transaction that was rolled back: delete those that are "
+            "old.",
+        )
+
+    def _folder(self) -> str:
+        """Return the folder that all names of ``upload_to`` begin with."""
+        if callable(self._field.upload_to):
+            return ""
+        parts = str(self._field.upload_to).split("/")
+        fixed = next((at for at, part in enumerate(parts) if "%" in part), len(parts))
+        return "/".join(parts[:fixed])
+
+    def _problem(self, message: str, advice: str) -> Finding:
+        return Finding("files", self._name, "problem", message, advice)
 
 
 def _is_orphan(storage: Storage, name: str, labels: set[bytes], referrers: Referrers) -> bool:
@@ -137,19 +151,6 @@ def _stored(storage: Storage, folder: str) -> Iterator[str]:
         yield from (posixpath.join(folder, each) for each in files)
 
 
-def _folder(field: EncryptedFileField) -> str:
-    """Return the folder that all names of ``upload_to`` begin with."""
-    if callable(field.upload_to):
-        return ""
-    parts = str(field.upload_to).split("/")
-    fixed = next((at for at, part in enumerate(parts) if "%" in part), len(parts))
-    return "/".join(parts[:fixed])
-
-
 def _listed(names: list[str]) -> str:
     more = len(names) - _SHOWN
     return ", ".join(names[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
-
-
-def _name(field: EncryptedFileField) -> str:
-    return f"{field.model._meta.label}.{field.name}"

@@ -19,6 +19,7 @@ from django_workos_vault.exceptions import (
 from django_workos_vault.fields.from_row import FromRow
 from django_workos_vault.fields.object_column import ObjectColumn, object_fields
 from django_workos_vault.fields.object_reference import is_name_under, name_of_copy
+from django_workos_vault.fields.object_value import StoredObject
 from django_workos_vault.maintenance.inspection.findings import Finding, Progress, advice_for
 from django_workos_vault.maintenance.inspection.object_parts import exists, inspect_parts, parts_beside
 
@@ -34,100 +35,118 @@ def inspect_objects(aliases: set[str], using: str | None, progress: Progress) ->
     for model in apps.get_models():
         for field in object_fields(tuple(model._meta.local_concrete_fields)):
             if field.vault_alias in aliases:
-                try:
-                    yield from _inspect_field(field, using or router.db_for_read(model), progress)
-                except VaultError as exc:
-                    yield Finding("objects", str(field), "problem", f"Stopped: {exc}", advice_for(exc))
+                yield from _Inspection(field, using or router.db_for_read(model)).findings(progress)
 
 
-def _inspect_field(field: ObjectColumn, using: str, progress: Progress) -> Iterator[Finding]:
-    model = field.model
-    if model._meta.db_table not in connections[using].introspection.table_names(include_views=True):
-        message = f"Database {using!r} has no table {model._meta.db_table}."
-        yield Finding("objects", str(field), "problem", message, "Run migrate.")
-        return
-    # Objects first: one that is made meanwhile is then no orphan, and one deleted meanwhile is asked for.
-    names = _names_by_id(field)
-    rows = _with_relations(field, model._base_manager.using(using).exclude(**{field.name: None}))
-    needed, needed_parts, faults, unbound, read_from_copies = set(), set(), 0, 0, 0
-    by_name = {name: object_id for object_id, name in names.items()}
-    with progress(rows.count(), "rows") as bar:
-        for row in rows.iterator(_ROWS_AT_A_TIME):
-            bar.update(1)
-            stored = field.held_by(row)
-            reference = stored.reference
-            shared = reference.id in needed and not reference.unreadable
-            needed.add(reference.id)  # also where it is not this row's: what a row names is no orphan
-            holders = [reference.id]
-            copy = name_of_copy(names.get(reference.id, ""), reference.version)
-            if copy in by_name:
-                needed.add(by_name[copy])
-                holders.append(by_name[copy])
-                read_from_copies += 1
-            fault = _fault(field, row, names, shared)
-            if reference.split and fault is None:
-                parts, problem = inspect_parts(field, holders, names, stored.place(row))
-                needed_parts |= parts
-                fault = _problem(field, row, problem, _GONE) if problem else None
-            elif reference.split:
-                needed_parts |= parts_beside(reference.id, names)
-            if fault is not None:
-                faults += 1
-                yield fault
-            elif not stored.is_bound:
-                unbound += 1
-    orphans = [object_id for object_id in names if object_id not in needed and object_id not in needed_parts]
-    for object_id in orphans:
-        message = f"No row refers to object {object_id}, named {names[object_id]}."
-        yield Finding("objects", str(field), "problem", message, _ORPHAN)
-    if not (orphans or faults):
-        message = f"{len(needed)} objects, and a row for each."
-        if needed_parts:
-            message += f" {len(needed_parts)} parts of large values."
-        if read_from_copies:
-            message += f" {read_from_copies} rows are read from what was kept for a rollback."
-        if unbound:
-            message += f" {unbound} references are not bound to their rows: adopt_object() does that."
-        yield Finding("objects", str(field), "ok", message)
+class _Inspection:
+    """One field's objects, and the rows of one database."""
 
+    def __init__(self, field: ObjectColumn, using: str) -> None:
+        self._field = field
+        self._using = using
+        #: names of the field's objects by their ids, and the other way round
+        self._names: dict[str, str] = {}
+        self._by_name: dict[str, str] = {}
+        self._needed: set[str] = set()
+        self._needed_parts: set[str] = set()
+        self._unbound = self._read_from_copies = 0
 
-def _names_by_id(field: ObjectColumn) -> dict[str, str]:
-    found = {}
-    for label in field.labels:
-        for summary in field.vault.backend.iter_objects(limit=_PAGE, search=f"{label}/"):
-            if is_name_under(field.labels, summary.name, beside=True):
-                found[summary.id] = summary.name
-    return found
+    def findings(self, progress: Progress) -> Iterator[Finding]:
+        """Yield what is found. An outage is a finding, the last one."""
+        table = self._field.model._meta.db_table
+        try:
+            if table not in connections[self._using].introspection.table_names(include_views=True):
+                yield self._problem(f"Database {self._using!r} has no table {table}.", "Run migrate.")
+                return
+            # Objects first: one that is made meanwhile is no orphan then, one deleted meanwhile is asked for.
+            self._names = self._names_by_id()
+            self._by_name = {name: object_id for object_id, name in self._names.items()}
+            is_whole = True
+            rows = self._rows()
+            with progress(rows.count(), "rows") as bar:
+                for row in rows.iterator(_ROWS_AT_A_TIME):
+                    bar.update(1)
+                    if (fault := self._look_at(row)) is not None:
+                        is_whole = False
+                        yield fault
+            for object_id, name in self._names.items():
+                if object_id not in self._needed and object_id not in self._needed_parts:
+                    is_whole = False
+                    yield self._problem(f"No row refers to object {object_id}, named {name}.", _ORPHAN)
+            if is_whole:
+                yield Finding("objects", str(self._field), "ok", self._counted())
+        except VaultError as exc:
+            yield self._problem(f"Stopped: {exc}", advice_for(exc))
 
+    def _names_by_id(self) -> dict[str, str]:
+        found = {}
+        for label in self._field.labels:
+            for summary in self._field.vault.backend.iter_objects(limit=_PAGE, search=f"{label}/"):
+                if is_name_under(self._field.labels, summary.name, beside=True):
+                    found[summary.id] = summary.name
+        return found
 
-def _with_relations(field: ObjectColumn, rows: QuerySet[Any]) -> QuerySet[Any]:
-    """Fetch what chooses the key contexts along with the rows, as far as it is a related row's."""
-    for item in (field.key_context or {}).values():
-        relation, _, rest = item.path.partition(".") if isinstance(item, FromRow) else ("", "", "")
-        with suppress(FieldDoesNotExist):
-            if rest and field.model._meta.get_field(relation).many_to_one:
-                rows = rows.prefetch_related(relation)
-    return rows
+    def _rows(self) -> QuerySet[Any]:
+        """The rows that refer to an object, with the related rows that choose the key contexts."""
+        model = self._field.model
+        rows = model._base_manager.using(self._using).exclude(**{self._field.name: None})
+        for item in (self._field.key_context or {}).values():
+            relation, _, rest = item.path.partition(".") if isinstance(item, FromRow) else ("", "", "")
+            with suppress(FieldDoesNotExist):
+                if rest and model._meta.get_field(relation).many_to_one:
+                    rows = rows.prefetch_related(relation)
+        return rows
 
+    def _look_at(self, row: Model) -> Finding | None:
+        """Note which objects a row needs, and return what is wrong with its reference."""
+        stored = self._field.held_by(row)
+        reference = stored.reference
+        shared = reference.id in self._needed and not reference.unreadable
+        self._needed.add(reference.id)  # also where it is not this row's: what a row names is no orphan
+        holders = [reference.id]
+        copy = name_of_copy(self._names.get(reference.id, ""), reference.version)
+        if copy in self._by_name:
+            self._needed.add(self._by_name[copy])
+            holders.append(self._by_name[copy])
+            self._read_from_copies += 1
+        fault = self._fault(row, stored, shared)
+        if reference.split and fault is None:
+            parts, problem = inspect_parts(self._field, holders, self._names, stored.place(row))
+            self._needed_parts |= parts
+            fault = self._problem(f"Row {row.pk}: {problem}", _GONE) if problem else None
+        elif reference.split:
+            self._needed_parts |= parts_beside(reference.id, self._names)
+        if fault is None and not stored.is_bound:
+            self._unbound += 1
+        return fault
 
-def _fault(field: ObjectColumn, row: Model, names: dict[str, str], shared: bool) -> Finding | None:
-    stored = field.held_by(row)
-    try:
-        stored.prove(row)
-        if shared:
-            raise UntrustedReference(f"Another row refers to its object {stored.reference.id} as well.")
-        if stored.reference.id in names or exists(field, stored.reference.id):
-            return None
-        fault, advice = f"its object {stored.reference.id} is gone from Vault.", _GONE
-    except (EnvelopeError, VaultRequestError) as exc:
-        fault, advice = str(exc), _NOT_ITS_OWN
-    except InvalidVaultConfiguration as exc:
-        fault, advice = str(exc), "Give the row what chooses its key."
-    return _problem(field, row, fault, advice)
+    def _fault(self, row: Model, stored: StoredObject, shared: bool) -> Finding | None:
+        object_id = stored.reference.id
+        try:
+            stored.prove(row)
+            if shared:
+                raise UntrustedReference(f"Another row refers to its object {object_id} as well.")
+            if object_id in self._names or exists(self._field, object_id):
+                return None
+            fault, advice = f"its object {object_id} is gone from Vault.", _GONE
+        except (EnvelopeError, VaultRequestError) as exc:
+            fault, advice = str(exc), _NOT_ITS_OWN
+        except InvalidVaultConfiguration as exc:
+            fault, advice = str(exc), "Give the row what chooses its key."
+        return self._problem(f"Row {row.pk}: {fault}", advice)
 
+    def _counted(self) -> str:
+        told = f"{len(self._needed)} objects, and a row for each."
+        if self._needed_parts:
+            told += f" {len(self._needed_parts)} parts of large values."
+        if self._read_from_copies:
+            told += f" {self._read_from_copies} rows are read from what was kept for a rollback."
+        if self._unbound:
+            told += f" {self._unbound} references are not bound to their rows: adopt_object() does that."
+        return told
 
-def _problem(field: ObjectColumn, row: Model, fault: str, advice: str) -> Finding:
-    return Finding("objects", str(field), "problem", f"Row {row.pk}: {fault}", advice)
+    def _problem(self, message: str, advice: str) -> Finding:
+        return Finding("objects", str(self._field), "problem", message, advice)
 
 
 _ORPHAN = (
