@@ -11,6 +11,7 @@ __all__ = [
     "AccessRecord",
     "DataKeyRecord",
     "IndexKeyRecord",
+    "IndexKeyTurn",
     "MaintenanceChunk",
     "MaintenanceRun",
     "VaultCheck",
@@ -67,6 +68,20 @@ class IndexKeyRecord(models.Model):
 
     def __str__(self) -> str:
         return f"{self.vault}: index root key {self.version}"
+
+
+class IndexKeyTurn(models.Model):
+    """A version of index root keys: its row is locked while one is stored. Written by ``registry`` only."""
+
+    version = models.PositiveIntegerField(primary_key=True)
+    taken = models.PositiveIntegerField(default=0, help_text="How often, so far.")
+
+    class Meta:
+        verbose_name = "turn of index root keys"
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"index root keys {self.version}"
 
 
 class MaintenanceRun(models.Model):

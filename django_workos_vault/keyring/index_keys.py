@@ -8,7 +8,7 @@ data keys it is not soft state: without it, stored digests match no search until
 
 import hmac
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -27,12 +27,13 @@ from django_workos_vault.keyring.flights import SingleFlight
 
 @dataclass(frozen=True, slots=True)
 class RootKeyRecord:
-    """What the database remembers of a root key: everything but the key.
+    """What the database remembers of the root key of one vault: everything but the key.
 
     ``proof`` (32 bytes) can only be made with the key itself and ties it to its vault and version. Where
     ``carried`` has bytes, the root key came from another vault, and is sealed with what ``wrapped`` wraps.
     """
 
+    vault: str
     proof: bytes
     key_id: str
     wrapped: bytes
@@ -45,8 +46,16 @@ class RootKeyStore(Protocol):
     def get(self, version: int) -> RootKeyRecord | None:
         """Return the record of ``version``."""
 
-    def add(self, version: int, context: KeyContext, record: RootKeyRecord) -> RootKeyRecord:
-        """Store ``record``; return the winner's when another process was faster."""
+    def add(
+        self, version: int, context: KeyContext, record: RootKeyRecord, proofs: Mapping[str, bytes]
+    ) -> RootKeyRecord:
+        """Store ``record``; return the winner's when another process was faster.
+
+        ``proofs`` has, for each vault that is read too, the proof that this root key would have there. Where
+        those have root keys, and none of them this one, the record of the first is returned, and nothing
+        stored. Nobody stores a root key of the same version, for a vault that reads others, between this look
+        and the commit.
+        """
 
     def vaults_with(self, version: int) -> list[str]:
         """Return the names of all vaults that have a record of ``version``."""
@@ -163,25 +172,38 @@ class IndexKeys:
         record = self._store.get(version) or self._add(version, root)
         return record == root.record
 
-    def _created(self, version: int) -> _Root:
+    def _created(self, version: int, theirs: RootKeyRecord | None = None) -> _Root:
+        """Make a root key, or carry over that of ``theirs``, or of any other vault that has one."""
         if self._context is None:
             raise InvalidVaultConfiguration(
                 f"Vault {self.vault!r} has no KEY_CONTEXT, to wrap the key of its blind indexes. Give one."
             )
         self._declared.check(self._context)
         made = self._backend.create_data_key(self._context.items)
-        key, sealed = self._carried(version, made) or (LoadedKey.answered(made), b"")
-        root = self._root(key, RootKeyRecord(self._proof(key, version), key.id, key.wrapped, sealed))
+        key, sealed = self._carried(version, made, theirs) or (LoadedKey.answered(made), b"")
+        root = self._root(
+            key, RootKeyRecord(self.vault, self._proof(key, version), key.id, key.wrapped, sealed)
+        )
         record = self._add(version, root)
+        if record.vault != self.vault:
+            if theirs is not None:
+                raise VaultUnavailable(
+                    f"The root key of the blind indexes of vault {record.vault!r} (version {version}) was "
+                    f"replaced while vault {self.vault!r} carried it over. Try again."
+                )
+            return self._created(version, record)
         if record != root.record:
             return self._loaded(version, record)
         self._roots[version] = root
         return root
 
-    def _carried(self, version: int, made: DataKey) -> tuple[LoadedKey, bytes] | None:
+    def _carried(
+        self, version: int, made: DataKey, theirs: RootKeyRecord | None
+    ) -> tuple[LoadedKey, bytes] | None:
         """Return another vault's root key, and that sealed under ``made``; None where no other has one."""
         for other in self._others():
-            record = other._store.get(version)
+            # A transaction under way may not see theirs yet.
+            record = theirs if theirs and theirs.vault == other.vault else other._store.get(version)
             if record is not None:
                 root = other._opened(version, record)
                 made.check()
@@ -201,7 +223,8 @@ class IndexKeys:
 
     def _add(self, version: int, root: _Root) -> RootKeyRecord:
         assert self._context is not None  # noqa: S101 -- checked before the root was made
-        record = self._store.add(version, self._context, root.record)
+        proofs = {other.vault: other._proof(root.key, version) for other in self._others()}
+        record = self._store.add(version, self._context, root.record, proofs)
         if record == root.record:
             self._store.when_committed(root.mark_committed)
         return record

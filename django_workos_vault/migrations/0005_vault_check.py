@@ -2,8 +2,10 @@
 
 from django.db import migrations, models
 
+from django_workos_vault.registry.tables import EarlyMigration
 
-class Migration(migrations.Migration):
+
+class Migration(EarlyMigration):
     dependencies = [
         ("django_workos_vault", "0004_carried_index_keys"),
     ]

@@ -1,6 +1,7 @@
 """The root keys of blind indexes: one for each vault and version, the same for all processes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from hmac import compare_digest
 
 from django.db import IntegrityError, connections, router, transaction
 
@@ -10,6 +11,7 @@ from django_workos_vault.models import IndexKeyRecord
 from django_workos_vault.registry.faults import NOT_STORABLE, not_storable, telling_of_missing_tables
 from django_workos_vault.registry.rows import as_blob, as_told, from_hex
 from django_workos_vault.registry.transactions import apart, joins_transaction, on_commit
+from django_workos_vault.registry.turns import in_turn
 
 
 class DatabaseRootKeys:
@@ -18,13 +20,16 @@ class DatabaseRootKeys:
     def __init__(self, vault: str) -> None:
         self._vault = vault
 
-    @telling_of_missing_tables()
     def get(self, version: int) -> RootKeyRecord | None:
-        row = IndexKeyRecord.objects.using(self._alias).filter(vault=self._vault, version=version).first()
+        return self._of(self._vault, version)
+
+    @telling_of_missing_tables()
+    def _of(self, vault: str, version: int) -> RootKeyRecord | None:
+        row = IndexKeyRecord.objects.using(self._alias).filter(vault=vault, version=version).first()
         if row is None:
             return None
         return RootKeyRecord(
-            from_hex(row.proof), as_told(row.key_id), as_blob(row.wrapped), as_blob(row.carried)
+            vault, from_hex(row.proof), as_told(row.key_id), as_blob(row.wrapped), as_blob(row.carried)
         )
 
     @telling_of_missing_tables()
@@ -32,9 +37,27 @@ class DatabaseRootKeys:
         rows = IndexKeyRecord.objects.using(self._alias).filter(version=version)
         return [str(vault) for vault in rows.order_by("vault").values_list("vault", flat=True)]
 
-    def add(self, version: int, context: KeyContext, record: RootKeyRecord) -> RootKeyRecord:
+    @telling_of_missing_tables()
+    def add(
+        self, version: int, context: KeyContext, record: RootKeyRecord, proofs: Mapping[str, bytes]
+    ) -> RootKeyRecord:
+        def unless_there() -> RootKeyRecord:
+            there = self.get(version) or self._other(version, proofs)
+            return there or self._add(version, context, record)
+
+        def add() -> RootKeyRecord:
+            if not proofs:
+                return self._add(version, context, record)
+            return in_turn(self._alias, version, unless_there)
+
         # Or everybody else who needs the first key would wait for the end of the caller's transaction.
-        return apart(self._alias, lambda: self._add(version, context, record))
+        return apart(self._alias, add)
+
+    def _other(self, version: int, proofs: Mapping[str, bytes]) -> RootKeyRecord | None:
+        """Return what keeps a root key with ``proofs`` out: another one, of a vault that is read too."""
+        found = [record for vault in proofs if (record := self._of(vault, version))]
+        is_theirs = any(compare_digest(record.proof, proofs[record.vault]) for record in found)
+        return None if is_theirs or not found else found[0]
 
     def _add(self, version: int, context: KeyContext, record: RootKeyRecord) -> RootKeyRecord:
         try:

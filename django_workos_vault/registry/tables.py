@@ -13,11 +13,11 @@ from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
 
-from django_workos_vault.models import DataKeyRecord, IndexKeyRecord
+from django_workos_vault.models import DataKeyRecord, IndexKeyRecord, IndexKeyTurn
 from django_workos_vault.registry.transactions import apart
 
 _APP = "django_workos_vault"
-_TABLES = ("datakeyrecord", "indexkeyrecord")
+_TABLES = ("datakeyrecord", "indexkeyrecord", "indexkeyturn")
 
 
 class EarlyMigration(migrations.Migration):
@@ -49,7 +49,7 @@ def make_tables(alias: str | None = None) -> None:
 
 
 def _are_there(connection: Any) -> bool:
-    """Whether both tables have the columns that this release reads."""
+    """Whether the tables have the columns that this release reads."""
     with connection.cursor() as cursor:
         tables = connection.introspection.table_names(cursor)
         return all(
@@ -59,7 +59,7 @@ def _are_there(connection: Any) -> bool:
                 column.name
                 for column in connection.introspection.get_table_description(cursor, model._meta.db_table)
             }
-            for model in (DataKeyRecord, IndexKeyRecord)
+            for model in (DataKeyRecord, IndexKeyRecord, IndexKeyTurn)
         )
 
 

@@ -1,6 +1,6 @@
 """The keys of blind indexes, and the digests made with them."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import pytest
 
@@ -24,7 +24,9 @@ class Table:
     def get(self, version: int) -> RootKeyRecord | None:
         return self.rows.get(version)
 
-    def add(self, version: int, context: KeyContext, record: RootKeyRecord) -> RootKeyRecord:
+    def add(
+        self, version: int, context: KeyContext, record: RootKeyRecord, proofs: Mapping[str, bytes]
+    ) -> RootKeyRecord:
         self.rows.update(self.faster)
         return self.rows.setdefault(version, record)
 
