@@ -1,6 +1,7 @@
 """Encrypted files that a customer's keys opened: of their rows, and of those of others."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +18,9 @@ from django_workos_vault.streams.header import FileHeader
 
 _ROWS_AT_A_TIME = 500
 
+#: Makes a progress bar of a total and a unit.
+Progress = Callable[[int, str], AbstractContextManager[Any]]
+
 
 @dataclass(slots=True)
 class Files(Counts):
@@ -31,7 +35,7 @@ class Files(Counts):
     unread: dict[str, int] = field(default_factory=dict)
 
 
-def survey(subject: Subject, keys: Collection[str]) -> Iterator[Files]:
+def survey(subject: Subject, keys: Collection[str], progress: Progress) -> Iterator[Files]:
     """Yield what is found of each file field, where there is something. Only headers are read.
 
     Whose key sealed a file, its header alone tells: with ``keys``, those of all rows are read.
@@ -46,12 +50,14 @@ def survey(subject: Subject, keys: Collection[str]) -> Iterator[Files]:
             rows = cells.rows(sealed, using).filter(condition, pk__in=with_files)
             counts = Files(f"{model._meta.label}.{each.name}", using)
             counting = Counting(subject, keys)
-            for batch in cells.batches(rows, _ROWS_AT_A_TIME):
-                with counting.batch():
-                    for row in batch:
-                        is_mine = subject.has(row, sealed)
-                        if keys or is_mine or subject.is_wider(context_for(each, row)):
-                            _count(subject, counting, each, row, counts, is_mine=is_mine)
+            with progress(rows.count(), f"files of {counts.column}") as bar:
+                for batch in cells.batches(rows, _ROWS_AT_A_TIME):
+                    with counting.batch():
+                        for row in batch:
+                            is_mine = subject.has(row, sealed)
+                            if keys or is_mine or subject.is_wider(context_for(each, row)):
+                                _count(subject, counting, each, row, counts, is_mine=is_mine)
+                            bar.update(1)
             if counts.found or counts.unread:
                 yield counts
 

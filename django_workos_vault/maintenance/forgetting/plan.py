@@ -12,7 +12,7 @@ from django_workos_vault.fields.vault_field import VaultField
 from django_workos_vault.handler import vaults
 from django_workos_vault.maintenance.forgetting import columns, files, objects
 from django_workos_vault.maintenance.forgetting.columns import Cells
-from django_workos_vault.maintenance.forgetting.files import Files
+from django_workos_vault.maintenance.forgetting.files import Files, Progress
 from django_workos_vault.maintenance.forgetting.objects import FoundObject, LeftObject
 from django_workos_vault.maintenance.forgetting.subject import Subject, as_text
 from django_workos_vault.registry.destruction import (
@@ -54,10 +54,11 @@ class Plan:
     memory: timedelta = timedelta(0)
 
     @classmethod
-    def of(cls, subject: Subject) -> "Plan":
+    def of(cls, subject: Subject, progress: Progress) -> "Plan":
         """Look at the registry, every column, the files of the rows, and the objects in Vault.
 
-        Raises VaultError where Vault cannot be asked: what cannot finish is not begun.
+        ``progress`` is told of the files, each of which may be a request. Raises VaultError where Vault
+        cannot be asked: what cannot finish is not begun.
         """
         plan = cls(subject)
         for row in keys_of(subject.context):
@@ -69,7 +70,7 @@ class Plan:
         plan._look_for_other_contexts()
         commitments = {key.commitment for key in plan.keys if from_hex(key.commitment)}
         plan.cells = list(columns.survey(subject, commitments))
-        plan.files = list(files.survey(subject, commitments))
+        plan.files = list(files.survey(subject, commitments, progress))
         for found in objects.find(subject):
             if isinstance(found, FoundObject):
                 plan.objects.append(found)

@@ -2,6 +2,7 @@
 
 import sys
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ class Command(VaultCommand):
         if not (is_plan or options["yes"] or (as_text and sys.stdin.isatty())):
             raise CommandError("Nobody can be asked here. Look at --plan, then add --yes.")
         try:
-            plan = Plan.of(subject)
+            plan = Plan.of(subject, partial(progress_bar, verbosity=verbosity))
             if plan.is_empty and (mistaken := report.mistaken(plan)):
                 raise CommandError(mistaken)
             if as_text:

@@ -34,13 +34,11 @@ def seal_everything(organization: Organization) -> list[tuple[Any, str]]:
     """Make one row of each kind for a customer; return each with the attribute that is sealed for them."""
     device = Device(organization=organization, pin="1234")
     device.save()
-    report = Report(clinic=organization.workos_id)
-    report.file.save("scan.txt", ContentFile(b"an x-ray"))
     return [
         (Patient.objects.create(organization=organization, ssn="123-45-6789"), "ssn"),
         (device, "pin"),
         (Resident.objects.create(organization=organization, town="Lyon"), "town"),
-        (report, "file"),
+        (report_of(organization.workos_id), "file"),
     ]
 
 
@@ -79,3 +77,15 @@ def reasons(report: dict[str, Any]) -> str:
 
 def contract(organization: Organization, terms: str = "forever") -> Contract:
     return Contract.objects.create(organization=organization, terms=terms)
+
+
+def report_of(clinic: str) -> Report:
+    report = Report(clinic=clinic)
+    report.file.save("scan.txt", ContentFile(b"an x-ray"))
+    return report
+
+
+def handed_over(report: Report, clinic: str = "org_2") -> Report:
+    """Give the row to another customer, past Django: its file stays as it is."""
+    Report.objects.filter(pk=report.pk).update(clinic=clinic)
+    return report

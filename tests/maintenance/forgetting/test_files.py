@@ -8,27 +8,25 @@ import pytest
 from django.core.files.base import ContentFile
 from django.core.management import call_command
 
+from django_workos_vault import vaults
+from django_workos_vault.files import EncryptedStorage
 from django_workos_vault.streams.cipher import read_header
 from django_workos_vault.streams.sources import BytesSource
 from tests.app.models import Patient
 from tests.files.models import FOLDERS, Report
-from tests.maintenance.forgetting.forgetting import customer, forget, opens, reasons, vault_of
+from tests.maintenance.forgetting.forgetting import (
+    customer,
+    forget,
+    handed_over,
+    opens,
+    reasons,
+    report_of,
+    vault_of,
+)
 
 pytestmark = pytest.mark.django_db(databases="__all__")
 
 CONTEXT = "organization_id=org_1"
-
-
-def report_of(clinic: str) -> Report:
-    report = Report(clinic=clinic)
-    report.file.save("scan.txt", ContentFile(b"an x-ray"))
-    return report
-
-
-def handed_over(report: Report, clinic: str = "org_2") -> Report:
-    """Give the row to another customer, past Django: its file stays as it is."""
-    Report.objects.filter(pk=report.pk).update(clinic=clinic)
-    return report
 
 
 def refers_to_the_registry(report: Report) -> Report:
@@ -145,3 +143,22 @@ def test_files_of_others_that_cannot_be_looked_at() -> None:
         assert report["done"]["finished"]
         assert not opens(patient, "ssn")
         assert "whether they carry a key of this one is not known" in reasons(report)
+
+
+def test_what_no_row_has_is_readable_and_not_looked_for() -> None:
+    """A file that was replaced, one that an EncryptedStorage keeps, and what encrypt() made: it says so."""
+    with vault_of("reference"):
+        report, vault = report_of("org_1"), vaults["default"]
+        replaced = report.file.name
+        report.file.save("scan.txt", ContentFile(b"another x-ray"))
+        context = {"organization_id": "org_1"}
+        storage = EncryptedStorage(report.file.storage.inner, key_context=context)
+        name = storage.save("plain.txt", ContentFile(b"a letter"))
+        made = vault.encrypt(b"a token", key_context=context)
+        done = forget(CONTEXT)
+        assert "and what your code sealed with encrypt() carry their wrapped keys" in reasons(done)
+        assert [each["inline"] for each in done["files"]] == [1]
+        Report.objects.update(file=replaced)
+        assert opens(report, "file")
+        vaults.reset()
+        assert (storage.open(name).read(), vaults["default"].decrypt(made)) == (b"a letter", b"a token")

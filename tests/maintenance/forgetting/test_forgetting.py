@@ -14,6 +14,7 @@ from django.test import override_settings
 
 from django_workos_vault import envelope, vaults
 from django_workos_vault.backends.local import LocalVault
+from django_workos_vault.exceptions import WrongKey
 from django_workos_vault.models import DataKeyRecord, IndexKeyRecord
 from tests.app.models import Account, Organization, Patient, Resident
 from tests.files.models import Report
@@ -250,6 +251,32 @@ def test_reports_are_written_and_replace_none(tmp_path: Path) -> None:
         assert "123-45" not in text + json.dumps(report)
 
 
+def test_a_backup_of_the_registry_brings_cells_back() -> None:
+    """Its wrapped keys are opened by Vault, as long as that does."""
+    with vault_of("reference"):
+        row = Patient.objects.create(organization=customer("org_1"), ssn="123-45-6789")
+        backup = list(DataKeyRecord.objects.all())
+        told = reasons(forget(CONTEXT))
+        assert "those from before have the wrapped keys, and can be opened as long as Vault unwraps" in told
+        assert not opens(row, "ssn")
+        DataKeyRecord.objects.all().delete()
+        DataKeyRecord.objects.bulk_create(backup)
+        assert opens(row, "ssn")
+
+
+def test_the_process_that_ran_it_has_no_key_in_memory() -> None:
+    """What it could read a moment ago it cannot read any more; a plan reads nothing to begin with."""
+    with vault_of("reference"):
+        row = Patient.objects.create(organization=customer("org_1"), ssn="123-45-6789")
+        assert Patient.objects.get().ssn == "123-45-6789"
+        with vaults["default"].decryption_forbidden():
+            forget(CONTEXT, plan=True)
+        assert Patient.objects.get().ssn == "123-45-6789"
+        forget(CONTEXT)
+        with pytest.raises(WrongKey, match="registry"):
+            Patient.objects.get(pk=row.pk).ssn  # noqa: B018
+
+
 def test_run_again_it_ends_the_same() -> None:
     """Nothing is left to destroy, and it says so without an error."""
     with vault_of("reference"):
@@ -284,6 +311,17 @@ def test_so_are_those_that_carry_the_key() -> None:
         assert "And as many others: sealed under another key context" in told
         [cells] = report["columns"]
         assert (cells["inline"], cells["inline_of_others"], cells["elsewhere"]) == (1, 1, 1)
+
+
+def test_many_of_them_are_counted() -> None:
+    """Twenty of a column are listed by primary key, and it says how many more there are."""
+    with vault_of("reference"):
+        organization, out = customer("org_1"), StringIO()
+        pks = [Patient.objects.create(organization=organization, ssn=f"{n}").pk for n in range(23)]
+        Patient.objects.update(organization=customer("org_2"))
+        call_command("vault_forget", CONTEXT, plan=True, stdout=out)
+        listed = ", ".join(str(pk) for pk in pks[:20])
+        assert f"app.Patient.ssn {listed} and 3 more. Re-encrypt these first" in out.getvalue()
 
 
 @pytest.mark.parametrize("digests", [1, 2, 16])
@@ -336,6 +374,17 @@ def test_index_root_keys_go_with_the_last_one_who_needs_them(alone: bool) -> Non
         assert report["done"]["finished"]
         assert IndexKeyRecord.objects.count() == 1
         assert "index root key 1 of vault default: searches of other key contexts need it" in reasons(report)
+
+
+def test_a_search_still_tells_whether_a_guessed_value_is_there() -> None:
+    """By its digest, though nobody can open the cell; until the row is deleted."""
+    with vault_of("reference"):
+        row = Account.objects.create(login="ada")
+        report = forget("app=tests")
+        assert "1 of app.Account.login, their digests: blind indexes still find them" in reasons(report)
+        assert not opens(row, "login")
+        assert Account.objects.filter(login="ada").exists()
+        assert not Account.objects.filter(login="eve").exists()
 
 
 def test_a_vault_of_one_customer_alone(settings: Any) -> None:

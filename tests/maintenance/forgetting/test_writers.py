@@ -1,7 +1,9 @@
 """``vault_forget`` while others write for the customer: no destroyed key comes back."""
 
+import random
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from threading import Event
 from typing import Any
 
 import pytest
@@ -12,7 +14,7 @@ from django_workos_vault.context import KeyContext
 from django_workos_vault.exceptions import WrongKey
 from django_workos_vault.models import DataKeyRecord
 from django_workos_vault.vault import Vault
-from tests.app.models import Patient
+from tests.app.models import Organization, Patient
 from tests.maintenance.forgetting.forgetting import customer, forget, opens, seal_everything, vault_of
 
 pytestmark = pytest.mark.django_db(databases="__all__", transaction=True)
@@ -124,3 +126,48 @@ def test_a_writer_at_that_moment() -> None:
         assert not any(opens(row, "ssn") for row in rows)
         [patients] = last["columns"]
         assert patients["destroyed"] + patients["gone"] == 31
+
+
+def write_until(done: Event, organization: Organization) -> dict[int, str]:
+    """Write for a customer, with new keys and undone transactions in between; return what the rows hold."""
+    written = {}
+    try:
+        while not done.wait(0.002):
+            value = f"{random.randrange(10**9)}"
+            if random.random() < 0.2:
+                vaults["default"].rotate({"organization_id": organization.workos_id})
+            with suppress(ZeroDivisionError), transaction.atomic():
+                row = Patient.objects.create(organization=organization, ssn=value)
+                if random.random() < 0.2:
+                    raise ZeroDivisionError
+                written[row.pk] = value
+    finally:
+        connections.close_all()
+    return written
+
+
+def test_writers_of_several_customers_all_the_time() -> None:
+    """None fails, the others' rows hold what was written, and the last run leaves no key of this one."""
+    with vault_of("reference"):
+        organizations = [customer("org_1"), customer("org_2")] * 2
+        done = Event()
+        with ThreadPoolExecutor(len(organizations)) as threads:
+            writing = [threads.submit(write_until, done, each) for each in organizations]
+            try:
+                reports = [forget(CONTEXT) for _ in range(4)]
+            finally:
+                done.set()
+            written = [each.result() for each in writing]
+        assert all(report["done"]["finished"] for report in reports)
+        forget(CONTEXT)
+        assert not DataKeyRecord.objects.filter(key_context=MINE.items).exists()
+        vaults.reset()
+        rows = {row.pk: row for row in Patient.objects.all()}
+        for organization, values in zip(organizations, written, strict=True):
+            assert values
+            for pk, value in values.items():
+                if organization.workos_id == "org_2":
+                    assert rows[pk].ssn == value
+                else:
+                    with pytest.raises(WrongKey):
+                        rows[pk].ssn  # noqa: B018

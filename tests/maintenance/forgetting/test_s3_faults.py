@@ -1,0 +1,140 @@
+"""``vault_forget`` and files on S3 that it cannot look at: each is told, and stops nothing."""
+
+from collections.abc import Iterator
+from threading import Thread
+from typing import Any
+
+import boto3
+import pytest
+from botocore.config import Config
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
+from werkzeug.serving import make_server
+
+from tests.app.models import Patient
+from tests.files.models import Report
+from tests.files.test_s3 import KEYS, S3, options
+from tests.maintenance.forgetting.forgetting import (
+    customer,
+    forget,
+    handed_over,
+    opens,
+    reasons,
+    report_of,
+    vault_of,
+)
+
+pytestmark = pytest.mark.django_db(databases="__all__")
+
+CONTEXT = "organization_id=org_1"
+FAULTS = {"503 Service Unavailable": "SlowDown", "403 Forbidden": "AccessDenied", "500 Oops": "InternalError"}
+
+
+class FaultyS3:
+    """Moto's server, which answers with a fault where it is asked for one of ``faults``."""
+
+    def __init__(self) -> None:
+        self._app = DomainDispatcherApplication(create_backend_app)
+        self.faults: dict[str, str] = {}
+        self.reads = 0
+        self._server = make_server("127.0.0.1", 0, self, threaded=True, request_handler=MotoRequestHandler)
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def __call__(self, environ: Any, start_response: Any) -> Any:
+        reads = environ["REQUEST_METHOD"] == "GET"
+        self.reads += reads
+        status = self.faults.get(environ["PATH_INFO"].removeprefix("/files/"))
+        if status is None or not reads:
+            return self._app(environ, start_response)
+        start_response(status, [("Content-Type", "application/xml")])
+        return [f"<Error><Code>{FAULTS[status]}</Code><Message>no</Message></Error>".encode()]
+
+    def __enter__(self) -> "FaultyS3":
+        Thread(target=self._server.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *args: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+def at(url: str) -> dict[str, Any]:
+    once = Config(retries={"total_max_attempts": 1}, connect_timeout=5, read_timeout=5)
+    return {"default": {"BACKEND": S3, "OPTIONS": options(url, client_config=once)}}
+
+
+@pytest.fixture
+def s3(settings: Any) -> Iterator[FaultyS3]:
+    """Where the files of the rows are."""
+    with FaultyS3() as server:
+        client = boto3.client("s3", endpoint_url=server.url, region_name="us-east-1", **KEYS)
+        client.create_bucket(Bucket="files")
+        settings.STORAGES = at(server.url)
+        yield server
+        server.faults.clear()
+        for each in client.list_objects_v2(Bucket="files").get("Contents", ()):
+            client.delete_object(Bucket="files", Key=each["Key"])
+        client.close()
+
+
+def counted(report: dict[str, Any]) -> dict[str, int]:
+    """Return the counts of the one field that are not 0, and how many of the errors were not 404."""
+    [files] = report["files"]
+    names = ("inline", "inline_of_others", "not_read", "not_read_of_others")
+    missing = files["unread"].get("FileNotFoundError", 0)
+    faults = {"missing": missing, "faults": sum(files["unread"].values()) - missing}
+    return {
+        name: number for name, number in ({name: files[name] for name in names} | faults).items() if number
+    }
+
+
+@pytest.mark.parametrize("status", FAULTS)
+def test_a_fault_stays_where_it_is(s3: FaultyS3, status: str) -> None:
+    """Those of the customer and of others that S3 does not give are counted apart; the rest is as ever."""
+    with vault_of("reference"):
+        patient = Patient.objects.create(organization=customer("org_1"), ssn="123-45-6789")
+        kept, faulty, missing = (report_of("org_1") for _ in range(3))
+        carrier, hidden, other = (
+            handed_over(report_of("org_1")),
+            handed_over(report_of("org_1")),
+            report_of("org_2"),
+        )
+        s3.faults = {faulty.file.name: status, hidden.file.name: status}
+        missing.file.storage.inner.delete(missing.file.name)
+        report = forget(CONTEXT)
+        assert report["done"]["finished"]
+        assert not opens(patient, "ssn")
+        found = {"inline": 2, "inline_of_others": 1, "not_read": 2, "not_read_of_others": 1}
+        assert counted(report) == {**found, "missing": 1, "faults": 2}
+        assert "2 of files.Report.file: the file is not there, cannot be read" in reasons(report)
+        assert f"ANOTHER key context by now: {carrier.pk}." in reasons(report)
+        assert counted(forget(CONTEXT)) == {"inline": 1, "not_read": 2, "missing": 1, "faults": 1}
+        s3.faults.clear()
+        assert counted(forget(CONTEXT)) == {"inline": 2, "not_read": 1, "missing": 1}
+        for each in (carrier, hidden):
+            handed_over(each, "org_1")  # to which their files are bound
+        assert all(opens(each, "file") for each in (kept, faulty, carrier, hidden, other))
+
+
+def test_what_it_costs(s3: FaultyS3) -> None:
+    """While there are keys to destroy, one request for each file; after that, for each of the customer's."""
+    with vault_of("reference"):
+        for clinic in ("org_1", "org_1", "org_2"):
+            report_of(clinic)
+        for requests in (3, 2):
+            s3.reads = 0
+            forget(CONTEXT)
+            assert s3.reads == requests
+
+
+def test_while_s3_is_away(s3: FaultyS3, settings: Any) -> None:
+    """The plan says that it could look at none; the keys are destroyed, and no row and no file is touched."""
+    with vault_of("reference"):
+        patient = Patient.objects.create(organization=customer("org_1"), ssn="123-45-6789")
+        names = {report_of(clinic).file.name for clinic in ("org_1", "org_2")}
+        settings.STORAGES = at("http://127.0.0.1:9")
+        report = forget(CONTEXT)
+        assert counted(report) == {"not_read": 1, "not_read_of_others": 1, "faults": 2}
+        assert "2 EndpointConnectionError" in reasons(report)
+        assert report["done"]["finished"]
+        assert not opens(patient, "ssn")
+        assert set(Report.objects.values_list("file", flat=True)) == names
