@@ -12,7 +12,7 @@ from werkzeug.serving import make_server
 
 from tests.app.models import Patient
 from tests.files.models import Report
-from tests.files.test_s3 import KEYS, S3, options
+from tests.files.s3.objects import S3, options
 from tests.maintenance.forgetting.forgetting import (
     customer,
     forget,
@@ -66,7 +66,8 @@ def at(url: str) -> dict[str, Any]:
 def s3(settings: Any) -> Iterator[FaultyS3]:
     """Where the files of the rows are."""
     with FaultyS3() as server:
-        client = boto3.client("s3", endpoint_url=server.url, region_name="us-east-1", **KEYS)
+        secrets = {"aws_access_key_id": "tests", "aws_secret_access_key": "tests"}
+        client = boto3.client("s3", endpoint_url=server.url, region_name="us-east-1", **secrets)
         client.create_bucket(Bucket="files")
         settings.STORAGES = at(server.url)
         yield server
