@@ -1,10 +1,14 @@
-"""What every command is: one that ends quietly when the reader of its output goes away, as ``head`` does."""
+"""What every command is: one that ends quietly when the reader of its output goes away, as ``head`` does.
 
-import os
+Where nobody reads its progress and errors any more, it does its work all the same.
+"""
+
 import sys
 from typing import Any, TextIO
 
 from django.core.management.base import BaseCommand, OutputWrapper
+
+from django_workos_vault.management.output import silence
 
 #: what a shell reports of a process that SIGPIPE ended
 _STATUS = 141
@@ -30,12 +34,28 @@ class _Output(OutputWrapper):
             raise ReaderGone from None
 
 
+class _Errors(OutputWrapper):
+    """Writes what somebody reads."""
+
+    def write(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            super().write(*args, **kwargs)
+            self.flush()
+        except BrokenPipeError:
+            silence(self._out)
+
+
 class VaultCommand(BaseCommand):
     """Exit status 141 when its output was not read to the end."""
 
-    def __init__(self, stdout: TextIO | None = None, *args: Any, **kwargs: Any) -> None:
-        super().__init__(stdout, *args, **kwargs)
+    def __init__(
+        self, stdout: TextIO | None = None, stderr: TextIO | None = None, *args: Any, **kwargs: Any
+    ) -> None:
+        super().__init__(stdout, stderr, *args, **kwargs)
         self.stdout = _Output(stdout or sys.stdout)
+        paint = self.stderr.style_func
+        self.stderr = _Errors(stderr or sys.stderr)
+        self.stderr.style_func = paint
 
     def run_from_argv(self, argv: list[str]) -> None:
         """Run, and say that everything is written while that can still be answered."""
@@ -45,5 +65,5 @@ class VaultCommand(BaseCommand):
             finally:
                 self.stdout.flush()
         except ReaderGone:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for Python's own last flush
+            silence(sys.stdout)
             sys.exit(_STATUS)

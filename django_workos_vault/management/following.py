@@ -10,7 +10,7 @@ from typing import Any
 
 from django_workos_vault.maintenance.engine import runs
 from django_workos_vault.maintenance.engine.work import Worker
-from django_workos_vault.management.output import progress_bar
+from django_workos_vault.management.output import progress_bar, tell
 from django_workos_vault.management.stopping import Stopping
 from django_workos_vault.management.worker_process import work_in_process
 from django_workos_vault.models import MaintenanceRun
@@ -42,8 +42,7 @@ class Progress:
         now = time.monotonic()
         if not self._silent and now - self._told >= _LINES:
             self._told = now
-            sys.stderr.write(self._line(now) + "\n")
-            sys.stderr.flush()
+            tell(self._line(now))
 
     def _line(self, now: float) -> str:
         rate = (self.done - self._first) / (now - self._began)

@@ -1,9 +1,11 @@
 """How the commands talk: aligned tables, JSON, colour and progress bars on a terminal alone."""
 
 import json
+import os
 import sys
 from collections.abc import Iterable, Sequence
-from typing import Any
+from contextlib import suppress
+from typing import Any, TextIO
 
 from django.core.management.base import OutputWrapper
 from django.core.management.color import Style, no_style
@@ -27,6 +29,21 @@ def positive(argument: str) -> int:
 def style_for(out: OutputWrapper, style: Style, forced: bool) -> Style:
     """Return ``style``, or a colourless one where ``out`` (not just the process's stdout) is no terminal."""
     return style if forced or out.isatty() else no_style()
+
+
+def silence(stream: TextIO) -> None:
+    """Send what is written to a stream that nobody reads any more nowhere, by Python's own last flush too."""
+    with suppress(OSError):  # it is none of the process's
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def tell(line: str) -> None:
+    """Write a line to stderr, as long as somebody reads it."""
+    try:
+        sys.stderr.write(f"{line}\n")
+        sys.stderr.flush()
+    except BrokenPipeError:
+        silence(sys.stderr)
 
 
 def progress_bar(total: int, unit: str, verbosity: int) -> "tqdm[Any]":

@@ -18,13 +18,14 @@ def work_in_process(number: int, using: str) -> None:
     from django_workos_vault.maintenance.engine import runs
     from django_workos_vault.maintenance.engine.work import Worker
     from django_workos_vault.maintenance.operations import NotAsWritten
+    from django_workos_vault.management.output import tell
     from django_workos_vault.management.stopping import Stopping
 
     with Stopping().signals() as stop:
         try:
             Worker(runs.find(number, using), stop=stop).work()
         except (VaultError, NotAsWritten, runs.RunRefused, DatabaseError) as exc:
-            sys.stderr.write(f"A worker of run {number} stopped: {type(exc).__name__}.\n")
+            tell(f"A worker of run {number} stopped: {type(exc).__name__}.")
             sys.exit(1)
         except KeyboardInterrupt:
             sys.exit(130)

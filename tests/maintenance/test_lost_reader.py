@@ -1,8 +1,10 @@
 """Commands whose output nobody reads to the end, as before ``head``: real pipes without a reader."""
 
 import os
+import re
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from importlib import import_module
 from io import FileIO, TextIOWrapper
 from pathlib import Path
@@ -14,7 +16,12 @@ from django.core.management import call_command
 
 from django_workos_vault.management import commands
 from django_workos_vault.management.command import VaultCommand
+from django_workos_vault.models import DataKeyRecord, MaintenanceRun
+from tests.app.models import Person
 from tests.maintenance.forgetting.forgetting import customer, seal_everything
+from tests.maintenance.processes import in_databases_of_test
+
+Command = Callable[..., "subprocess.Popen[bytes]"]
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 
@@ -45,6 +52,75 @@ def test_a_command_ends_quietly(unbuffered: str) -> None:
     )
     os.close(writing)
     assert (done.stderr.decode(), done.returncode) == ("", 141)
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Command]:
+    """Start a command in the databases of the test."""
+    in_databases_of_test(monkeypatch)
+    started = []
+
+    def start(*arguments: str, **pipes: Any) -> "subprocess.Popen[bytes]":
+        process = subprocess.Popen(
+            [sys.executable, "-m", "django", *arguments],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
+            **pipes,
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    ("arguments", "status", "said"),
+    [
+        (["vault_reencrypt", "app.Person", "--workers", "2", "--format", "json"], 0, b'"finished"'),
+        (["vault_check"], 1, b"problem  registry"),
+        (["vault_forget", "organization_id=org_1"], 1, b""),
+        (["vault_encrypt_files", "app.Person.ssn"], 1, b""),
+    ],
+)
+def test_nobody_reads_the_errors(command: Command, arguments: list[str], status: int, said: bytes) -> None:
+    """The work is done, the output whole, and the exit status as it would be."""
+    Person.objects.create(ssn="1")
+    if arguments[0] == "vault_check":
+        DataKeyRecord.objects.update(proof="0" * 64)
+    writing = nobody_reads()
+    process = command(*arguments, stdout=subprocess.PIPE, stderr=writing)
+    os.close(writing)
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == status
+    assert said in out
+    assert set(MaintenanceRun.objects.values_list("state", flat=True)) <= {"finished"}
+
+
+@pytest.mark.slow
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("both", [True, False], ids=["2>&1 | head -1", "2> >(head -1)"])
+def test_the_reader_of_progress_goes_away(command: Command, both: bool) -> None:
+    """After the first line of it. The run goes on to its end."""
+    for number in range(14):
+        Person.objects.create(ssn=str(number))
+    reading, writing = os.pipe()
+    process = command(
+        *["vault_reencrypt", "app.Person", "--batch-size", "1", "--max-rows-per-second", "1"],
+        stdout=writing if both else subprocess.PIPE,
+        stderr=writing,
+    )
+    os.close(writing)
+    with open(reading) as lines:
+        assert re.match(r"Run \d+: \d+ of 14 rows", lines.readline())
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == (141 if both else 0)
+    assert both or b"14" in out
+    run = MaintenanceRun.objects.get()
+    assert (run.state, run.chunks.get().rows_done) == ("finished", 14)
 
 
 def test_every_command_is_one_of_these() -> None:
