@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from typing import Any, TextIO
+from typing import Any
 
 from django.core.management.base import OutputWrapper
 from django.core.management.color import Style, no_style
@@ -31,7 +31,7 @@ def style_for(out: OutputWrapper, style: Style, forced: bool) -> Style:
     return style if forced or out.isatty() else no_style()
 
 
-def silence(stream: TextIO) -> None:
+def silence(stream: Any) -> None:
     """Send what is written to a stream that nobody reads any more nowhere, by Python's own last flush too."""
     with suppress(OSError):  # it is none of the process's
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
