@@ -14,12 +14,13 @@ from django_workos_vault.exceptions import (
     VaultNotFound,
     VaultRequestError,
 )
-from django_workos_vault.fields import object_parts, object_storing
+from django_workos_vault.fields import object_parts
 from django_workos_vault.fields.object_column import ObjectColumn
 from django_workos_vault.fields.object_disposal import delete
 from django_workos_vault.fields.object_proof import check_answer, signer
 from django_workos_vault.fields.object_reference import ObjectReference
 from django_workos_vault.fields.object_state import Unneeded
+from django_workos_vault.fields.object_storing import Storing
 from django_workos_vault.fields.object_value import StoredObject
 from django_workos_vault.fields.vault_field import VaultField
 
@@ -60,7 +61,7 @@ def adopt(field: ObjectColumn, instance: Model, key_context: dict[str, str] | No
         check_answer(field, stored.reference.id, found, former)
         was = StoredObject(stored.reference, field)
         was.take(object_parts.whole(field, found) if was.reference.split else found)
-        adopted = object_storing.create(field, instance, was.open())
+        adopted = Storing(field, instance).create(was.open())
     rows = field.model._base_manager.using(using).filter(pk=instance.pk)
     if not rows.filter(**{field.attname: stored.reference}).update(**{field.attname: adopted.reference}):
         raise VaultConflict(f"The row of {field} was changed meanwhile. Load it again.")

@@ -77,7 +77,7 @@ class VaultObjectField(ObjectColumn):
     # Reading and writing
 
     def pre_save(self, model_instance: Model, add: bool) -> Any:
-        return object_writes.write(self, model_instance, add)
+        return object_writes.Write(self, model_instance).column(add)
 
     def from_db_value(self, value: Any, expression: Any, connection: Any) -> ObjectReference | None:
         return None if value is None else ObjectReference.parse(value)
@@ -177,7 +177,7 @@ class VaultObjectField(ObjectColumn):
             stored = StoredObject(reference, self, self.scheme.row_of(instance))
             instance.__dict__[self.attname] = object_adoption.bound_to(stored, instance)
         else:
-            object_writes.write(self, instance, add=True)
+            object_writes.Write(self, instance).column(add=True)
 
     def check(self, **kwargs: Any) -> list[CheckMessage]:
         return [*super().check(**kwargs), *object_field_messages(self)]

@@ -36,7 +36,7 @@ from django_workos_vault.fields.object_state import (
     state_of,
     take_unneeded,
 )
-from django_workos_vault.fields.object_storing import bind, create, update
+from django_workos_vault.fields.object_storing import Storing, bind
 from django_workos_vault.fields.object_value import Assigned, StoredObject
 from django_workos_vault.frame_locals import leaves_no_locals
 
@@ -51,36 +51,107 @@ class KeepStored:
         return connection.ops.quote_name(self._column), []
 
 
-@leaves_no_locals
-def write(field: ObjectColumn, instance: Model, add: bool) -> StoredObject | KeepStored | None:
-    """Store in Vault what ``instance`` holds for ``field``, and return what to write into the column.
+class Write:
+    """What one save of ``instance`` does to the value of ``field``."""
 
-    Raises VaultConflict when another writer was faster, and any other VaultError when Vault does not take
-    it; nothing has been written to the row then.
-    """
-    held = instance.__dict__.get(field.attname)
-    if isinstance(held, StoredObject):
-        if add:
-            return _for_insert(field, instance, held)
-        if held.has_changed():
-            held = Assigned(held.open(instance), held)
-        elif held.written_for is not None:
-            there, in_row = _reference_in_row(field, instance)
-            if not there or in_row == held.reference:
-                return held
-            held = Assigned(held.open(instance), held.replaced)  # its transaction was rolled back
-        elif field.row_changed(held, instance):
-            try:
+    def __init__(self, field: ObjectColumn, instance: Model) -> None:
+        self._field = field
+        self._instance = instance
+        self._storing = Storing(field, instance)
+
+    @leaves_no_locals
+    def column(self, add: bool) -> StoredObject | KeepStored | None:
+        """Store in Vault what the instance holds, and return what to write into the column.
+
+        Raises VaultConflict when another writer was faster, and any other VaultError when Vault does not take
+        it; nothing has been written to the row then.
+        """
+        field, instance = self._field, self._instance
+        held = instance.__dict__.get(field.attname)
+        if isinstance(held, StoredObject):
+            if add:
+                return self._for_insert(held)
+            if held.has_changed():
                 held = Assigned(held.open(instance), held)
-            except UntrustedReference:
-                return KeepStored(field.column)  # nothing of this row's is there to be taken along
-        else:
-            return KeepStored(field.column)
-    if held is None:
-        return None
-    stored = _store(field, instance, held, add)
-    instance.__dict__[field.attname] = stored
-    return stored
+            elif held.written_for is not None:
+                there, in_row = self._reference_in_row()
+                if not there or in_row == held.reference:
+                    return held
+                held = Assigned(held.open(instance), held.replaced)  # its transaction was rolled back
+            elif field.row_changed(held, instance):
+                try:
+                    held = Assigned(held.open(instance), held)
+                except UntrustedReference:
+                    return KeepStored(field.column)  # nothing of this row's is there to be taken along
+            else:
+                return KeepStored(field.column)
+        if held is None:
+            return None
+        stored = self._store(held, add)
+        instance.__dict__[field.attname] = stored
+        return stored
+
+    def _for_insert(self, held: StoredObject) -> StoredObject:
+        if held.written_for == state_of(self._instance) and not held.has_changed():
+            return held  # Django asks more than once for the value of one INSERT
+        # A copy of a row gets an object of its own: deleting one row must not take the other's value.
+        stored = self._storing.create(held.open(self._instance))
+        self._instance.__dict__[self._field.attname] = stored
+        return stored
+
+    def _store(self, assigned: Assigned, add: bool) -> StoredObject | None:
+        field, instance = self._field, self._instance
+        base, value = assigned.base, assigned.value
+        if add:
+            return None if value is None else self._storing.create(value)
+        there, in_row = self._reference_in_row()
+        if there and in_row != (base and base.reference):
+            raise self._conflict()
+        if base is None:
+            return None if value is None else self._storing.create(value)
+        encoded = None if value is None else field.encoded(value)
+        ours = there and _is_ours(base, instance)
+        if encoded and ours and _is_of_a_kind(encoded, base) and not field.row_changed(base, instance):
+            try:
+                return self._storing.update(value, encoded, base)
+            except VaultConflict as exc:
+                raise self._conflict() from exc
+            except UntrustedReference as exc:
+                left_alone(base, exc)
+                ours = False
+            except (VaultNotFound, VaultRequestError):
+                if not self._is_gone(base):
+                    raise
+                ours = False  # something deleted the object: the row gets another
+        if ours:
+            held = base.reference
+            note_unneeded(instance, Unneeded(field, held.id, base.prove(instance), split=held.split))
+        return None if value is None else self._storing.create(value, base)
+
+    def _reference_in_row(self) -> tuple[bool, ObjectReference | None]:
+        """Return whether there is a row, and what it holds. Locks it where transaction and database allow."""
+        using = database_of(self._instance)
+        connection = connections[using]
+        rows = self._field.model._base_manager.using(using).filter(pk=self._instance.pk)
+        if connection.in_atomic_block and connection.features.has_select_for_update:
+            rows = rows.select_for_update()
+        found = list(rows.values_list(self._field.attname, flat=True))
+        return bool(found), found[0] if found else None
+
+    def _conflict(self) -> VaultConflict:
+        return VaultConflict(
+            f"{self._field}: the value in Vault has changed since this row was loaded, and was not "
+            "overwritten. Load the row again (refresh_from_db()), read the value, then save. Where a "
+            "transaction was rolled back before, save inside transaction.atomic()."
+        )
+
+    def _is_gone(self, stored: StoredObject) -> bool:
+        # The API description knows no 404 for an update.
+        try:
+            self._field.vault.backend.describe_object(stored.reference.id)
+        except VaultNotFound:
+            return True
+        return False
 
 
 def after_save(field: ObjectColumn, instance: Model, using: str) -> None:
@@ -102,44 +173,6 @@ def after_save(field: ObjectColumn, instance: Model, using: str) -> None:
     transaction.on_commit(committed, using=using)
 
 
-def _for_insert(field: ObjectColumn, instance: Model, held: StoredObject) -> StoredObject:
-    if held.written_for == state_of(instance) and not held.has_changed():
-        return held  # Django asks more than once for the value of one INSERT
-    # A copy of a row gets an object of its own: deleting one row must not take the other's value.
-    stored = create(field, instance, held.open(instance))
-    instance.__dict__[field.attname] = stored
-    return stored
-
-
-def _store(field: ObjectColumn, instance: Model, assigned: Assigned, add: bool) -> StoredObject | None:
-    base, value = assigned.base, assigned.value
-    if add:
-        return None if value is None else create(field, instance, value)
-    there, in_row = _reference_in_row(field, instance)
-    if there and in_row != (base and base.reference):
-        raise _conflict(field)
-    if base is None:
-        return None if value is None else create(field, instance, value)
-    encoded = None if value is None else field.encoded(value)
-    ours = there and _is_ours(base, instance)
-    if encoded and ours and _is_of_a_kind(encoded, base) and not field.row_changed(base, instance):
-        try:
-            return update(field, instance, value, encoded, base)
-        except VaultConflict as exc:
-            raise _conflict(field) from exc
-        except UntrustedReference as exc:
-            left_alone(base, exc)
-            ours = False
-        except (VaultNotFound, VaultRequestError):
-            if not _is_gone(field, base):
-                raise
-            ours = False  # something deleted the object: the row gets another
-    if ours:
-        held = base.reference
-        note_unneeded(instance, Unneeded(field, held.id, base.prove(instance), split=held.split))
-    return None if value is None else create(field, instance, value, base)
-
-
 def _is_ours(base: StoredObject, instance: Model) -> bool:
     try:
         base.prove(instance)
@@ -152,31 +185,3 @@ def _is_ours(base: StoredObject, instance: Model) -> bool:
 def _is_of_a_kind(encoded: Encoded, base: StoredObject) -> bool:
     """Whether one object can hold both: it holds JSON, or the parts of a value, for life or never."""
     return (encoded.structured, encoded.split) == (base.reference.structured, base.reference.split)
-
-
-def _reference_in_row(field: ObjectColumn, instance: Model) -> tuple[bool, ObjectReference | None]:
-    """Return whether there is a row, and what it holds now. Locks it where transaction and database allow."""
-    using = database_of(instance)
-    connection = connections[using]
-    rows = field.model._base_manager.using(using).filter(pk=instance.pk)
-    if connection.in_atomic_block and connection.features.has_select_for_update:
-        rows = rows.select_for_update()
-    found = list(rows.values_list(field.attname, flat=True))
-    return bool(found), found[0] if found else None
-
-
-def _conflict(field: ObjectColumn) -> VaultConflict:
-    return VaultConflict(
-        f"{field}: the value in Vault has changed since this row was loaded, and was not overwritten. Load "
-        "the row again (refresh_from_db()), read the value, then save. Where a transaction was rolled back "
-        "before, save inside transaction.atomic()."
-    )
-
-
-def _is_gone(field: ObjectColumn, stored: StoredObject) -> bool:
-    # The API description knows no 404 for an update.
-    try:
-        field.vault.backend.describe_object(stored.reference.id)
-    except VaultNotFound:
-        return True
-    return False
