@@ -6,7 +6,7 @@ from typing import Any
 from django.core import checks
 
 from django_workos_vault.fields.checks import binding, key_context
-from django_workos_vault.files.storage import SealedStorage
+from django_workos_vault.files.sealed_storage import SealedStorage
 
 
 def check_field(field: Any) -> Iterator[checks.CheckMessage]:

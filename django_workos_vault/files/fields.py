@@ -14,7 +14,7 @@ from django_workos_vault.fields.scheme import Scheme
 from django_workos_vault.files import moves
 from django_workos_vault.files.checks import check_field
 from django_workos_vault.files.row_sealing import RowSealing
-from django_workos_vault.files.storage import SealedStorage
+from django_workos_vault.files.sealed_storage import SealedStorage
 from django_workos_vault.streams.padding import Padding, check_padding
 from django_workos_vault.vault import Vault
 

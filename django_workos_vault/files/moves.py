@@ -14,8 +14,8 @@ from django_workos_vault.exceptions import EnvelopeError, WrongBinding
 from django_workos_vault.fields.django_internals.rows import watch_loads, watch_writes
 from django_workos_vault.fields.scheme import Row, Scheme
 from django_workos_vault.files.row_sealing import RowSealing
+from django_workos_vault.files.sealed_storage import SealedStorage
 from django_workos_vault.files.sources import source_of
-from django_workos_vault.files.storage import SealedStorage
 from django_workos_vault.streams.cipher import read_header
 
 _MARK = "notes_rows_of_files"
