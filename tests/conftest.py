@@ -3,17 +3,28 @@
 import gc
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from django.db import connections
+from django.db.models import QuerySet
 from django.test import override_settings
+from strawberry_django import queryset as strawberry_querysets
 
 from django_workos_vault import vaults
 from django_workos_vault.emulator import RunningEmulator
 from tests.app.management.commands.flush import note_what_migrations_left
 
 pytest_plugins = ["django_workos_vault.testing"]
+
+# Whatever imports strawberry-django gets its QuerySet._clone; here, its own tests alone do.
+QuerySet._clone = strawberry_querysets._original_clone
+
+
+@pytest.fixture
+def strawberry_clones(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(QuerySet, "_clone", strawberry_querysets._qs_clone)
 
 
 @pytest.fixture(scope="session")
@@ -49,6 +60,13 @@ def remote_vault(vault_emulator: RunningEmulator) -> Iterator[RunningEmulator]:
     with override_settings(WORKOS_VAULTS={"default": vault}):
         yield vault_emulator
     vaults.reset()
+
+
+@pytest.fixture
+def outside_of_checkouts(settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For a test that runs vault_check many times: it need not read this project's files each time."""
+    settings.SETTINGS_MODULE = ""
+    monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture

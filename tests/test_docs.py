@@ -97,6 +97,7 @@ def namespace(
 
 
 @pytest.mark.django_db(transaction=True, databases=["default", "other"])
+@pytest.mark.usefixtures("strawberry_clones")
 @pytest.mark.parametrize("page", RUN_HERE, ids=[str(page.relative_to(CHECKOUT)) for page in RUN_HERE])
 def test_page(page: Path, namespace: dict[str, Any]) -> None:
     """Every block of the page runs."""

@@ -55,7 +55,9 @@ def marked(function: str, arguments: list[Any]) -> Iterator[Text]:
         assert function in ("", "override", "get_language", "activate"), f"what does {function}() mark?"
 
 
-SAID = {*in_modules(), *in_templates()}
+@pytest.fixture(scope="module")
+def said() -> set[Text]:
+    return {*in_modules(), *in_templates()}
 
 
 def catalog(language: str) -> gettext.GNUTranslations:
@@ -72,29 +74,29 @@ def forms(language: str, text: Text) -> list[str]:
     return [form for key, form in found.items() if isinstance(key, tuple) and key[0] == text[0]]
 
 
-def test_strings_are_found() -> None:
+def test_strings_are_found(said: set[Text]) -> None:
     """In modules and templates, plain ones and those with a plural."""
-    assert {"cannot be opened", "Leave blank to keep.", "Encrypted columns"} <= SAID
-    assert ("%(number)s record.", "%(number)s records.") in SAID
-    assert len(SAID) > 80
+    assert {"cannot be opened", "Leave blank to keep.", "Encrypted columns"} <= said
+    assert ("%(number)s record.", "%(number)s records.") in said
+    assert len(said) > 80
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_no_string_is_missing(language: str) -> None:
+def test_no_string_is_missing(language: str, said: set[Text]) -> None:
     """Each is translated, with the same placeholders; none is left over that nobody says."""
     plurals = 3 if language == "es" else 2
     missing = [
-        text for text in SAID if len(forms(language, text)) != (1 if isinstance(text, str) else plurals)
+        text for text in said if len(forms(language, text)) != (1 if isinstance(text, str) else plurals)
     ]
     assert missing == []
-    for text in SAID:
-        said = text if isinstance(text, str) else text[1]
+    for text in said:
+        shown = text if isinstance(text, str) else text[1]
         for form in forms(language, text):
             assert form
-            assert placeholders(form) == placeholders(said), form
+            assert placeholders(form) == placeholders(shown), form
     keys = catalog(language)._catalog  # type: ignore[attr-defined]
     left_over = {key if isinstance(key, str) else key[0] for key in keys if key}
-    assert left_over == {text if isinstance(text, str) else text[0] for text in SAID}
+    assert left_over == {text if isinstance(text, str) else text[0] for text in said}
 
 
 def placeholders(text: str) -> set[str]:

@@ -3,10 +3,8 @@
 import inspect
 import re
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
-import yaml
 
 from django_workos_vault.backends import operations
 from django_workos_vault.backends.arguments import MAX_NAME_LENGTH
@@ -14,8 +12,9 @@ from django_workos_vault.backends.base import VaultBackend
 from django_workos_vault.backends.carried import Arguments, Carried
 from django_workos_vault.backends.key_context import MAX_CONTEXT_ITEMS, MAX_CONTEXT_VALUE_LENGTH
 from django_workos_vault.exceptions import InvalidVaultConfiguration, VaultRequestError
+from tests.contract import description
 
-DESCRIPTION = yaml.safe_load((Path(__file__).parents[1] / "contract" / "vault-openapi.yaml").read_text())
+DESCRIPTION = description()
 CONTEXT = {"app": "clinic"}
 LONG = {f"n{n}": "x" * 500 for n in range(10)}
 #: for each argument, one that is at its limit and those that are beyond it

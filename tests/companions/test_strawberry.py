@@ -14,6 +14,8 @@ strawberry = pytest.importorskip("strawberry")
 strawberry_django = pytest.importorskip("strawberry_django")
 from strawberry_django.fields.types import field_type_map, input_field_type_map  # noqa: E402
 
+pytestmark = pytest.mark.usefixtures("strawberry_clones")
+
 
 @pytest.mark.parametrize("name", EACH_TYPE)
 def test_types_are_those_of_the_plain_model(name: str) -> None:

@@ -7,14 +7,12 @@ test those answers by hand.
 """
 
 from itertools import count
-from pathlib import Path
 from uuid import uuid4
 
 import httpx
 import pytest
 import requests
 import schemathesis
-import yaml
 from hypothesis import HealthCheck, Phase, settings
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import (
@@ -24,13 +22,14 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from django_workos_vault.emulator import run_emulator
+from tests.contract import description
 
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 CONTEXT = {"app": "clinic"}
 
-description = yaml.safe_load((Path(__file__).parents[1] / "contract" / "vault-openapi.yaml").read_text())
-del description["security"]  # or schemathesis leaves the key out of some requests: see above
-schema = schemathesis.openapi.from_dict(description)
+DESCRIPTION = description()
+del DESCRIPTION["security"]  # or schemathesis leaves the key out of some requests: see above
+schema = schemathesis.openapi.from_dict(DESCRIPTION)
 
 
 @pytest.fixture(scope="module")

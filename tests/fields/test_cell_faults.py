@@ -213,6 +213,7 @@ def test_reencryption(bad: int, rekey: bool) -> None:
     check(Person.objects.all(), bad)
 
 
+@pytest.mark.usefixtures("outside_of_checkouts")
 def test_vault_check(bad: int) -> None:
     """vault_check names the bad row, and it alone."""
     out = StringIO()

@@ -1,5 +1,6 @@
 """Every shape of query answers as the plain twin does, or says that it cannot: on every database alike."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -8,16 +9,23 @@ from django.db import DatabaseError, models, transaction
 from django.db.models import Count, F, Max, OuterRef, Q, Subquery, Value, Window
 from django.db.models.functions import Coalesce, RowNumber
 
+from django_workos_vault.models import DataKeyRecord, IndexKeyRecord
 from tests.app.shapes import VALUES, Kept, PlainShape, Shape, make_rows
 from tests.fields.query_shapes import CASES, REFUSED, Ask, of_kind, own
 
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture
-def rows() -> None:
-    for model in (PlainShape, Shape):
-        make_rows(model)
+@pytest.fixture(scope="module")
+def rows(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
+    """The rows, and the data key of their cells, outside of any test's transaction: made once, only read."""
+    with django_db_blocker.unblock():
+        for model in (PlainShape, Shape):
+            make_rows(model)
+    yield
+    with django_db_blocker.unblock():
+        for model in (PlainShape, Shape, DataKeyRecord, IndexKeyRecord):
+            model.objects.all().delete()
 
 
 def answer(model: Any, ask: Ask, name: str) -> Any:

@@ -32,7 +32,7 @@ from django_workos_vault.registry import DatabaseRegistry, DatabaseRootKeys
 from tests.app.models import Person
 from tests.scripted import Reply, ScriptedServer, scripted_server
 
-pytestmark = pytest.mark.django_db(databases="__all__")
+pytestmark = [pytest.mark.django_db(databases="__all__"), pytest.mark.usefixtures("outside_of_checkouts")]
 
 CLINIC, OTHER = KeyContext({"app": "clinic"}), KeyContext({"app": "other"})
 KEY = bytes(range(32))

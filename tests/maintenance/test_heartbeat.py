@@ -84,7 +84,8 @@ def test_a_worker_that_hangs(remote_vault: RunningEmulator, monkeypatch: pytest.
 def test_a_limit_of_rows() -> None:
     """Between two batches that a limit keeps apart for longer than the lease, the chunk stays claimed."""
     people(4)
-    run = begun(max_rows_per_second=0.4)
+    lease = 1.5
+    run = begun(max_rows_per_second=0.8)
     left = []
 
     def look() -> bool:
@@ -92,7 +93,7 @@ def test_a_limit_of_rows() -> None:
             left.append(until - time.time())
         return False
 
-    Worker(run, lease=LEASE, stop=look).work()
+    Worker(run, lease=lease, stop=look).work()
     assert len(left) > 10
     assert min(left) > 0
 

@@ -33,7 +33,7 @@ def vault(request: pytest.FixtureRequest) -> Iterator[Any]:
 @pytest.fixture
 def remote(vault_emulator: RunningEmulator) -> Iterator[RunningEmulator]:
     """An emulator behind the default vault, for faults."""
-    options = {"api_key": vault_emulator.api_key, "base_url": vault_emulator.url, "deadline": 10.0}
+    options = {"api_key": vault_emulator.api_key, "base_url": vault_emulator.url, "deadline": 4.0}
     vault = {
         "BACKEND": "django_workos_vault.backends.workos.WorkOSVault",
         "KEY_CONTEXT": {"app": "tests"},

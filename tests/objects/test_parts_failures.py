@@ -20,7 +20,10 @@ from tests.security.test_attacks import our_locals
 
 # ruff: noqa: PT012 - a transaction is rolled back by what is raised in its block
 
-pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "other"])
+pytestmark = [
+    pytest.mark.django_db(transaction=True, databases=["default", "other"]),
+    pytest.mark.usefixtures("outside_of_checkouts"),
+]
 
 
 def findings() -> list[tuple[str, str]]:
