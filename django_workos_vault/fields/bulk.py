@@ -8,6 +8,11 @@ from django.db import connections, models, transaction
 
 from django_workos_vault.cipher import Cipher
 from django_workos_vault.fields.cell import Sealed
+from django_workos_vault.fields.django_internals.querysets import (
+    plain_twin,
+    refuse_combined,
+    set_base_manager,
+)
 from django_workos_vault.fields.field import EncryptedField
 from django_workos_vault.fields.partial_writes import depends_on
 from django_workos_vault.frame_locals import leaves_no_locals
@@ -69,7 +74,7 @@ class EncryptedQuerySet(models.QuerySet[_Model]):
             )
         if self.query.is_sliced:
             raise TypeError("Cannot update a query once a slice has been taken.")
-        self._not_support_combined_queries("update")  # type: ignore[attr-defined]
+        refuse_combined(self, "update")
         self._for_write = True
         everything: EncryptedQuerySet[_Model] = EncryptedQuerySet(self.model, using=self.db)
         with transaction.atomic(using=self.db):
@@ -95,11 +100,7 @@ class EncryptedQuerySet(models.QuerySet[_Model]):
         for obj in objs:
             for field in self._fields_of_files():
                 field.refuse_move_of(obj, fields)
-        django: Any = self
-        plain: models.QuerySet[_Model] = models.QuerySet(
-            self.model, self.query.chain(), django._db, django._hints
-        )
-        return plain.bulk_update(objs, fields, batch_size)
+        return plain_twin(self).bulk_update(objs, fields, batch_size)
 
     bulk_update.alters_data = True  # type: ignore[attr-defined]
 
@@ -148,5 +149,4 @@ class EncryptedManager(models.Manager.from_queryset(EncryptedQuerySet)):  # type
     def contribute_to_class(self, cls: type[models.Model], name: str) -> None:
         super().contribute_to_class(cls, name)
         if type(self) is EncryptedManager and not cls._meta.base_manager_name:
-            cls._meta.base_manager_name = name  # a subclass may leave rows out
-            cls._meta._expire_cache()  # type: ignore[attr-defined]
+            set_base_manager(cls, name)  # a subclass may leave rows out

@@ -9,11 +9,14 @@ from django.core import serializers
 from django.db import connection, models
 from django.db.migrations.autodetector import MigrationAutodetector
 from django.db.migrations.state import ModelState, ProjectState
+from django.db.utils import NotSupportedError
 from django.forms import BaseModelFormSet
+from django.test.utils import isolate_apps
 
 from django_workos_vault.fields import EncryptedCharField, refused_queries
 from django_workos_vault.fields.cell import Sealed
-from django_workos_vault.fields.django_internals import frames, queries
+from django_workos_vault.fields.django_internals import frames, queries, querysets
+from django_workos_vault.querysets import EncryptedQuerySet
 from tests.app.models import Account, Manager, Organization, Person
 
 pytestmark = pytest.mark.django_db
@@ -228,6 +231,40 @@ class TestQueries:
     def test_compiled_on_this_database(self) -> None:
         """The shapes above are compiled by the connection's own compiler."""
         assert Person.objects.filter(ssn=None).query.get_compiler(connection=connection).as_sql()
+
+
+class TestQuerysets:
+    """What a queryset, and the options of a model, can do."""
+
+    def test_combined_queries(self) -> None:
+        """QuerySet._not_support_combined_queries() refuses a union, and nothing else."""
+        rows = Person.objects.all()
+        querysets.refuse_combined(rows, "update")
+        with pytest.raises(NotSupportedError, match="update"):
+            querysets.refuse_combined(rows.union(rows), "update")
+
+    def test_plain_twin(self) -> None:
+        """A queryset is made of a model, a query, a database's alias and hints."""
+        rows: Any = EncryptedQuerySet(Person, using="other", hints={"instance": 1}).filter(pk=5)
+        twin: Any = querysets.plain_twin(rows)
+        assert type(twin) is models.QuerySet
+        assert (twin.model, twin.db, twin._hints) == (Person, "other", {"instance": 1})
+        assert str(twin.query) == str(rows.query)
+        assert twin.query is not rows.query
+
+    @isolate_apps("tests.app")
+    def test_base_manager(self) -> None:
+        """Options keep the base manager that was asked for, until they are told to forget it."""
+
+        class Ward(models.Model):
+            everything = models.Manager()
+
+            class Meta:
+                app_label = "app"
+
+        assert Ward._base_manager.name == "_base_manager"
+        querysets.set_base_manager(Ward, "everything")
+        assert Ward._base_manager.name == "everything"
 
 
 class TestRows:
