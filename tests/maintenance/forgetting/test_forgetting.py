@@ -287,6 +287,13 @@ def test_run_again_it_ends_the_same() -> None:
         assert [opens(*each) for each in rows] == [False, False, False, True]
 
 
+def test_run_again_for_items_that_only_code_named() -> None:
+    """When the keys are gone, nothing tells them from misspelt ones."""
+    vaults["default"].rotate({"tenant": "acme"})
+    assert len(forget("tenant=acme")["done"]["data_keys"]) == 1
+    assert "no field, vault or data key has a key context of such items" in str(failing("tenant=acme")[0])
+
+
 def test_cells_of_rows_that_moved_on_are_warned_of() -> None:
     """A row that another customer took over, past Django, has cells that only the old key opens."""
     with vault_of("reference"):
