@@ -8,9 +8,9 @@ from django.core.management.base import CommandError
 
 _ON_RECORD = ("list", "status", "pause", "resume", "cancel")
 _QUEUED = ("workers", "celery", "tasks")
-_OF_CELLS = ("from_vault", "plain", "plan", "batch_size", "batch_seconds", "verify")
+_OF_CELLS = ("from_vault", "plain", "batch_size", "batch_seconds", "verify")
 _OF_ROWS = ("where", "max_rows_per_second", "max_requests_per_second")
-_NEW = ("all", "operation", "rekey", "start_after", "dry_run", *_OF_CELLS, *_OF_ROWS)
+_NEW = ("all", "operation", "rekey", "start_after", "dry_run", "plan", *_OF_CELLS, *_OF_ROWS)
 _USUAL = {"operation": "reseal", "workers": 1, "batch_seconds": 0.5}
 
 

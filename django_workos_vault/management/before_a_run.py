@@ -13,7 +13,7 @@ from django_workos_vault.maintenance.operations import copying, moving
 
 
 def refuse_what_cannot_finish(
-    fields: list[EncryptedField], name: str, from_vault: str | None, plain: str | None
+    fields: list[Any], name: str, from_vault: str | None, plain: str | None
 ) -> None:
     """Raise CommandError, or InvalidVaultConfiguration, where the columns cannot be brought to that state."""
     if (name in ("encrypt", "decrypt")) != (plain is not None):
@@ -32,7 +32,8 @@ def refuse_what_cannot_finish(
     for field in fields:
         if not field.scheme.needs_row or field.key_context is None:
             field.scheme.static_context()  # raises where there is none
-        if name == "rekey" and field.vault.policy.envelope == "reference":
+        holds_cells = isinstance(field, EncryptedField)  # files hold their wrapped keys themselves
+        if name == "rekey" and holds_cells and field.vault.policy.envelope == "reference":
             raise CommandError(
                 f"{field} keeps its wrapped data keys in the registry, where other columns share them: "
                 "its cells hold nothing to wrap again. Run without --rekey."

@@ -3,7 +3,7 @@
 from dataclasses import asdict
 from typing import Any
 
-from django_workos_vault.maintenance.engine.plan import ColumnPlan, Plan
+from django_workos_vault.maintenance.engine.plan import ColumnPlan, FilePlan, Plan
 from django_workos_vault.management.output import table
 
 
@@ -20,7 +20,19 @@ def text(plan: Plan) -> list[str]:
         f"Vault, {plan.minutes:.1f} minutes at its rate limit."
     )
     free = "" if plan.disk_free is None else f", of {_size(plan.disk_free)} free"
-    lines.append(f"Disk for the rewrite, until the database cleans up: about {_size(plan.disk)}{free}.")
+    if isinstance(plan, FilePlan):
+        lines.append(
+            f"Bytes to write: about {_size(plan.rewritten)}. "
+            f"Room beside the old files: {_size(plan.disk)}{free}."
+        )
+        lines.append("Headers alone were read: what is wrong behind one, --dry-run finds.")
+        lines += [
+            f"Not encrypted: {number}. manage.py vault_encrypt_files {column.column} seals them."
+            for column in plan.columns
+            if (number := column.states.get("file", {}).get("not encrypted", 0))
+        ]
+    else:
+        lines.append(f"Disk for the rewrite, until the database cleans up: about {_size(plan.disk)}{free}.")
     return lines
 
 

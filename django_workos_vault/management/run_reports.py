@@ -10,6 +10,7 @@ from django_workos_vault.maintenance.engine.columns import ColumnCounts
 from django_workos_vault.maintenance.engine.keys import from_text
 from django_workos_vault.maintenance.engine.runs import Progress
 from django_workos_vault.maintenance.reencryption.target import model_of
+from django_workos_vault.management.files_beside import of_files
 from django_workos_vault.management.output import table
 from django_workos_vault.models import MaintenanceRun
 
@@ -41,6 +42,7 @@ def text(run: MaintenanceRun, told: Progress) -> list[str]:
     )
     if any(c.changed_meanwhile for c in counts):
         lines.append("Changed meanwhile: another writer's newer value stands.")
+    lines += of_files(run.options.get("left_out", []))
     lines.append(_state(run, told))
     return lines
 
@@ -91,6 +93,7 @@ def document(run: MaintenanceRun, told: Progress) -> dict[str, Any]:
         "left": [asdict(cell) for cell in runs.left_cells(run)],
         **summary(run),
         "workers": told.workers,
+        "left_out": run.options.get("left_out", []),
     }
 
 

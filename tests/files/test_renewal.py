@@ -155,7 +155,6 @@ def test_rows_that_moved_get_their_new_key() -> None:
 @pytest.mark.parametrize(
     "options",
     [
-        ["--plan"],
         ["--operation", "reindex"],
         ["--operation", "move", "--from-vault", "old"],
         ["--batch-size", "2"],
@@ -164,7 +163,7 @@ def test_rows_that_moved_get_their_new_key() -> None:
     ids=" ".join,
 )
 def test_what_files_cannot_do_is_refused(media: Path, options: list[str]) -> None:
-    """Files have no plan, no index and no other vault, and a row is a batch."""
+    """Files have no index and no other vault, and a row is a batch."""
     Scan.objects.create(file=ContentFile(TEXT, name="a.png"))
     before = stored(media)
     with pytest.raises(CommandError, match=options[0]):

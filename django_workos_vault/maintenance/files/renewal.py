@@ -30,7 +30,7 @@ from django_workos_vault.streams.header import FileHeader
 #: What disks write whole or not at all. A header is changed in place within one of these alone.
 _SECTOR = 512
 #: Bytes that stay free beside a copy.
-_HEADROOM = 1_000_000
+HEADROOM = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class FileRenewal:
 
     def examine(self, row: Model) -> bool:
         """Return whether the file would be replaced. Raises CannotOpen where it is not whole."""
-        with _faults_of_file():
+        with faults_of_file():
             file = self._file_of(row)
             file.storage.sealing.context()
             with file.storage.opened(str(file.name)) as sealed:
@@ -71,7 +71,7 @@ class FileRenewal:
         self.examine(row)
         file = self._file_of(row)
         name = str(file.name)
-        with _faults_of_file():
+        with faults_of_file():
             copy = (
                 self._rewrapped(file, name) if isinstance(self._operation, Rekeying) else self._sealed(file)
             )
@@ -97,9 +97,15 @@ class FileRenewal:
                 if not self._referrers.have(name):
                     self._field.storage.delete(name)
 
+    def is_written_over(self, header: FileHeader) -> bool:
+        """Whether another wrapping as long as this one would be written over it."""
+        end = len(header.packed())
+        begin = end - len(header.key_reference)
+        return isinstance(self._field.storage, FileSystemStorage) and begin // _SECTOR == (end - 1) // _SECTOR
+
     def header_of(self, row: Model) -> FileHeader:
         """Return the header of the row's file. Raises CannotOpen."""
-        with _faults_of_file():
+        with faults_of_file():
             source = source_of(self._field.storage, str(self._file_of(row).name))
             try:
                 return read_header(source)
@@ -114,7 +120,7 @@ class FileRenewal:
         assert isinstance(self._operation, Resealing)  # noqa: S101
         self._operation.make_key(self._field.vault, file.storage.sealing.context())
         name = str(file.name)
-        self._check_space(name)
+        self.check_space(name)
         with file.storage.opened(name) as sealed:
             return file.storage.save(
                 another_name(self._field.storage, name),
@@ -128,13 +134,12 @@ class FileRenewal:
         source = source_of(self._field.storage, name)
         try:
             header = read_header(source)
-            if not header.key_reference:
-                raise EnvelopeError("Its wrapped data key is kept in the registry: seal it again.")
+            refuse_reference(header)
             context = file.storage.sealing.context()
             new = header.rewrapped(self._operation.wrapping(self._field.vault, header, context))
             if self._written_over(name, source.read_at(0, header.length), new):
                 return None
-            self._check_space(name)
+            self.check_space(name)
             return self._field.storage.save(
                 another_name(self._field.storage, name),
                 SealedContent(chain([new], stored_chunks(source, header.length)), name),
@@ -143,9 +148,10 @@ class FileRenewal:
         finally:
             source.close()
 
-    def _check_space(self, name: str) -> None:
+    def check_space(self, name: str) -> None:
+        """Raise CannotOpen where the disk has no room for another file beside ``name``."""
         free = free_for_file(self._field.storage, name)
-        if free is not None and free < self._field.storage.size(name) + _HEADROOM:
+        if free is not None and free < self._field.storage.size(name) + HEADROOM:
             raise CannotOpen("NoSpace", "Its disk has no room for the new file. Make some, and run it again.")
 
     def _written_over(self, name: str, old: bytes, new: bytes) -> bool:
@@ -174,8 +180,15 @@ def _check_same(file: EncryptedFieldFile, name: str, copy: str) -> None:
             raise EnvelopeError("The new file does not hold what the old one holds.")
 
 
+def refuse_reference(header: FileHeader) -> None:
+    """Raise EnvelopeError where there is no wrapped key to wrap again."""
+    if not header.key_reference:
+        raise EnvelopeError("Its wrapped data key is kept in the registry: seal it again.")
+
+
 @contextmanager
-def _faults_of_file() -> Iterator[None]:
+def faults_of_file() -> Iterator[None]:
+    """Raise CannotOpen for what is wrong with one file, its row or its key."""
     try:
         with faults_of_row():
             yield

@@ -8,13 +8,11 @@ from django.db import DatabaseError, connections
 from django_workos_vault.exceptions import InvalidVaultConfiguration, VaultError
 from django_workos_vault.fields.field import EncryptedField
 from django_workos_vault.maintenance.engine import runs, stored_files
-from django_workos_vault.maintenance.engine.columns import Columns
 from django_workos_vault.maintenance.engine.keys import as_text
-from django_workos_vault.maintenance.engine.plan import Planner
 from django_workos_vault.maintenance.engine.runs import RunRefused
 from django_workos_vault.maintenance.engine.where import UnknownCondition, Where
 from django_workos_vault.maintenance.files.columns import named_file_field
-from django_workos_vault.maintenance.operations import NotAsWritten, operation
+from django_workos_vault.maintenance.operations import NotAsWritten
 from django_workos_vault.maintenance.queues import QueueRefused
 from django_workos_vault.maintenance.reencryption.target import UnknownTarget, fields_of_all
 from django_workos_vault.management import plan_reports, run_reports
@@ -22,8 +20,10 @@ from django_workos_vault.management.asked import refuse_contradictions, refuse_f
 from django_workos_vault.management.before_a_run import database_of, primary_key, refuse_what_cannot_finish
 from django_workos_vault.management.chosen_queue import chosen_queue
 from django_workos_vault.management.command import VaultCommand
+from django_workos_vault.management.files_beside import commands_for_files, of_files
 from django_workos_vault.management.following import follow
 from django_workos_vault.management.output import as_json, bad_cells, style_for
+from django_workos_vault.management.planning import planned
 from django_workos_vault.management.reencryption_arguments import add_arguments
 from django_workos_vault.management.rehearsing import rehearse
 from django_workos_vault.models import MaintenanceRun
@@ -80,9 +80,14 @@ class Command(VaultCommand):
             refuse_for_files(options)
         name = "rekey" if options["rekey"] else options["operation"]
         fields: list[Any] = [file_field]
+        left_out: list[str] = []
         if file_field is None:
-            fields = fields_of_all(targets, options["database"])
-            refuse_what_cannot_finish(fields, name, options["from_vault"], options["plain"])
+            left_out = commands_for_files(targets, name, options)
+            try:
+                fields = fields_of_all(targets, options["database"])
+            except UnknownTarget as exc:
+                raise CommandError("\n".join([str(exc), *of_files(left_out)])) from None
+        refuse_what_cannot_finish(fields, name, options["from_vault"], options["plain"])
         using = options["database"] or database_of(fields)
         models = runs.by_model(fields)
         if options["start_after"] is not None and len(models) > 1:
@@ -93,10 +98,10 @@ class Command(VaultCommand):
         if options["plan"]:
             if options["plain"]:
                 raise CommandError("--plan looks at cells: try --dry-run.")
-            self._plan(list(models.values()), name, using)
+            self._plan(list(models.values()), name, using, left_out)
             return
         if options["dry_run"]:
-            self._rehearse(list(models.values()), name, using, start_after)
+            self._rehearse(list(models.values()), name, using, start_after, left_out)
             return
         kept = (
             "from_vault",
@@ -115,7 +120,8 @@ class Command(VaultCommand):
             using=using,
             start_after="" if start_after is None else as_text(start_after),
             options={each: options[each] for each in kept if options[each]}
-            | ({} if file_field is None else stored_files.OPTIONS),
+            | ({} if file_field is None else stored_files.OPTIONS)
+            | ({"left_out": left_out} if left_out else {}),
         )
         self._follow(run, queue)
 
@@ -192,17 +198,25 @@ class Command(VaultCommand):
         else:
             self._print(run_reports.text(run, told), runs.left_cells(run))
 
-    def _rehearse(self, columns: list[list[EncryptedField]], name: str, using: str, start_after: Any) -> None:
+    def _rehearse(
+        self,
+        columns: list[list[EncryptedField]],
+        name: str,
+        using: str,
+        start_after: Any,
+        left_out: list[str],
+    ) -> None:
         """Examine every cell, of one model after the other."""
         found = rehearse(columns, name, self._options, using=using, start_after=start_after)
         if self._json:
             document = run_reports.rehearsed(
                 found.counts, found.left, name, found.last_pk, finished=found.stopped is None
             )
-            self.stdout.write(as_json(document))
+            self.stdout.write(as_json(document | {"left_out": left_out}))
         else:
             dry = f"Dry run: nothing was written; the column {run_reports.verb(name)!r} counts what would be."
-            self._print([*run_reports.columns(found.counts, name), dry], found.left)
+            lines = [*run_reports.columns(found.counts, name), dry, *of_files(left_out)]
+            self._print(lines, found.left)
         if found.stopped is not None:
             raise found.stopped
         if found.left:
@@ -210,18 +224,13 @@ class Command(VaultCommand):
                 f"{len(found.left)} cells would be left as they are. See vault_check --explain commands."
             )
 
-    def _plan(self, models: list[list[EncryptedField]], name: str, using: str) -> None:
-        options = {"from_vault": self._options["from_vault"]}
-        each = operation(name, options=options)
-        columns = [Columns(fields, each, using, where=self._options["where"]) for fields in models]
-        try:
-            found = Planner(columns, each, name, using).plan()
-        except VaultError as exc:
-            raise CommandError(f"Stopped: {exc} Nothing was changed.") from None
+    def _plan(self, models: list[list[Any]], name: str, using: str, left_out: list[str]) -> None:
+        found = planned(models, name, using, self._options)
         if self._json:
-            self.stdout.write(as_json(plan_reports.document(found)))
+            self.stdout.write(as_json(plan_reports.document(found) | {"left_out": left_out}))
         else:
-            self._print(plan_reports.text(found), [cell for c in found.columns for cell in c.unreadable])
+            lines = [*plan_reports.text(found), *of_files(left_out)]
+            self._print(lines, [cell for c in found.columns for cell in c.unreadable])
         if lacking := plan_reports.lacking(found):
             raise CommandError(lacking)
 

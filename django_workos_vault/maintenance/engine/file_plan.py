@@ -1,0 +1,135 @@
+"""A plan of one column of files: reads their headers, and writes nothing."""
+
+from functools import partial
+from typing import Any
+
+from django.db.models import Model, QuerySet
+
+from django_workos_vault.exceptions import UnknownFormat
+from django_workos_vault.files.fields import EncryptedFieldFile, EncryptedFileField
+from django_workos_vault.maintenance.cells import CannotOpen, relations
+from django_workos_vault.maintenance.disk import free_for_file
+from django_workos_vault.maintenance.engine.failing_keys import FailingKeys
+from django_workos_vault.maintenance.engine.plan import ColumnPlan, FilePlan, is_sampled, looked_at
+from django_workos_vault.maintenance.engine.seen_keys import SeenKeys
+from django_workos_vault.maintenance.engine.stored_files import StoredFiles
+from django_workos_vault.maintenance.files.beginnings import Beginning, beginning_of
+from django_workos_vault.maintenance.files.renewal import (
+    HEADROOM,
+    FileRenewal,
+    faults_of_file,
+    refuse_reference,
+)
+from django_workos_vault.maintenance.operations import Rekeying, Resealing
+from django_workos_vault.streams.header import FileHeader
+
+
+class FilePlanner:
+    """Looks at the files of ``field`` that an operation would go through, ``at_once`` at a time."""
+
+    def __init__(
+        self,
+        field: EncryptedFileField,
+        operation: Resealing | Rekeying,
+        using: str,
+        *,
+        where: str | None = None,
+        at_once: int = 1,
+    ) -> None:
+        self._field = field
+        self._files = _Files([field], operation, using, where=where)
+        self._renewal = FileRenewal(field, operation, using)
+        self._rekeys = isinstance(operation, Rekeying)
+        self._at_once = at_once
+        self._failing_keys = FailingKeys(self._files.fields)
+        self._seen = SeenKeys()
+        self._largest = (0, "")
+        self._copied: set[tuple[bytes, str]] = set()
+
+    def plan(self) -> FilePlan:
+        """Return the plan. Raises VaultError in an outage."""
+        rows = self._rows()
+        total = rows.count()
+        column = ColumnPlan(f"{self._field.model._meta.label}.{self._field.name}", total)
+        for some in looked_at(rows, total):
+            for row in some:
+                if self._files.means(self._files.fields[0], row):
+                    self._look(column, row)
+        size, name = self._largest
+        seen = self._seen
+        return FilePlan(
+            [column],
+            is_sample=is_sampled(total),
+            keys=seen.keys,
+            contexts=seen.contexts,
+            # A copy under another wrapping is opened to be compared.
+            requests=seen.requests("rekey" if self._rekeys else "reseal", opened=True) + len(self._copied),
+            disk=size * self._at_once + HEADROOM if size else 0,
+            disk_free=free_for_file(self._field.storage, name) if name else None,
+            rewritten=round(column.bytes * total / column.looked_at) if column.looked_at else 0,
+        )
+
+    def _rows(self) -> "QuerySet[Model]":
+        paths = sorted(relations(self._files.fields))
+        return self._files.rows().prefetch_related(*paths) if paths else self._files.rows()
+
+    def _look(self, column: ColumnPlan, row: Model) -> None:
+        column.looked_at += 1
+        file: EncryptedFieldFile = getattr(row, self._field.attname)
+        try:
+            with faults_of_file():
+                beginning, header = self._read(column, str(file.name))
+                self._see(column, row, header)
+                column.bytes += self._bytes_written(row, file, header, beginning)
+                column.renewed += 1
+        except CannotOpen as exc:
+            column.unreadable.append(exc.of(self._files.fields[0], row))
+
+    def _read(self, column: ColumnPlan, name: str) -> tuple[Beginning, FileHeader]:
+        state = "unreadable"
+        try:
+            beginning = beginning_of(self._field.storage, name)
+            state = beginning.state
+            header = beginning.header()
+            state = "encrypted"
+        except UnknownFormat:
+            state = "of another version"
+            raise
+        except FileNotFoundError:
+            state = "missing"
+            raise
+        finally:
+            column.count(file=state)
+        return beginning, header
+
+    def _see(self, column: ColumnPlan, row: Model, header: FileHeader) -> None:
+        context = next(self._field.scheme.contexts_of([row]), None)
+        self._seen.read_records([header.commitment])
+        self._seen.note(column, self._field, header.wants, context)
+
+    def _bytes_written(
+        self, row: Model, file: EncryptedFieldFile, header: FileHeader, beginning: Beginning
+    ) -> int:
+        """Return how many bytes the operation writes for a file. Raises what keeps it from the file."""
+        sealing = file.storage.sealing
+        context = sealing.context()
+        self._files.header = header
+        open_file = partial(sealing.cipher().open, beginning, binding=sealing.binding())
+        self._failing_keys.try_cell(self._files, self._files.fields[0], row, open_file).close()
+        if self._rekeys:
+            refuse_reference(header)
+            if self._renewal.is_written_over(header):
+                return header.length
+            self._copied.add((header.commitment, context.digest))
+        self._renewal.check_space(str(file.name))
+        self._largest = max(self._largest, (beginning.size, str(file.name)))
+        return beginning.size
+
+
+class _Files(StoredFiles):
+    """Files one of which was looked at just now: its header is at hand."""
+
+    header: FileHeader
+
+    def keys_of(self, column: Any, row: Model) -> tuple[bytes, bytes]:
+        return self.header.commitment, self.header.key_reference

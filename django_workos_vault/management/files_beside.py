@@ -1,0 +1,56 @@
+"""The file fields that a run over columns leaves out, and the commands for them."""
+
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from django.apps import apps
+from django.db import router
+
+from django_workos_vault.files.fields import EncryptedFileField
+from django_workos_vault.maintenance.engine.where import UnknownCondition, Where
+from django_workos_vault.maintenance.files.columns import encrypted_file_fields, named_file_field
+
+#: The operations that there are of files too, and a move, which sealing them again is.
+_OPTIONS: dict[str, list[str]] = {"reseal": [], "rekey": ["--rekey"], "move": []}
+
+
+def commands_for_files(targets: Sequence[str], name: str, options: Mapping[str, Any]) -> list[str]:
+    """Return the commands that do to the files of ``targets`` what the operation ``name`` does to columns.
+
+    A target is an app, a model, or a file field; there are none where everything is meant.
+    """
+    if name not in _OPTIONS:
+        return []
+    database = options["database"]
+    extra = list(_OPTIONS[name])
+    extra += ["--where", options["where"]] if options["where"] else []
+    extra += ["--database", database] if database else []
+    return [
+        shlex.join(["manage.py", "vault_reencrypt", f"{field.model._meta.label}.{field.name}", *extra])
+        for field in dict.fromkeys(_file_fields(targets))
+        if (database is None or router.allow_migrate_model(database, field.model))
+        and _is_meant(field, options["where"])
+    ]
+
+
+def of_files(commands: Sequence[str]) -> list[str]:
+    """Return the lines that tell of them."""
+    return ["Files are left out: each file field has a command of its own.", *commands] if commands else []
+
+
+def _file_fields(targets: Sequence[str]) -> Iterator[EncryptedFileField]:
+    models = [model for model in apps.get_models() if not model._meta.proxy]
+    for target in targets or [model._meta.label for model in models]:
+        for model in models:
+            if target.lower() in (model._meta.app_label, model._meta.label_lower):
+                yield from encrypted_file_fields(model)
+        if (named := named_file_field(target)) is not None:
+            yield named
+
+
+def _is_meant(field: Any, where: str | None) -> bool:
+    try:
+        return where is None or bool(Where(where, [field]))
+    except UnknownCondition:
+        return False

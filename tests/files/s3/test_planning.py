@@ -1,0 +1,29 @@
+"""What a plan of files on S3 costs: one range of each."""
+
+from io import StringIO
+from typing import Any
+
+import pytest
+from django.core.files.base import ContentFile
+from django.core.management import call_command
+
+from django_workos_vault.files.heads import Heads
+from tests.files.models import Scan
+from tests.files.s3.objects import S3, TEXT, line, options
+
+pytestmark = pytest.mark.django_db(databases="__all__")
+
+
+def test_one_small_range_of_each(moto: str, client: Any, settings: Any, heads: Heads) -> None:
+    settings.STORAGES = {"default": {"BACKEND": S3, "OPTIONS": options(moto)}}
+    for number in range(3):
+        scan = Scan.objects.create(file=ContentFile(TEXT, name=f"{number}.mp4"))
+    client.delete_object(Bucket="files", Key=scan.file.name)
+    sent: list[str] = []
+    inner: Any = scan.file.storage.inner
+    events = inner.connection.meta.client.meta.events
+    events.register("before-call.s3", lambda model, params, **kwargs: sent.append(line(model, params)))
+    out = StringIO()
+    call_command("vault_reencrypt", "files.Scan.file", plan=True, stdout=out)
+    assert "file: encrypted 2, missing 1" in out.getvalue()
+    assert sent == ["GetObject bytes=0-131071"] * 3

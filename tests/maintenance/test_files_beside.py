@@ -1,0 +1,67 @@
+"""A run over columns says which files it leaves out, and which command does them."""
+
+import json
+from typing import Any
+
+import pytest
+
+from django_workos_vault.models import MaintenanceRun
+from tests.maintenance.reencrypting import failing, people, reencrypt
+
+pytestmark = pytest.mark.django_db(databases="__all__")
+
+FOLDER = "files.FreeFolderFree"
+BOTH = [f"manage.py vault_reencrypt {FOLDER}.file", f"manage.py vault_reencrypt {FOLDER}.image"]
+
+
+def told(*targets: str, **options: Any) -> list[str]:
+    document = json.loads(reencrypt(*targets, format="json", **options))
+    left_out: list[str] = document["left_out"]
+    lines = reencrypt(*targets, **options).splitlines()
+    if left_out:
+        at = lines.index("Files are left out: each file field has a command of its own.")
+        assert lines[at + 1 : at + 1 + len(left_out)] == left_out
+    else:
+        assert not any("Files" in line for line in lines)
+    return left_out
+
+
+@pytest.mark.parametrize("how", [{}, {"plan": True}, {"dry_run": True}], ids=str)
+def test_a_model_an_app_and_everything(how: dict[str, bool]) -> None:
+    """In text and in JSON, before and after the run."""
+    assert told(FOLDER, **how) == BOTH
+    assert set(BOTH) < set(told("files", **how))
+    assert told("app.Person", f"{FOLDER}.char", **how) == []
+    people(1)
+    if how:
+        everything = told(all=True, **how)
+        assert {*BOTH, "manage.py vault_reencrypt files.Scan.file"} < set(everything)
+
+
+def test_a_status_says_so_too() -> None:
+    """Whoever looks at the run, or takes it up, reads the same."""
+    reencrypt(FOLDER)
+    run = MaintenanceRun.objects.get()
+    assert json.loads(reencrypt(status=run.pk, format="json"))["left_out"] == BOTH
+    assert BOTH[1] in reencrypt(status=run.pk)
+
+
+def test_what_is_done_to_the_columns_is_done_to_the_files() -> None:
+    """The commands take the options along that mean the same for files."""
+    assert told(FOLDER, rekey=True, database="default") == [
+        f"{each} --rekey --database default" for each in BOTH
+    ]
+    bound = "files.BoundFolderBound"
+    assert told(bound, where="organization_id=an org")[0] == (
+        f"manage.py vault_reencrypt {bound}.file --where 'organization_id=an org'"
+    )
+    assert told("files.BoundFolderFree", where="organization_id=org_1") == []
+    assert told(FOLDER, operation="reindex") == []
+
+
+def test_a_model_that_has_files_alone() -> None:
+    """The error names their command; a file field beside other targets is named by itself."""
+    for targets in (["files.Scan"], ["app.Person", "files.Scan.file"]):
+        error, _ = failing(*targets)
+        assert "names no encrypted column" in str(error)
+        assert str(error).endswith("manage.py vault_reencrypt files.Scan.file")
