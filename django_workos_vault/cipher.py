@@ -132,9 +132,14 @@ class Cipher:
         head = key.heads.get(self)
         return head if head is not None and head.flags == flags else self._head(key, flags, b"")
 
-    def head_of(self, cell: bytes) -> Head | None:
-        """Return how ``cell`` begins behind its digests, None where no such cell was opened yet."""
-        return self._found(cell)[0]
+    def opening_head(self, cell: bytes) -> Head | None:
+        """Return how ``cell`` begins, when its key may be used; None where :meth:`open` has more to do."""
+        head = self._found(cell)[0]
+        if head is None or head.key is None or head.flags & PADDED or not cell.startswith(head.start):
+            return None
+        if forbidding.in_use and (forbidding.forbidden_vaults.get() or forbidding.wanting_justification):
+            return None
+        return head if self._now() < head.key.expires_at else None
 
     def load_keys(self, cells: Iterable[bytes]) -> None:
         """Unwrap the keys of ``cells`` together; cells that are no envelopes are passed over.

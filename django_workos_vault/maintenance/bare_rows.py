@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Sequence
 from contextlib import nullcontext, suppress
 from functools import partial
+from itertools import repeat
+from types import NoneType
 from typing import Any
 
 from django.core.exceptions import EmptyResultSet, FieldDoesNotExist
@@ -84,6 +86,8 @@ def cells_of(field: EncryptedField, rows: Sequence[BareRow]) -> list[bytes | Non
         return []
     place = rows[0].columns.places[field.attname]
     stored = [row.cells[place] for row in rows]
+    if {*map(type, stored)} <= {bytes, NoneType}:
+        return stored
     return [cell if type(cell) is bytes or cell is None else as_bytes(cell) for cell in stored]
 
 
@@ -91,12 +95,12 @@ def key_contexts(field: EncryptedField, rows: Sequence[BareRow]) -> list[KeyCont
     """Return the key context of the cell of each of ``rows``, None for a row that has none."""
     if not field.scheme.needs_row:
         return [next(field.scheme.contexts_of(rows[:1]), None)] * len(rows)  # type: ignore[arg-type]
-    choosers = {id(row.chooser): row for row in rows}
+    choosers = [id(row.chooser) for row in rows]
     known = {
         chooser: next(field.scheme.contexts_of([row]), None)  # type: ignore[list-item]
-        for chooser, row in choosers.items()
+        for chooser, row in dict(zip(choosers, rows, strict=True)).items()
     }
-    return [known[id(row.chooser)] for row in rows]
+    return list(map(known.__getitem__, choosers))
 
 
 def suffice(fields: Iterable[EncryptedField]) -> bool:
@@ -137,15 +141,15 @@ def read(
     with _in_binary(values, choosing):
         records = list(values)
     end = 1 + len(choosing)
-    choosers: dict[Any, Any] = {}
+    choosers: Iterable[Any] = repeat(None)
     if choosing:
-        choosers = _choosers(fields, queryset.db, choosing, {record[1:end]: record for record in records})
+        chosen = [record[1:end] for record in records]
+        by_choice = _choosers(fields, queryset.db, choosing, dict(zip(chosen, records, strict=True)))
+        choosers = map(by_choice.__getitem__, chosen)
     columns = _Columns(fields)
     return [
-        BareRow(
-            record[0], record[end:], choosers.get(record[1:end]), record[-1] if versions else None, columns
-        )
-        for record in records
+        BareRow(record[0], record[end:], chooser, record[-1] if versions else None, columns)
+        for record, chooser in zip(records, choosers, strict=False)
     ]
 
 

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from types import FrameType
 
@@ -9,15 +10,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from django_workos_vault import envelope
+from django_workos_vault import envelope, vaults
 from django_workos_vault.backends.local import LocalVault
 from django_workos_vault.batch_cipher import seal_again
 from django_workos_vault.cipher import Cipher
 from django_workos_vault.context import KeyContext
-from django_workos_vault.exceptions import EnvelopeError, MalformedEnvelope, TamperedEnvelope, WrongBinding
+from django_workos_vault.exceptions import (
+    DecryptionForbidden,
+    EnvelopeError,
+    MalformedEnvelope,
+    TamperedEnvelope,
+    WrongBinding,
+)
 from django_workos_vault.keyring.policy import DataKeyPolicy
 from django_workos_vault.keyring.ring import KeyRing
 from django_workos_vault.registry import DatabaseRegistry
+from tests.keyring.rings import Clock, make_ring
 
 pytestmark = pytest.mark.django_db
 
@@ -214,3 +222,31 @@ def test_many_cells_at_once(ring: KeyRing, pad_to: int) -> None:
     assert {each.flags for each in parsed.values()} == {envelope.PADDED if pad_to else 0}
     for n, context in enumerate(contexts):
         assert n not in made or parsed[n].commitment == ring.sealing_key(context).commitment  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("state", ["in memory", "its time is up", "forgotten"])
+def test_many_cells_of_a_key_that_was_used_before(state: str) -> None:
+    """A key in memory opens them without another look; Vault is asked again once its time is up."""
+    clock = Clock()
+    ring = make_ring(clock=clock, cache_ttl=timedelta(seconds=60))
+    cipher = Cipher(ring, "app.Person.ssn")
+    cells = [cipher.seal(b"%d" % n, KeyContext({"org": str(n % 2)})) for n in range(10)]
+    cipher.seal(b"", CLINIC)
+    cells[9] = cells[9][:-1] + bytes([cells[9][-1] ^ 1])
+    if state == "its time is up":
+        clock.now += 61
+    elif state == "forgotten":
+        ring.forget()
+    before = ring.stats().requests
+    again = seal_again(cipher, cells, [CLINIC] * 10, decode=int)
+    assert [int(cipher.open(cell)) for cell in again[:9]] == list(range(9))  # type: ignore[arg-type]
+    assert again[9] is None
+    assert ring.stats().requests - before == (0 if state == "in memory" else 3)
+
+
+def test_many_cells_where_opening_is_forbidden(ring: KeyRing) -> None:
+    """No cell is opened, though the key is in memory."""
+    cipher = Cipher(ring, "app.Person.ssn")
+    cells = [cipher.seal(b"1", CLINIC) for _ in range(3)]
+    with pytest.raises(DecryptionForbidden), vaults["default"].decryption_forbidden():
+        seal_again(cipher, cells, [CLINIC] * 3, decode=int)

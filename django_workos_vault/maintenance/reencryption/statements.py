@@ -112,10 +112,10 @@ class _Statement:
         at_most = (limit or _NO_LIMIT) // len(self._lists) or 1
         columns = self._cells.values()
         sent = [column.new for column in columns] + [column.old for column in columns if not self._versions]
-        lengths = list(map(sum, zip(*([len(cell or b"") for cell in cells] for cells in sent), strict=True)))
-        if count <= at_most and sum(lengths) <= MAX_BYTES:
+        if count <= at_most and sum(sum(map(len, filter(None, cells))) for cells in sent) <= MAX_BYTES:
             yield slice(0, count)
             return
+        lengths = map(sum, zip(*([len(cell or b"") for cell in cells] for cells in sent), strict=True))
         begin = size = 0
         for n, length in enumerate(lengths):
             if n > begin and (n - begin >= at_most or size + length > MAX_BYTES):
