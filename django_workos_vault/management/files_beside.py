@@ -34,9 +34,9 @@ def commands_for_files(targets: Sequence[str], name: str, options: Mapping[str, 
     ]
 
 
-def of_files(commands: Sequence[str]) -> list[str]:
-    """Return the lines that tell of them."""
-    return ["Files are left out: each file field has a command of its own.", *commands] if commands else []
+def of_files(left_out: Sequence[str]) -> list[str]:
+    """Return the lines that tell of such commands."""
+    return ["Files are left out: each file field has a command of its own.", *left_out] if left_out else []
 
 
 def _file_fields(targets: Sequence[str]) -> Iterator[EncryptedFileField]:

@@ -42,7 +42,7 @@ def text(run: MaintenanceRun, told: Progress) -> list[str]:
     )
     if any(c.changed_meanwhile for c in counts):
         lines.append("Changed meanwhile: another writer's newer value stands.")
-    lines += of_files(run.options.get("left_out", []))
+    lines += of_files(**left_out(run))
     lines.append(_state(run, told))
     return lines
 
@@ -93,8 +93,13 @@ def document(run: MaintenanceRun, told: Progress) -> dict[str, Any]:
         "left": [asdict(cell) for cell in runs.left_cells(run)],
         **summary(run),
         "workers": told.workers,
-        "left_out": run.options.get("left_out", []),
+        **left_out(run),
     }
+
+
+def left_out(run: MaintenanceRun) -> dict[str, Any]:
+    """Return the commands for the file fields that a run over columns leaves out, for JSON."""
+    return {"left_out": run.options.get("left_out", [])}
 
 
 def rehearsed(

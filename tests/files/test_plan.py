@@ -12,6 +12,7 @@ import stamina
 from django.core.files.base import ContentFile
 from django.core.files.storage import InMemoryStorage
 from django.core.management import CommandError, call_command
+from django.db import connection
 from django.test import override_settings
 
 from django_workos_vault import vaults
@@ -152,6 +153,28 @@ def test_headers_alone_are_read(media: Path) -> None:
     assert text.splitlines()[1].split() == [SCANS, "20", "20", "0", "19", "1"]
     with pytest.raises(CommandError, match="2 cells would be left"):
         command(SCANS, dry_run=True)
+
+
+@pytest.mark.parametrize("name", ["../x.png", "/etc/passwd", "scans", "a\0b"])
+def test_names_that_no_storage_takes(media: Path, tmp_path: Path, name: str) -> None:
+    """Whoever writes the table keeps no command from the other files, and is told."""
+    if "\0" in name and connection.vendor == "postgresql":
+        pytest.skip("no column holds it")
+    bad, _ = scans(2)
+    Scan.objects.filter(pk=bad.pk).update(file=name)
+    [column] = planned(SCANS)["columns"]
+    assert (column["renewed"], [cell["pk"] for cell in column["unreadable"]]) == (1, [bad.pk])
+    with pytest.raises(CommandError, match="1 cells would be left"):
+        command(SCANS, dry_run=True)
+    with pytest.raises(CommandError, match="1 files were left"):
+        command(SCANS)
+    assert MaintenanceRun.objects.get().state == "finished"
+    with pytest.raises(CommandError, match="1 files were left"):
+        call_command("vault_encrypt_files", SCANS, journal=tmp_path / "journal", stdout=StringIO())
+    out = StringIO()
+    with pytest.raises(CommandError):
+        call_command("vault_check", files=True, stdout=out)
+    assert "2 of 2 files: 1 cannot be opened" in out.getvalue()
 
 
 def test_one_customer(media: Path) -> None:

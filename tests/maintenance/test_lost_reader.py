@@ -18,6 +18,7 @@ from django_workos_vault.management import commands
 from django_workos_vault.management.command import VaultCommand
 from django_workos_vault.models import DataKeyRecord, MaintenanceRun
 from tests.app.models import Person
+from tests.files.models import Scan
 from tests.maintenance.forgetting.forgetting import customer, seal_everything
 from tests.maintenance.processes import in_databases_of_test
 
@@ -98,6 +99,43 @@ def test_nobody_reads_the_errors(command: Command, arguments: list[str], status:
     assert process.returncode == status
     assert said in out
     assert set(MaintenanceRun.objects.values_list("state", flat=True)) <= {"finished"}
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["vault_reencrypt", "app.Person"],
+        ["vault_check"],
+        ["vault_forget", "organization_id=org_1", "--yes", "--format", "json"],
+        ["vault_encrypt_files", "files.Scan.file"],
+    ],
+    ids=lambda arguments: arguments[0],
+)
+def test_nobody_reads_anything(
+    command: Command, tmp_path: Path, settings: Any, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
+) -> None:
+    """As with ``2>&1 | head`` that has ended: what was asked for is done all the same."""
+    settings.MEDIA_ROOT = str(tmp_path)
+    monkeypatch.setenv("VAULT_TEST_MEDIA_OF_PARENT", str(tmp_path))
+    seal_everything(customer("org_1"))
+    Person.objects.create(ssn="1")
+    (tmp_path / "plain.png").write_bytes(b"a scan")
+    Scan.objects.create(file="plain.png")
+    writing = nobody_reads()
+    process = command(*arguments, stdout=writing, stderr=writing)
+    os.close(writing)
+    process.communicate(timeout=60)
+    assert process.returncode == 141
+    done = {
+        "vault_reencrypt": lambda: MaintenanceRun.objects.get().state == "finished",
+        "vault_check": lambda: True,
+        "vault_forget": lambda: (
+            not DataKeyRecord.objects.filter(key_context={"organization_id": "org_1"}).exists()
+        ),
+        "vault_encrypt_files": lambda: Scan.objects.get(title="hand", plain="").file.name != "plain.png",
+    }
+    assert done[arguments[0]]()
 
 
 @pytest.mark.slow

@@ -21,6 +21,7 @@ from django_workos_vault.files.fields import EncryptedFieldFile, EncryptedFileFi
 from django_workos_vault.files.sources import source_of
 from django_workos_vault.maintenance.cells import BadCell, batches
 from django_workos_vault.maintenance.files.columns import (
+    STORAGE_FAULTS,
     Referrers,
     another_name,
     is_sealed,
@@ -31,7 +32,7 @@ from django_workos_vault.maintenance.files.columns import (
 from django_workos_vault.streams.sources import Source
 
 #: What concerns one file; an outage concerns all of them.
-FAULTS = (EnvelopeError, InvalidVaultConfiguration, OSError, *REFUSALS)
+FAULTS = (EnvelopeError, InvalidVaultConfiguration, *STORAGE_FAULTS, *REFUSALS)
 
 _ROWS_AT_A_TIME = 500
 

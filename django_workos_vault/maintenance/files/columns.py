@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from django.apps import apps
+from django.core.exceptions import SuspiciousOperation
 from django.core.files.storage import Storage
 from django.db import connections, router
 from django.db.models import FileField, Model, QuerySet
@@ -14,6 +15,9 @@ from django_workos_vault.files.fields import EncryptedFileField
 from django_workos_vault.streams.frames import AT_ONCE
 from django_workos_vault.streams.header import MAGIC
 from django_workos_vault.streams.sources import Source
+
+#: What a storage says of one file, and of names that it does not take: anybody may have written one.
+STORAGE_FAULTS = (OSError, SuspiciousOperation, ValueError)
 
 
 def encrypted_file_fields(model: type[Model]) -> list[EncryptedFileField]:

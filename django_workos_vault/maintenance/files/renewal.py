@@ -18,6 +18,7 @@ from django_workos_vault.files.sources import source_of
 from django_workos_vault.maintenance.cells import CannotOpen, faults_of_row
 from django_workos_vault.maintenance.disk import free_for_file
 from django_workos_vault.maintenance.files.columns import (
+    STORAGE_FAULTS,
     Referrers,
     another_name,
     rows_with_files,
@@ -192,5 +193,5 @@ def faults_of_file() -> Iterator[None]:
     try:
         with faults_of_row():
             yield
-    except OSError as exc:
+    except STORAGE_FAULTS as exc:
         raise CannotOpen(type(exc).__name__, str(exc)) from None

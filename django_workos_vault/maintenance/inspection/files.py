@@ -13,6 +13,7 @@ from django_workos_vault.files.fields import EncryptedFileField
 from django_workos_vault.files.sources import source_of
 from django_workos_vault.maintenance.cells import BadCell, batches
 from django_workos_vault.maintenance.files.columns import (
+    STORAGE_FAULTS,
     Referrers,
     encrypted_file_fields,
     rows_with_files,
@@ -79,7 +80,7 @@ class _Inspection:
                         file = getattr(instance, self._field.attname)
                         with file.storage.opened(file.name) as opened:
                             opened.size  # noqa: B018
-                    except (EnvelopeError, InvalidVaultConfiguration, OSError, *REFUSALS) as exc:
+                    except (EnvelopeError, InvalidVaultConfiguration, *STORAGE_FAULTS, *REFUSALS) as exc:
                         bad.append(BadCell(self._name, instance.pk, type(exc).__name__, str(exc)))
         return self._told(f"{looked_at} of {total} files", bad)
 

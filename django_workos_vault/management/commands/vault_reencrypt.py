@@ -129,9 +129,10 @@ class Command(VaultCommand):
         for _ in range(tasks):
             queue.send(run.pk, run._state.db or "default")
         if self._json:
-            self.stdout.write(as_json(run_reports.summary(run)))
+            self.stdout.write(as_json(run_reports.summary(run) | run_reports.left_out(run)))
         else:
-            self.stdout.write(f"Run {run.pk} is on the queue, {tasks} at a time: see --status {run.pk}.")
+            lines = [f"Run {run.pk} is on the queue, {tasks} at a time: see --status {run.pk}."]
+            self.stdout.write("\n".join([*lines, *of_files(**run_reports.left_out(run))]))
 
     def _follow(self, run: MaintenanceRun, queue: Any) -> None:
         options, stopped = self._options, None

@@ -130,6 +130,12 @@ def test_the_command_sends_tasks_and_messages_hold_numbers_alone(celery_app: Any
     assert run.state == "running"
 
 
+@pytest.mark.parametrize("written_as", ["text", "json"])
+def test_the_command_tells_of_files_that_it_leaves_out(celery_app: Any, written_as: str) -> None:
+    told = reencrypt("files.FreeFolderFree", celery=True, format=written_as)
+    assert "manage.py vault_reencrypt files.FreeFolderFree.file" in told
+
+
 def test_a_broker_that_does_not_answer_is_told_before_anything_is_written(celery_app: Any) -> None:
     celery_app.conf.broker_write_url = "amqp://guest:guest@127.0.0.1:9//"
     Person.objects.create(ssn="1")
