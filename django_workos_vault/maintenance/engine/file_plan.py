@@ -14,6 +14,7 @@ from django_workos_vault.maintenance.engine.plan import ColumnPlan, FilePlan, is
 from django_workos_vault.maintenance.engine.seen_keys import SeenKeys
 from django_workos_vault.maintenance.engine.stored_files import StoredFiles
 from django_workos_vault.maintenance.files.beginnings import Beginning, beginning_of
+from django_workos_vault.maintenance.files.columns import STORAGE_FAULTS
 from django_workos_vault.maintenance.files.renewal import (
     HEADROOM,
     FileRenewal,
@@ -88,7 +89,7 @@ class FilePlanner:
     def _read(self, column: ColumnPlan, name: str) -> tuple[Beginning, FileHeader]:
         state = "unreadable"
         try:
-            beginning = beginning_of(self._field.storage, name)
+            beginning = self._beginning(name)
             state = beginning.state
             header = beginning.header()
             state = "encrypted"
@@ -101,6 +102,15 @@ class FilePlanner:
         finally:
             column.count(file=state)
         return beginning, header
+
+    def _beginning(self, name: str) -> Beginning:
+        try:
+            return beginning_of(self._field.storage, name)
+        except STORAGE_FAULTS:
+            raise
+        except Exception as exc:  # each storage has its own
+            message = f"The storage did not give the file ({type(exc).__name__})."
+            raise CannotOpen(type(exc).__name__, message) from None
 
     def _see(self, column: ColumnPlan, row: Model, header: FileHeader) -> None:
         context = next(self._field.scheme.contexts_of([row]), None)

@@ -4,6 +4,7 @@ from io import StringIO
 from typing import Any
 
 import pytest
+from botocore.config import Config
 from django.core.files.base import ContentFile
 from django.core.management import call_command
 
@@ -27,3 +28,15 @@ def test_one_small_range_of_each(moto: str, client: Any, settings: Any, heads: H
     call_command("vault_reencrypt", "files.Scan.file", plan=True, stdout=out)
     assert "file: encrypted 2, missing 1" in out.getvalue()
     assert sent == ["GetObject bytes=0-131071"] * 3
+
+
+def test_a_store_that_does_not_answer(moto: str, client: Any, settings: Any) -> None:
+    """Its files are told as unreadable, by the name of its error."""
+    settings.STORAGES = {"default": {"BACKEND": S3, "OPTIONS": options(moto)}}
+    Scan.objects.create(file=ContentFile(TEXT, name="a.mp4"))
+    nobody = options("http://127.0.0.1:9", client_config=Config(retries={"total_max_attempts": 1}))
+    settings.STORAGES = {"default": {"BACKEND": S3, "OPTIONS": nobody}}
+    out = StringIO()
+    call_command("vault_reencrypt", "files.Scan.file", plan=True, stdout=out)
+    assert "file: unreadable 1" in out.getvalue()
+    assert "The storage did not give the file (EndpointConnectionError)." in out.getvalue()
