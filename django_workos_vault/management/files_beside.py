@@ -26,6 +26,7 @@ def commands_for_files(targets: Sequence[str], name: str, options: Mapping[str, 
     extra = list(_OPTIONS[name])
     extra += ["--where", options["where"]] if options["where"] else []
     extra += ["--database", database] if database else []
+    extra += [f"--{each.replace('_', '-')}" for each in ("plan", "dry_run") if options[each]]
     return [
         shlex.join(["manage.py", "vault_reencrypt", f"{field.model._meta.label}.{field.name}", *extra])
         for field in dict.fromkeys(_file_fields(targets))
