@@ -83,14 +83,16 @@ class DatabaseRegistry:
     def _row(self, commitment: bytes) -> models.QuerySet[DataKeyRecord]:
         return self._rows().filter(commitment=commitment.hex())
 
-    def _add(self, addition: Addition) -> Lease | KeyRecord | VaultError | WrongKey:
+    def _add(self, addition: Addition, again: int = 2) -> Lease | KeyRecord | VaultError | WrongKey:
         try:
             self._insert(addition.context, addition.record, addition.messages)
         except IntegrityError as exc:
             winner = self.current([addition.context]).get(addition.context.digest)
-            if winner is None or winner.generation < addition.record.generation:
-                return caused(self._refusal(addition.record), exc)
-            return winner
+            if winner is not None and winner.generation >= addition.record.generation:
+                return winner
+            if again:  # what was in the way may have been destroyed since
+                return self._add(addition, again - 1)
+            return caused(self._refusal(addition.record), exc)
         except NOT_STORABLE as exc:
             return caused(not_storable(exc), exc)
         return Lease(addition.messages, receipt(self._alias), with_record=True)

@@ -96,12 +96,14 @@ def _surveyed(
             for row in batch:
                 is_mine = subject.has(row, sealed)
                 for each in fields:
+                    counts, context = found[each.name], context_for(each, row)
                     try:
                         cell = None if cells.is_null(each, row) else cells.parsed(each, row)
-                    except CannotOpen:
+                    except CannotOpen as exc:
+                        if is_mine:
+                            counts.count_unread(exc.reason, is_mine=True)
                         continue
                     if cell is not None:
-                        counts, context = found[each.name], context_for(each, row)
                         counts.with_digests += bool(cell.digests) and context == subject.context
                         counting.count(counts, cell, row, context, is_mine=is_mine)
     yield from (counts for counts in found.values() if counts.found)

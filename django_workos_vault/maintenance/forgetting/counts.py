@@ -21,7 +21,8 @@ class Counts:
 
     ``by_key`` counts the ``destroyed`` ones by the commitment of their key. ``carries`` are commitments of
     such keys that inline ones here have with them. Those ``of_others`` were sealed with the keys, and stand
-    in rows of another key context.
+    in rows of another key context. ``not_read`` could not be looked at, ``unread`` counts them by the class
+    of the error.
     """
 
     column: str
@@ -33,6 +34,9 @@ class Counts:
     inline_of_others: int = 0
     elsewhere: int = 0
     wider: int = 0
+    not_read: int = 0
+    not_read_of_others: int = 0
+    unread: dict[str, int] = field(default_factory=dict)
     by_key: dict[str, int] = field(default_factory=dict)
     carries: set[str] = field(default_factory=set)
     #: primary keys of the rows of ``destroyed_of_others``, a few of them
@@ -43,7 +47,13 @@ class Counts:
     @property
     def found(self) -> bool:
         """Whether there is anything to tell."""
-        return any((self.destroyed, self.gone, self.inline, self.elsewhere, self.wider))
+        return any((self.destroyed, self.gone, self.inline, self.elsewhere, self.wider, self.unread))
+
+    def count_unread(self, error: str, *, is_mine: bool) -> None:
+        """Count one that could not be looked at because of ``error``."""
+        self.unread[error] = self.unread.get(error, 0) + 1
+        self.not_read += is_mine
+        self.not_read_of_others += not is_mine
 
 
 class Counting:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
 from typing import Any
 
 from django.db.models import Model, Q
@@ -22,20 +21,7 @@ _ROWS_AT_A_TIME = 500
 Progress = Callable[[int, str], AbstractContextManager[Any]]
 
 
-@dataclass(slots=True)
-class Files(Counts):
-    """The files of one field.
-
-    ``not_read`` could not be looked at: they are not there, cannot be read, or are no encrypted files.
-    ``unread`` counts them by the class of the error, those of others too.
-    """
-
-    not_read: int = 0
-    not_read_of_others: int = 0
-    unread: dict[str, int] = field(default_factory=dict)
-
-
-def survey(subject: Subject, keys: Collection[str], progress: Progress) -> Iterator[Files]:
+def survey(subject: Subject, keys: Collection[str], progress: Progress) -> Iterator[Counts]:
     """Yield what is found of each file field, where there is something. Only headers are read.
 
     Whose key sealed a file, its header alone tells: with ``keys``, those of all rows are read.
@@ -48,7 +34,7 @@ def survey(subject: Subject, keys: Collection[str], progress: Progress) -> Itera
                 continue
             with_files = rows_with_files(each, using).values("pk")
             rows = cells.rows(sealed, using).filter(condition, pk__in=with_files)
-            counts = Files(f"{model._meta.label}.{each.name}", using)
+            counts = Counts(f"{model._meta.label}.{each.name}", using)
             counting = Counting(subject, keys)
             with progress(rows.count(), f"files of {counts.column}") as bar:
                 for batch in cells.batches(rows, _ROWS_AT_A_TIME):
@@ -58,20 +44,17 @@ def survey(subject: Subject, keys: Collection[str], progress: Progress) -> Itera
                             if keys or is_mine or subject.is_wider(context_for(each, row)):
                                 _count(subject, counting, each, row, counts, is_mine=is_mine)
                             bar.update(1)
-            if counts.found or counts.unread:
+            if counts.found:
                 yield counts
 
 
 def _count(
-    subject: Subject, counting: Counting, column: Any, row: Model, counts: Files, *, is_mine: bool
+    subject: Subject, counting: Counting, column: Any, row: Model, counts: Counts, *, is_mine: bool
 ) -> None:
     try:
         header = _header(column, row)
     except Exception as exc:  # each storage has its own, and names in a table are anybody's
-        error = type(exc).__name__
-        counts.unread[error] = counts.unread.get(error, 0) + 1
-        counts.not_read += is_mine
-        counts.not_read_of_others += not is_mine
+        counts.count_unread(type(exc).__name__, is_mine=is_mine)
     else:
         counting.count(counts, header, row, context_for(column, row), is_mine=is_mine)
 

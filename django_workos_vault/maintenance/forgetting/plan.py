@@ -12,7 +12,8 @@ from django_workos_vault.fields.vault_field import VaultField
 from django_workos_vault.handler import vaults
 from django_workos_vault.maintenance.forgetting import columns, files, objects
 from django_workos_vault.maintenance.forgetting.columns import Cells
-from django_workos_vault.maintenance.forgetting.files import Files, Progress
+from django_workos_vault.maintenance.forgetting.counts import Counts
+from django_workos_vault.maintenance.forgetting.files import Progress
 from django_workos_vault.maintenance.forgetting.objects import FoundObject, LeftObject
 from django_workos_vault.maintenance.forgetting.subject import Subject, as_text
 from django_workos_vault.registry.destruction import (
@@ -48,7 +49,7 @@ class Plan:
     known_names: set[frozenset[str]] = field(default_factory=set)
     similar: list[str] = field(default_factory=list)
     cells: list[Cells] = field(default_factory=list)
-    files: list[Files] = field(default_factory=list)
+    files: list[Counts] = field(default_factory=list)
     objects: list[FoundObject] = field(default_factory=list)
     left_objects: list[LeftObject] = field(default_factory=list)
     memory: timedelta = timedelta(0)

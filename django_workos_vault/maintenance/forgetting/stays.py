@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from django_workos_vault.maintenance.forgetting.columns import Cells
 from django_workos_vault.maintenance.forgetting.counts import Counts
 from django_workos_vault.maintenance.forgetting.plan import Plan
 
@@ -33,12 +34,13 @@ def reasons(plan: Plan) -> Iterator[tuple[str, str]]:
     for cells in plan.cells:
         if cells.with_digests:
             yield f"{cells.with_digests} of {cells.column}, their digests", _DIGESTS
-    for file in plan.files:
-        errors = ", ".join(f"{number} {name}" for name, number in sorted(file.unread.items()))
-        if file.not_read:
-            yield f"{file.not_read} of {file.column}", _NOT_READ.format(errors)
-        if file.not_read_of_others:
-            yield f"{file.not_read_of_others} of {file.column}", _NOT_READ_OF_OTHERS.format(errors)
+    for each in _counted(plan):
+        errors = ", ".join(f"{number} {name}" for name, number in sorted(each.unread.items()))
+        if each.not_read:
+            why = _NO_CELL if isinstance(each, Cells) else _NOT_READ
+            yield f"{each.not_read} of {each.column}", why.format(errors)
+        if each.not_read_of_others:
+            yield f"{each.not_read_of_others} of {each.column}", _NOT_READ_OF_OTHERS.format(errors)
     for context, keys in sorted(plan.wider.items()):
         yield f"{keys} data keys of {context}", _WIDER
     for context, keys in sorted(plan.narrower.items()):
@@ -103,7 +105,7 @@ def _memory(plan: Plan) -> str:
 
 _INLINE = (
     "inline: each carries its own wrapped key, so Vault opens it for whoever has the API key, until the "
-    "customer withdraws their key in Vault. Delete the rows, or set the column to NULL."
+    "customer withdraws their key in Vault. Delete the rows and files, or set the column to NULL."
 )
 _CARRIED = (
     "refers to a data key whose wrapped copy is still carried by {}: whoever puts the two together opens it. "
@@ -117,6 +119,7 @@ _OF_OTHERS = (
     "inline, in rows of ANOTHER key context by now: {}. Each carries a key of this one. Re-encrypt these, or "
     "they are lost once the customer withdraws their key in Vault."
 )
+_NO_CELL = "is no cell that this release reads ({}): vault_check tells of it."
 _NOT_READ = (
     "the file is not there, cannot be read, or is none that was encrypted ({}): what opens it is not known. "
     "Where a storage failed, look again when it answers."

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from django.core.files.base import ContentFile
 from django.core.management import call_command
+from django.db.models import QuerySet
 
 from django_workos_vault import vaults
 from django_workos_vault.files import EncryptedStorage
@@ -162,3 +163,24 @@ def test_what_no_row_has_is_readable_and_not_looked_for() -> None:
         assert opens(report, "file")
         vaults.reset()
         assert (storage.open(name).read(), vaults["default"].decrypt(made)) == (b"a letter", b"a token")
+
+
+@pytest.mark.parametrize("kept", ["inline", "reference"])
+def test_re_encrypted_first_it_is_the_other_customers(kept: str) -> None:
+    """What the plan named of others is not lost: not to the keys' end, nor to their withdrawal in Vault."""
+    model = FOLDERS[3]
+    with vault_of(kept):
+        row = model.objects.create(char="x", file=ContentFile(b"an x-ray", name="scan.txt"))
+        QuerySet(model).filter(pk=row.pk).update(tenant="org_2")  # past the manager, which would seal anew
+        plan, told = planned(), f"in rows of ANOTHER key context by now: {row.pk}."
+        label = model._meta.label
+        assert f"1 of {label}.file: inline, {told}" in plan
+        assert (f"1 of {label}.char: inline, {told}" in plan) is (kept == "inline")
+        assert (f"{label}.char {row.pk}. Re-encrypt these first" in plan) is (kept == "reference")
+        for name in ("char", "file"):
+            call_command("vault_reencrypt", f"{label}.{name}", stdout=StringIO())
+        assert "ANOTHER" not in planned()
+        forget(CONTEXT)
+        vaults["default"].backend.revoke("organization_id", "org_1")
+        assert opens(row, "char")
+        assert opens(row, "file")

@@ -353,6 +353,20 @@ def test_other_cells_of_the_rows_are_told() -> None:
         assert "1 of app.Resident.town, their digests: blind indexes still find them" in reasons(report)
 
 
+def test_what_is_no_cell_is_told() -> None:
+    """Of a customer's rows: nobody knows what it was."""
+    with vault_of("reference"):
+        organization = customer("org_1")
+        for damage in (b"\x63", b""):
+            patient = Patient.objects.create(organization=organization, ssn="123-45-6789")
+            store(patient, damage + cell_of(patient)[1:])
+        store(Patient.objects.create(organization=customer("org_2"), ssn="1"), b"nonsense")
+        report = forget(CONTEXT)
+        [patients] = report["columns"]
+        assert (patients["not_read"], patients["destroyed"], sum(patients["unread"].values())) == (2, 0, 2)
+        assert "2 of app.Patient.ssn: is no cell that this release reads" in reasons(report)
+
+
 def test_a_record_that_says_two_things_is_left_alone() -> None:
     """Who writes the registry files another customer's key under this one: it is not destroyed."""
     with vault_of("reference"):

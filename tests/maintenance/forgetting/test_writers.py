@@ -3,6 +3,7 @@
 import random
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from threading import Event
 from typing import Any
 
@@ -12,7 +13,10 @@ from django.db import connection, connections, transaction
 from django_workos_vault import conf, vaults
 from django_workos_vault.context import KeyContext
 from django_workos_vault.exceptions import WrongKey
+from django_workos_vault.keyring.records import Addition, Lease
 from django_workos_vault.models import DataKeyRecord
+from django_workos_vault.registry.data_keys import DatabaseRegistry
+from django_workos_vault.registry.rows import key_record
 from django_workos_vault.vault import Vault
 from tests.app.models import Organization, Patient
 from tests.maintenance.forgetting.forgetting import customer, forget, opens, seal_everything, vault_of
@@ -54,6 +58,29 @@ def test_a_writer_with_the_key_in_memory() -> None:
         assert reader.cipher.open(anew) == b"123-45-6789"
         assert len(forget(CONTEXT)["done"]["data_keys"]) == 1
         assert not DataKeyRecord.objects.filter(key_context=MINE.items).exists()
+
+
+def test_a_writer_that_lost_a_race_to_a_key_that_is_destroyed() -> None:
+    """The other's key is gone when the writer looks for it: its own is taken, and no fault is told."""
+    vault, rows = vaults["default"], DataKeyRecord.objects.filter(key_context=MINE.items)
+    for _ in range(2):
+        vault.rotate(dict(MINE.items))
+    second = rows.get(generation=2)
+    mine = replace(key_record(second), generation=1)
+    second.delete()
+    statements: list[str] = []
+
+    def destroyed_meanwhile(execute: Any, sql: str, *args: Any) -> Any:
+        lost = statements and statements[-1].startswith("INSERT")
+        statements.append(sql)
+        if lost and sql.startswith("SELECT"):
+            rows.delete()
+        return execute(sql, *args)
+
+    with connection.execute_wrapper(destroyed_meanwhile):
+        [lease] = DatabaseRegistry("default").add([Addition(MINE, mine, 1)])
+    assert isinstance(lease, Lease)
+    assert rows.get().commitment == mine.commitment.hex()
 
 
 def rolled_back(writer: Process) -> bytes:
