@@ -42,9 +42,8 @@ def text(run: MaintenanceRun, told: Progress) -> list[str]:
     )
     if any(c.changed_meanwhile for c in counts):
         lines.append("Changed meanwhile: another writer's newer value stands.")
-    lines += of_files(**left_out(run))
     lines.append(_state(run, told))
-    return lines
+    return [*lines, *of_files(**left_out(run))]
 
 
 def listed(found: Sequence[MaintenanceRun]) -> list[str]:

@@ -13,11 +13,13 @@ from threading import local as local_to_thread
 from typing import Any
 
 import pytest
+from django.core.management import call_command
 from django.db import connection, connections, transaction
 
 from django_workos_vault import vaults
 from django_workos_vault.backends.local import LocalVault
 from django_workos_vault.datakey import DataKey
+from django_workos_vault.exceptions import InvalidVaultConfiguration
 from django_workos_vault.handler import VaultHandler
 from django_workos_vault.models import IndexKeyRecord
 from tests.maintenance.moving import local, only
@@ -178,6 +180,18 @@ def test_a_key_whose_transaction_was_rolled_back_gives_way() -> None:
         of_another_process = VaultHandler()
         others = of_another_process["new"].index_keys.key(1, b"x")
         assert are_one([others, key_of("default", 1)(), key_of("new", 1)()])
+
+
+def test_a_database_that_was_not_migrated_yet() -> None:
+    """The error says what to do, and takes no transaction along; a vault that reads no other goes on."""
+    call_command("migrate", "django_workos_vault", "0005", verbosity=0)
+    try:
+        with only(**readers("default", "new"), alone=local(3)), transaction.atomic():
+            with pytest.raises(InvalidVaultConfiguration, match="Run migrate"):
+                key_of("default", 1)()
+            key_of("alone", 1)()
+    finally:
+        call_command("migrate", "django_workos_vault", verbosity=0)
 
 
 EACH_VERSION = """
