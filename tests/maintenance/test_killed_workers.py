@@ -1,5 +1,6 @@
 """Worker processes that are killed with -9 lose no row and count none twice, with writers beside them."""
 
+import os
 import random
 import threading
 from typing import Any
@@ -16,7 +17,8 @@ from tests.maintenance.processes import in_databases_of_test, kill_at_random
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
 
-ROWS = 3_000
+KILLS = int(os.environ.get("VAULT_TEST_KILLS", 5))
+ROWS = 600 * KILLS
 
 
 class Writers:
@@ -52,7 +54,7 @@ class Writers:
 
 def check_killed(kills: int, writers: int, rows_per_second: int) -> str:
     """Go through a table with workers that are killed; return what was measured."""
-    rows = Person.objects.bulk_create([Person(ssn=f"{n}", notes="n") for n in range(ROWS)])
+    rows = Person.objects.bulk_create([Person(ssn=f"{n}", notes="n") for n in range(ROWS)], batch_size=3_000)
     before = keys()
     fields = [Person._meta.get_field(name) for name in ("ssn", "notes")]
     options = {"batch_size": 40, "chunk_size": 200, "max_rows_per_second": rows_per_second}
@@ -82,6 +84,8 @@ def check_killed(kills: int, writers: int, rows_per_second: int) -> str:
 
 @pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite has one worker, and one writer at a time")
 def test_killed_at_random_points(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Five workers die of two at a time; others take their chunks over where they ended."""
+    """Workers die, of two at a time; others take their chunks over where they ended."""
     in_databases_of_test(monkeypatch)
-    assert check_killed(5, writers=3, rows_per_second=800).startswith("5 kills")
+    measured = check_killed(KILLS, writers=3, rows_per_second=400)
+    assert measured.startswith(f"{KILLS} kills")
+    print(measured)  # noqa: T201 -- with pytest -rP
