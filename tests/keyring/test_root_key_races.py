@@ -109,7 +109,7 @@ def inside(work: Callable[[], Any]) -> Callable[[], Any]:
 
 @contextmanager
 def isolation(level: str) -> Iterator[None]:
-    """New connections have this isolation level, in words that the database's driver takes."""
+    """New connections have this isolation level, or way to begin a transaction, as their driver names it."""
     options = connection.settings_dict["OPTIONS"]
     before = dict(options)
     if level and connection.vendor == "postgresql":
@@ -117,7 +117,7 @@ def isolation(level: str) -> Iterator[None]:
 
         options["isolation_level"] = IsolationLevel[level.upper().replace(" ", "_")]
     elif level:
-        options["isolation_level"] = level
+        options["isolation_level" if connection.vendor == "mysql" else "transaction_mode"] = level
     connections.close_all()
     try:
         yield
@@ -127,7 +127,7 @@ def isolation(level: str) -> Iterator[None]:
         connections.close_all()
 
 
-LEVELS = ["", *(["repeatable read", "serializable"] if connection.vendor != "sqlite" else [])]
+LEVELS = ["", *(["deferred"] if connection.vendor == "sqlite" else ["repeatable read", "serializable"])]
 
 
 @pytest.mark.parametrize("level", LEVELS)
