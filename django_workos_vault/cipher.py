@@ -26,6 +26,9 @@ TEXT = slice(None, -TAG_BYTES)
 TAG = slice(-TAG_BYTES, None)
 
 
+_NONE_KNOWN = Head(None, b"", b"", 0)
+
+
 class Cipher:
     """Seals and opens the cells of one label.
 
@@ -51,7 +54,7 @@ class Cipher:
         self._reference_flag = envelope.REFERENCE if self.refers else 0
         self._key_in_memory = keyring.cache.get
         self._now = keyring.clock
-        self._recent: Head | None = None
+        self._recent = _NONE_KNOWN
         self._counters = keyring.counters
 
     def seal(
@@ -96,18 +99,16 @@ class Cipher:
         DecryptionForbidden where opening is off.
         """
         head = self._recent
-        if head is not None and cell.startswith(head.start):
+        if cell.startswith(head.start):
             bare, associated_data = cell, head.associated_data
         else:
             head, bare, associated_data = self._found(cell)
-        key = None if head is None else head.key  # none once it was dropped from memory
+        key = head.key  # none once it was dropped from memory
         if (
-            head is None
-            or key is None
+            key is None
             or binding
             or (forbidding.in_use and (forbidding.forbidden_vaults.get() or forbidding.wanting_justification))
             or self._now() >= key.expires_at
-            or len(bare) < head.text_at
         ):
             plaintext, flags = self._opened(cell, binding, neighbours)
         else:
@@ -116,7 +117,8 @@ class Cipher:
                 plaintext = key.aead.decrypt(
                     bare[head.nonce], bare[head.text] + bare[head.tag], associated_data
                 )
-            except InvalidTag:
+            except (InvalidTag, ValueError):  # the latter for a nonce that is cut short
+                self._parsed(cell)
                 raise self._tampered() from None
         self._counters.opened += 1
         if not flags & PADDED:
@@ -135,7 +137,7 @@ class Cipher:
     def opening_head(self, cell: bytes) -> Head | None:
         """Return how ``cell`` begins, when its key may be used; None where :meth:`open` has more to do."""
         head = self._found(cell)[0]
-        if head is None or head.key is None or head.flags & PADDED or not cell.startswith(head.start):
+        if head.key is None or head.flags & PADDED or not cell.startswith(head.start):
             return None
         if forbidding.in_use and (forbidding.forbidden_vaults.get() or forbidding.wanting_justification):
             return None
@@ -163,19 +165,19 @@ class Cipher:
             front = envelope.digests_end(cell)
             self.keyring.budgets.secure(cell[front:][_COMMITMENT], database)
 
-    def _found(self, cell: bytes) -> tuple[Head | None, bytes, bytes]:
+    def _found(self, cell: bytes) -> tuple[Head, bytes, bytes]:
         """Return the head that ``cell`` begins with behind its digests, what begins so, and associated data.
 
-        No head where none is known.
+        A head without a key where none is known.
         """
         front = envelope.digests_end(cell)
         bare, head = cell[front:], self._recent
-        if head is None or not bare.startswith(head.start):
-            key = self._key_in_memory(bare[_COMMITMENT])
-            head = None if key is None else key.heads.get(self)
-            if head is None or not bare.startswith(head.start):
-                return None, cell, b""
-            self._recent = head
+        if not bare.startswith(head.start):
+            known = self._key_in_memory(bare[_COMMITMENT])
+            recent = None if known is None else known.heads.get(self)
+            if recent is None or not bare.startswith(recent.start):
+                return _NONE_KNOWN, cell, b""
+            self._recent = head = recent
         key = head.key
         if key is None or not front:
             return head, bare, head.associated_data
@@ -184,10 +186,7 @@ class Cipher:
     def _opened(self, cell: bytes, binding: bytes, neighbours: list[bytes] | None) -> tuple[bytes, int]:
         """Return the plaintext of a cell that begins as none before, and the envelope's flags."""
         check_opening_allowed(self.keyring.vault)
-        try:
-            parsed = envelope.parse(cell)
-        except EnvelopeError as exc:
-            raise type(exc)(f"The cell in {self.label} cannot be read: {exc}.") from None
+        parsed = self._parsed(cell)
         label = self._label_of(parsed)
         key = self.keyring.opening_key(parsed, () if neighbours is None else _emptied(neighbours))
         if parsed.binding != binding:
@@ -204,6 +203,12 @@ class Cipher:
             fresh = Head(key, start, self._associated_data(parsed.flags, key), parsed.flags)
             self._recent = key.heads.setdefault(self, fresh)
         return plaintext, parsed.flags
+
+    def _parsed(self, cell: bytes) -> Envelope:
+        try:
+            return envelope.parse(cell)
+        except EnvelopeError as exc:
+            raise type(exc)(f"The cell in {self.label} cannot be read: {exc}.") from None
 
     def _tampered(self) -> TamperedEnvelope:
         return TamperedEnvelope(f"The cell in {self.label} was changed after it was sealed.")

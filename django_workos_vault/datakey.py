@@ -72,8 +72,8 @@ class Head:
 
     __slots__ = ("associated_data", "flags", "key", "nonce", "start", "tag", "text", "text_at")
 
-    def __init__(self, key: "LoadedKey", start: bytes, associated_data: bytes, flags: int) -> None:
-        self.key: LoadedKey | None = key
+    def __init__(self, key: "LoadedKey | None", start: bytes, associated_data: bytes, flags: int) -> None:
+        self.key = key
         self.start = start
         tag_at = len(start) + NONCE_BYTES
         self.text_at = tag_at + TAG_BYTES

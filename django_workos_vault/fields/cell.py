@@ -11,7 +11,6 @@ from django.db.models.query_utils import DeferredAttribute
 
 from django_workos_vault.fields.django_internals.frames import caller_moves_values, caller_refreshes
 from django_workos_vault.fields.scheme import NOT_LOADED, Row
-from django_workos_vault.frame_locals import forget_locals
 
 UNOPENED: Any = object()
 
@@ -104,14 +103,7 @@ class Sealed(Withheld):
         if self._opened is UNOPENED:
             if instance is not None and self.row is not None:
                 self.complete(instance)
-            try:
-                value = self.field.open_cell(self.cell, self.neighbours, self.row)
-            except Exception as exc:
-                forget_locals(exc)  # a column may still hold plaintext, this cell's or its neighbours'
-                raise
-            self._encoded = None if type(value) in PLAIN else self.field.encoded(value)
-            self._opened = value
-            self.neighbours = None
+            self.field.open_held(self)
         return self._opened
 
     def note_row(self, instance: Model) -> None:
@@ -179,13 +171,17 @@ class SealedAttribute(DeferredAttribute):
             return value
         if caller_moves_values() and not value.has_changed():
             return value
-        return value.open(instance) if value._opened is UNOPENED else value._opened
+        if value._opened is not UNOPENED:
+            return value._opened
+        if value.row is not None:
+            value.complete(instance)
+        return value.field.open_held(value)
 
     def __set__(self, instance: Model, value: Any) -> None:
-        held, attname = instance.__dict__, self.attname
         if type(value) is Sealed:
-            held[attname] = value
+            instance.__dict__[self.attname] = value
             return
+        held, attname = instance.__dict__, self.attname
         if attname in held and type(held[attname]) is Sealed and held[attname].holds(value):
             return  # row.x = row.x leaves the cell alone
         if value is None and self._may_be_another(instance):

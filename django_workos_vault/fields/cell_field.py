@@ -19,7 +19,7 @@ from django_workos_vault.cipher import Cipher
 from django_workos_vault.context import KeyContext
 from django_workos_vault.exceptions import CANNOT_BE_OPENED, MalformedEnvelope, WrongBinding
 from django_workos_vault.fields.cell import NEIGHBOURS, PLAIN, ForeignCell, Sealed, SealedAttribute, opened
-from django_workos_vault.fields.column import EncryptedCol, cell_opener, opening_converter
+from django_workos_vault.fields.column import EncryptedCol, held_opener, opening_converter
 from django_workos_vault.fields.defaults import is_needed_by_no_row
 from django_workos_vault.fields.digests import Digests
 from django_workos_vault.fields.django_internals.frames import rows_of_bulk_create
@@ -143,18 +143,24 @@ class CellField(EncodedField):
         return Sealed(cell, self, None, self.scheme.row_of(instance))
 
     @cached_property
-    def open_cell(self) -> Callable[..., Any]:
-        """``open_cell(cell, neighbours, row)`` returns the Python value of a cell.
+    def open_held(self) -> Callable[[Sealed], Any]:
+        """``open_held(held)`` opens what an instance holds, has it remember the value, and returns that.
 
-        Raises EnvelopeError or VaultError. ``neighbours`` and ``row`` may be left out; the latter holds the
-        row's values of the scheme's ``row_columns``, for a field with ``bind_to``.
+        Raises EnvelopeError or VaultError.
         """
-        return cell_opener(self)
+        return held_opener(self)
+
+    def open_cell(self, cell: bytes, neighbours: list[bytes] | None = None, row: Row | None = None) -> Any:
+        """Return the Python value of a cell. Errors as above.
+
+        ``row`` holds the row's values of the scheme's ``row_columns``, for a field with ``bind_to``.
+        """
+        return self.open_held(Sealed(cell, self, neighbours, row))
 
     def _decoded(self, plaintext: bytes) -> Any:
         try:
             return self.encoding.decode(plaintext)
-        except Exception:  # noqa: S110 -- as in cell_opener()
+        except Exception:  # noqa: S110 -- as in held_opener()
             pass
         del plaintext
         raise self.holds_no_value()

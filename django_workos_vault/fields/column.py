@@ -7,9 +7,8 @@ from django.db.models import BinaryField
 from django.db.models.expressions import Col
 
 from django_workos_vault.cipher import Cipher
-from django_workos_vault.fields.cell import NEIGHBOURS, UNOPENED, ForeignCell, Sealed
+from django_workos_vault.fields.cell import NEIGHBOURS, PLAIN, UNOPENED, ForeignCell, Sealed
 from django_workos_vault.fields.refused_queries import refuse_misuse
-from django_workos_vault.fields.scheme import Row
 from django_workos_vault.frame_locals import forget_locals
 
 Converter = Callable[[Any, Any, Any], Any]
@@ -52,42 +51,72 @@ class EncryptedCol(ReferenceCol):
         return super().get_db_converters(connection)
 
 
-def cell_opener(field: Any) -> Callable[..., Any]:
-    """Return ``field.open_cell``, what it needs at hand: it runs for every value that is read."""
+def held_opener(field: Any) -> Callable[[Sealed], Any]:
+    """Return ``field.open_held``, what it needs at hand: it runs for every value that is read."""
     scheme, decode, open_bound = field.scheme, field.encoding.decode, field.open_bound
     cipher: Cipher | None = None
 
-    def open_cell(cell: bytes, neighbours: list[bytes] | None = None, row: Row | None = None) -> Any:
+    def open_held(held: Sealed) -> Any:
         nonlocal cipher
-        if scheme.is_bound:
-            plaintext = open_bound(cell, neighbours, row)
-        else:
-            if cipher is None or cipher.keyring.closed:
-                cipher = scheme.cipher
-            plaintext = cipher.open(cell, b"", neighbours)
+        try:
+            if scheme.is_bound:
+                plaintext = open_bound(held.cell, held.neighbours, held.row)
+            else:
+                if cipher is None or cipher.keyring.closed:
+                    cipher = scheme.cipher
+                plaintext = cipher.open(held.cell, b"", held.neighbours)
+        except Exception as exc:
+            forget_locals(exc)  # a column may still hold plaintext, this cell's or its neighbours'
+            raise
         try:  # not suppress(), which takes as long as the rest
-            return decode(plaintext)
-        except Exception:  # noqa: S110 -- whatever a field's class makes of a foreign plaintext, and quotes
-            pass
+            value = decode(plaintext)
+        except Exception:
+            value = UNOPENED  # whatever a field's class makes of a foreign plaintext, and quotes
         del plaintext
-        raise field.holds_no_value()
+        if value is UNOPENED:
+            raise field.holds_no_value()
+        if type(value) in PLAIN:
+            held._encoded = None
+        else:
+            try:
+                held._encoded = field.encoded(value)
+            except Exception:
+                del value
+                raise
+        held._opened = value
+        held.neighbours = None
+        return value
 
-    return open_cell
+    return open_held
 
 
 def opening_converter(field: Any) -> Converter:
-    """Return a converter that opens each cell."""
-    open_cell = field.open_cell
+    """Return a converter that opens each cell, where there are no instances."""
+    scheme, decode, open_bound = field.scheme, field.encoding.decode, field.open_bound
+    cipher: Cipher | None = scheme.cipher_in_use
 
     def open_each(cell: Any, expression: Any, connection: Any) -> Any:
+        nonlocal cipher
         if cell is None:
             return None
         try:
-            return open_cell(cell if type(cell) is bytes else as_bytes(cell))
+            if type(cell) is not bytes:
+                cell = as_bytes(cell)
+            if scheme.is_bound:
+                return open_bound(cell, None, None)  # says that it needs the row
+            if cipher is None or cipher.keyring.closed:
+                cipher = scheme.cipher
+            plaintext = cipher.open(cell)
         except Exception as exc:
             forget_locals(exc)
             del cell  # it may be plaintext still
             raise
+        try:
+            return decode(plaintext)
+        except Exception:  # noqa: S110 -- as above
+            pass
+        del plaintext
+        raise field.holds_no_value()
 
     return open_each
 

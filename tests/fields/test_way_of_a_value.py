@@ -116,6 +116,23 @@ def test_four_functions_between_django_and_the_cipher_library() -> None:
     assert set(called[4:]) == {"__init__", "remember"}  # what the instance holds afterwards
 
 
+def test_four_functions_from_the_attribute_to_the_cipher_library() -> None:
+    """A value that is read: the attribute, its look at the caller, and two more, then AES-GCM."""
+    pk = Person.objects.create(notes="a note").pk
+    assert Person.objects.get(pk=pk).notes == "a note"
+    person = Person.objects.get(pk=pk)
+    assert functions_called(lambda: person.notes) == ["__get__", "caller_moves_values", "open_held", "open"]
+
+
+def test_two_functions_for_a_value_without_an_instance() -> None:
+    """``values_list()``: the converter, then the cipher."""
+    Person.objects.create(notes="a note")
+    rows = Person.objects.values_list("notes", flat=True)
+    assert list(rows) == ["a note"]
+    called = functions_called(lambda: list(rows.all()))
+    assert called[called.index("open_each") :] == ["open_each", "open"]
+
+
 def test_one_function_between_a_row_and_its_cell() -> None:
     """Loading rows that nobody reads calls one function a cell, two where the database gives no bytes."""
     Person.objects.create(ssn="123-45-6789")

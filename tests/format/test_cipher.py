@@ -73,12 +73,13 @@ def test_every_variant_comes_back(ring: KeyRing, variant: dict[str, object], pla
 
 
 def test_truncated_cells_are_errors(ring: KeyRing, variant: dict[str, object]) -> None:
-    """A cell cut at any length is an EnvelopeError, whether or not its key and its start are known."""
+    """A cell cut at any length is an error that says so, whether or not its key and its start are known."""
     cipher = Cipher(ring, "app.Person.ssn")
     cell = cipher.seal(PLAINTEXT, CLINIC, **variant)  # type: ignore[arg-type]
     opened(cipher, cell, variant)
+    text_at = len(cell) - len(envelope.parse(cell).ciphertext)
     for length in range(len(cell)):
-        with pytest.raises(EnvelopeError):
+        with pytest.raises(MalformedEnvelope if length < text_at else TamperedEnvelope):
             opened(cipher, cell[:length], variant)
     with pytest.raises(TamperedEnvelope):
         opened(cipher, cell + b"\x00", variant)

@@ -5,19 +5,22 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from io import StringIO
+from json import JSONDecoder
 from typing import Any
 
 import pytest
 from django.core import serializers
 from django.core.management import call_command
 from django.db import connection
-from django.db.models import F, Value
+from django.db.models import F, Model, Value
 from django.db.models.functions import Coalesce
 from django.forms import modelform_factory
 from django.test import override_settings
+from django.test.utils import isolate_apps
 
 from django_workos_vault import vaults
-from django_workos_vault.fields import aload_keys
+from django_workos_vault.fields import EncryptedJSONField, aload_keys
+from django_workos_vault.fields.cell import Sealed
 from django_workos_vault.maintenance import cells
 from django_workos_vault.maintenance.engine.rehearsal import Pass
 from django_workos_vault.maintenance.operations import Resealing
@@ -161,6 +164,30 @@ def test_reading_what_is_no_cell(column: tuple[Any, str], way: str) -> None:
         WAYS[way](model, field)
     assert SECRET not in str(caught.value)
     assert [shown for shown in of_ours(caught.value) if SECRET in shown] == []
+
+
+class InASet(JSONDecoder):
+    """Decodes to what no encoder takes back."""
+
+    def decode(self, text: str, *args: Any) -> Any:
+        return {super().decode(text, *args)}
+
+
+@isolate_apps("tests.app")
+def test_reading_what_cannot_be_encoded_again() -> None:
+    """A value that can be changed in place is encoded when it is read, to notice that."""
+
+    class Odd(Model):
+        data = EncryptedJSONField(decoder=InASet)
+
+        class Meta:
+            app_label = "app"
+
+    field: Any = Odd._meta.get_field("data")
+    row = Odd(data=Sealed(field.seal_value(SECRET), field))
+    with pytest.raises(TypeError, match="cannot hold this set") as caught:
+        row.data  # noqa: B018
+    assert SECRET not in "\n".join(of_ours(caught.value))
 
 
 def test_commands_on_a_column_of_plaintext() -> None:
