@@ -4,6 +4,7 @@ Everything is read and written on the primary database, never on a replica that 
 """
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 
 from django.db import IntegrityError, models, router, transaction
 from django.db.models import F, OuterRef, Subquery
@@ -12,6 +13,7 @@ from django_workos_vault.context import KeyContext
 from django_workos_vault.exceptions import VaultError, VaultUnavailable, WrongKey
 from django_workos_vault.keyring.records import Addition, KeyRecord, Lease
 from django_workos_vault.models import DataKeyRecord
+from django_workos_vault.registry.collisions import tried_again
 from django_workos_vault.registry.faults import NOT_STORABLE, caused, not_storable, telling_of_missing_tables
 from django_workos_vault.registry.rows import (
     as_blob,
@@ -42,7 +44,11 @@ class DatabaseRegistry:
         }
 
     def add(self, additions: Sequence[Addition]) -> list[Lease | KeyRecord | VaultError | WrongKey]:
-        return apart(self._alias, lambda: [self._add(addition) for addition in additions])
+        # MariaDB calls it a deadlock where the records before this one are deleted at that moment.
+        return apart(
+            self._alias,
+            lambda: [tried_again(self._alias, partial(self._add, addition)) for addition in additions],
+        )
 
     def lease(self, wanted: Sequence[tuple[KeyRecord, int]], limit: int) -> list[Lease | None]:
         if not wanted:

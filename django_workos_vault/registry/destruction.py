@@ -9,6 +9,7 @@ from django.db import models, router, transaction
 from django_workos_vault.context import KeyContext
 from django_workos_vault.exceptions import InvalidVaultConfiguration
 from django_workos_vault.models import DataKeyRecord, IndexKeyRecord
+from django_workos_vault.registry.collisions import tried_again
 from django_workos_vault.registry.rows import as_told, portions, readable_rows
 
 _AT_A_TIME = 500
@@ -93,6 +94,10 @@ def destroy_keys(context: KeyContext, vaults: Collection[str]) -> list[FiledKey]
     A record that names another key context in clear than it is filed under is left alone.
     """
     alias = router.db_for_write(DataKeyRecord)
+    return tried_again(alias, lambda: _destroyed(alias, context, vaults))
+
+
+def _destroyed(alias: str, context: KeyContext, vaults: Collection[str]) -> list[FiledKey]:
     with transaction.atomic(using=alias):
         rows: models.QuerySet[Any] = DataKeyRecord.objects.using(alias).select_for_update()
         found = readable_rows(rows.filter(context_digest=context.digest, vault__in=vaults))

@@ -3,13 +3,12 @@
 from collections.abc import Callable
 from typing import TypeVar
 
-from django.db import OperationalError, connections, transaction
+from django.db import transaction
 from django.db.models import F
 
 from django_workos_vault.exceptions import VaultUnavailable
 from django_workos_vault.models import IndexKeyTurn
-
-_TRIES = 8
+from django_workos_vault.registry.collisions import tried_again
 
 Result = TypeVar("Result")
 
@@ -19,14 +18,7 @@ def in_turn(alias: str, version: int, work: Callable[[], Result]) -> Result:
 
     It sees what those before it have committed. Raises OperationalError where the database gives no turn.
     """
-    is_outermost = not connections[alias].in_atomic_block
-    for left in reversed(range(_TRIES if is_outermost else 1)):
-        try:
-            return _in_turn(alias, version, work)
-        except OperationalError as exc:
-            if not left or not _collided(exc):
-                raise
-    raise AssertionError
+    return tried_again(alias, lambda: _in_turn(alias, version, work))
 
 
 def _in_turn(alias: str, version: int, work: Callable[[], Result]) -> Result:
@@ -41,8 +33,3 @@ def _in_turn(alias: str, version: int, work: Callable[[], Result]) -> Result:
         if not row.update(taken=F("taken") + 1):
             raise VaultUnavailable("The registry's tables were emptied meanwhile. Try again.")
         return work()
-
-
-def _collided(exc: OperationalError) -> bool:
-    """Whether the transaction was taken back for another's sake, as above READ COMMITTED and in clusters."""
-    return exc.args[:1] == (1213,) or getattr(exc.__cause__, "sqlstate", "") in ("40001", "40P01")

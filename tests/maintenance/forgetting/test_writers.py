@@ -8,7 +8,7 @@ from threading import Event
 from typing import Any
 
 import pytest
-from django.db import connection, connections, transaction
+from django.db import OperationalError, connection, connections, transaction
 
 from django_workos_vault import conf, vaults
 from django_workos_vault.context import KeyContext
@@ -81,6 +81,24 @@ def test_a_writer_that_lost_a_race_to_a_key_that_is_destroyed() -> None:
         [lease] = DatabaseRegistry("default").add([Addition(MINE, mine, 1)])
     assert isinstance(lease, Lease)
     assert rows.get().commitment == mine.commitment.hex()
+
+
+@pytest.mark.parametrize("statement", ["INSERT", "DELETE"])
+def test_a_deadlock_of_a_writer_and_the_command(statement: str) -> None:
+    """Whichever of the two MariaDB takes back does it anew, and neither fails."""
+    told = []
+
+    def deadlocked_once(execute: Any, sql: str, *args: Any) -> Any:
+        if sql.startswith(statement) and DataKeyRecord._meta.db_table in sql and not told:
+            told.append(sql)
+            raise OperationalError(1213, "Deadlock found when trying to get lock; try restarting transaction")
+        return execute(sql, *args)
+
+    with vault_of("reference"), connection.execute_wrapper(deadlocked_once):
+        cell = Process().seal()
+        assert len(forget(CONTEXT)["done"]["data_keys"]) == len(told) == 1
+        with pytest.raises(WrongKey):
+            Process().cipher.open(cell)
 
 
 def rolled_back(writer: Process) -> bytes:
