@@ -1,5 +1,6 @@
 """A binary column in the place of the Django field's own, whose type is still told apart."""
 
+from functools import cached_property
 from typing import Any
 
 from django_workos_vault.fields.expressions import refuse_expression
@@ -24,6 +25,11 @@ class BinaryColumn(VaultField):
         return plain_type if plain_type == "BinaryField" else f"{plain_type}Encrypted"
 
     def get_internal_type(self) -> str:
+        return self._internal_type
+
+    @cached_property
+    def _internal_type(self) -> str:
+        # Kept, as Django asks once for each column of a query.
         return self.internal_type_of(self.plain_type)
 
     def db_type(self, connection: Any) -> str:

@@ -43,7 +43,8 @@ class EncryptedCol(ReferenceCol):
         self._fills_instances = query.default_cols and not (
             annotations and any(self is annotation for annotation in annotations.values())
         )
-        return super().as_sql(compiler, connection)
+        refuse_misuse(self.target, compiler)
+        return Col.as_sql(self, compiler, connection)  # a call less than by way of ReferenceCol
 
     def get_db_converters(self, connection: Any) -> list[Converter]:
         if self._fills_instances:
