@@ -217,10 +217,13 @@ class Digests:
         The digest stands in front of this field's cell, which must be sealed again when another field of the
         index was assigned. Raises FieldError when ``written`` leaves this field out.
         """
+        members = self.compound_members
+        if not members:
+            return
         held_by_name = instance.__dict__
         assigned = [
             name
-            for name in self.compound_members
+            for name in members
             if (written is None or name in written)
             and name in held_by_name
             and type(held_by_name[name]) is not Sealed

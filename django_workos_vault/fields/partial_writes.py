@@ -61,7 +61,9 @@ def bring_cells_along(instance: Model, written: frozenset[str]) -> frozenset[str
     brought: set[str] = instance._state.__dict__.setdefault(_BROUGHT, set())
     fields: list[Any] = [f for f in instance._meta.concrete_fields if hasattr(f, "holds_cells")]
     for field in fields:
-        names = field.scheme.row_columns if field.scheme.remembers_row else ()
+        if not field.scheme.remembers_row:
+            continue
+        names = field.scheme.row_columns
         columns = map(field.model._meta.get_field, names)
         if not any({column.name, column.attname} & written for column in columns):
             continue
