@@ -103,8 +103,8 @@ class Worker:
         """Do one chunk, and note the end of the run where it was the last one.
 
         False where there was none to do: the run was stopped, is over, or its last chunks are others'.
-        Raises VaultError in an outage, NotAsWritten, and DatabaseError, as where rows stayed locked or the
-        connection was lost; the run is paused, or failed, with the reason.
+        Raises VaultError in an outage, NotAsWritten, DatabaseError, as where rows stayed locked or the
+        connection was lost, and what else went wrong; the run is paused, or failed, with the reason.
         """
         running = self._is_running()  # or a paused run's chunk would be claimed again and again
         chunk = chunks.claim(self.run, list(self._columns), self.name, self._lease) if running else None
@@ -126,6 +126,10 @@ class Worker:
             with suppress(DatabaseError):
                 connections[self._using].close_if_unusable_or_obsolete()
                 runs.pause(self.run, f"The database: {type(exc).__name__}.")
+            raise
+        except Exception as exc:  # a storage of files has errors of its own
+            with suppress(DatabaseError):
+                runs.pause(self.run, f"{type(exc).__name__}.")
             raise
         finally:
             with suppress(DatabaseError):

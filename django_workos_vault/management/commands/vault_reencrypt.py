@@ -157,6 +157,10 @@ class Command(VaultCommand):
             stopped = CommandError(
                 f"Stopped by the database: {type(exc).__name__}. {run_reports.way_on(run)}"
             )
+        except Exception as exc:
+            name = type(exc).__name__
+            stopped = CommandError(f"Stopped by {name}: --traceback tells more. {run_reports.way_on(run)}")
+            stopped.__cause__ = exc
         told = runs.progress(run)
         if run.state == runs.State.FINISHED:
             stopped = None
