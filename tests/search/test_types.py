@@ -109,7 +109,7 @@ def plain_forms(model: Any, value: Any) -> set[bytes]:
     """
     field = model._meta.get_field("other")
     forms = {field.encoding.encode(field.get_prep_value(value)), str(value).encode(), repr(value).encode()}
-    return {form for form in forms if len(form.rstrip(b"\0")) > 3 and len(set(form)) > 2}
+    return {form for form in forms if len(form.strip(b"\0")) > 3 and len(set(form)) > 2}
 
 
 @pytest.mark.filterwarnings("ignore:The default scheme will be changed")

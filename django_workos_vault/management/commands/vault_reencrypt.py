@@ -28,6 +28,9 @@ from django_workos_vault.management.reencryption_arguments import add_arguments
 from django_workos_vault.management.rehearsing import rehearse
 from django_workos_vault.models import MaintenanceRun
 
+#: What is told in one line, as nothing can be done.
+_REFUSALS = (QueueRefused, RunRefused, UnknownTarget, UnknownCondition, InvalidVaultConfiguration)
+
 
 class Command(VaultCommand):
     """Exit status 1 when rows had to be left as they are, or the run stopped; 130 after Ctrl-C or SIGTERM."""
@@ -62,13 +65,7 @@ class Command(VaultCommand):
                 self._follow(run, queue)
             else:
                 self._begin(targets)
-        except (
-            QueueRefused,
-            RunRefused,
-            UnknownTarget,
-            UnknownCondition,
-            InvalidVaultConfiguration,
-        ) as exc:
+        except _REFUSALS as exc:
             raise CommandError(str(exc)) from None
 
     def _begin(self, targets: list[str]) -> None:
@@ -157,6 +154,8 @@ class Command(VaultCommand):
             stopped = CommandError(
                 f"Stopped by the database: {type(exc).__name__}. {run_reports.way_on(run)}"
             )
+        except _REFUSALS:
+            raise
         except Exception as exc:
             name = type(exc).__name__
             stopped = CommandError(f"Stopped by {name}: --traceback tells more. {run_reports.way_on(run)}")
