@@ -23,6 +23,7 @@ from django_workos_vault.exceptions import (
     WrongKey,
 )
 from django_workos_vault.models import AccessChain, AccessRecord
+from django_workos_vault.registry.collisions import tried_again
 from django_workos_vault.registry.rows import as_stored
 from django_workos_vault.registry.transactions import apart, would_be_undone
 
@@ -70,7 +71,9 @@ class AccessRecords:
                     "Nothing is revealed inside a transaction on SQLite: rolling it back would take the "
                     "access record away."
                 )
-            records = apart(alias, lambda: self._append(alias, key, entries, limits))
+            records = apart(
+                alias, lambda: tried_again(alias, lambda: self._append(alias, key, entries, limits))
+            )
         except (DatabaseError, VaultError, WrongKey, InvalidVaultConfiguration) as exc:
             logger.error("An access could not be recorded: %s: %s", type(exc).__name__, exc)
             raise AccessNotRecorded(
