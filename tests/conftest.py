@@ -1,6 +1,7 @@
 """Fixtures that more than one test module uses."""
 
 import gc
+import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -79,6 +80,11 @@ def ctrl_c_works() -> Iterator[None]:
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
+
+
+def pytest_xdist_auto_num_workers() -> int | None:
+    """``-n auto`` is a worker more than processors: many tests wait, for a deadline, a lease or a process."""
+    return None if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ else (os.cpu_count() or 1) + 1
 
 
 def pytest_collection_finish() -> None:
