@@ -14,6 +14,8 @@ from django_workos_vault.exceptions import EnvelopeError, VaultError
 from tests.app.models import Contract, Device, Organization, Patient, Resident
 from tests.files.models import Report
 
+#: how vault_forget is told of the first customer
+CONTEXT = "organization_id=org_1"
 LOCAL = {
     "BACKEND": "django_workos_vault.backends.local.LocalVault",
     "OPTIONS": {"master_key": bytes(32), "objects_file": ":memory:"},

@@ -12,6 +12,7 @@ from django.core.management import CommandError, call_command
 from django_workos_vault.backends.local import LocalVault
 from django_workos_vault.models import DataKeyRecord
 from tests.maintenance.forgetting.forgetting import (
+    CONTEXT,
     customer,
     failing,
     forget,
@@ -21,8 +22,6 @@ from tests.maintenance.forgetting.forgetting import (
 )
 
 pytestmark = pytest.mark.django_db(databases="__all__")
-
-CONTEXT = "organization_id=org_1"
 
 
 @pytest.mark.parametrize("items", [["organization_id"], ["=x"], ["organization_id="], ["a=b", "a=c"]])

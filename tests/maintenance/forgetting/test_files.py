@@ -16,6 +16,7 @@ from django_workos_vault.streams.sources import BytesSource
 from tests.app.models import Patient
 from tests.files.models import FOLDERS, Report
 from tests.maintenance.forgetting.forgetting import (
+    CONTEXT,
     customer,
     forget,
     handed_over,
@@ -26,8 +27,6 @@ from tests.maintenance.forgetting.forgetting import (
 )
 
 pytestmark = pytest.mark.django_db(databases="__all__")
-
-CONTEXT = "organization_id=org_1"
 
 
 def refers_to_the_registry(report: Report) -> Report:

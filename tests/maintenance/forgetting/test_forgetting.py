@@ -15,6 +15,7 @@ from django_workos_vault.models import DataKeyRecord, IndexKeyRecord
 from tests.app.models import Account, Organization, Patient, Resident
 from tests.files.models import Report
 from tests.maintenance.forgetting.forgetting import (
+    CONTEXT,
     LOCAL,
     customer,
     failing,
@@ -28,8 +29,6 @@ from tests.maintenance.moving import fields_name
 from tests.maintenance.reencrypting import cell_of, store
 
 pytestmark = pytest.mark.django_db(databases="__all__")
-
-CONTEXT = "organization_id=org_1"
 
 
 @pytest.mark.parametrize("kept", ["inline", "reference"])

@@ -14,6 +14,7 @@ from tests.app.models import Patient
 from tests.files.models import Report
 from tests.files.s3.objects import S3, options
 from tests.maintenance.forgetting.forgetting import (
+    CONTEXT,
     customer,
     forget,
     handed_over,
@@ -25,7 +26,6 @@ from tests.maintenance.forgetting.forgetting import (
 
 pytestmark = pytest.mark.django_db(databases="__all__")
 
-CONTEXT = "organization_id=org_1"
 FAULTS = {"503 Service Unavailable": "SlowDown", "403 Forbidden": "AccessDenied", "500 Oops": "InternalError"}
 
 

@@ -17,11 +17,18 @@ from django_workos_vault.exceptions import VaultNotFound
 from django_workos_vault.models import DataKeyRecord
 from django_workos_vault.testing import RunningEmulator
 from tests.app.models import Contract, Credential, Patient
-from tests.maintenance.forgetting.forgetting import contract, customer, failing, forget, opens, reasons
+from tests.maintenance.forgetting.forgetting import (
+    CONTEXT,
+    contract,
+    customer,
+    failing,
+    forget,
+    opens,
+    reasons,
+)
 
 pytestmark = pytest.mark.django_db(databases="__all__", transaction=True)
 
-CONTEXT = "organization_id=org_1"
 MINE = {"organization_id": "org_1"}
 
 

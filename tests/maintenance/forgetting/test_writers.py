@@ -19,11 +19,17 @@ from django_workos_vault.registry.data_keys import DatabaseRegistry
 from django_workos_vault.registry.rows import key_record
 from django_workos_vault.vault import Vault
 from tests.app.models import Organization, Patient
-from tests.maintenance.forgetting.forgetting import customer, forget, opens, seal_everything, vault_of
+from tests.maintenance.forgetting.forgetting import (
+    CONTEXT,
+    customer,
+    forget,
+    opens,
+    seal_everything,
+    vault_of,
+)
 
 pytestmark = pytest.mark.django_db(databases="__all__", transaction=True)
 
-CONTEXT = "organization_id=org_1"
 MINE = KeyContext({"organization_id": "org_1"})
 
 
