@@ -29,6 +29,7 @@ WRONG: list[tuple[Any, str]] = [
 ]
 
 
+@pytest.mark.django_db(databases=["default", "other"])  # Django's check of a JSONField asks SQLite
 @pytest.mark.parametrize(("given", "message"), WRONG)
 def test_every_wrong_option_is_named(given: Any, message: str) -> None:
     """By the settings' reader, and by a check, which is content once it is put right."""

@@ -70,6 +70,7 @@ def ours(**options: Any) -> list[Any]:
     ]
 
 
+@pytest.mark.django_db(databases=["default", "other"])  # Django's check of a JSONField asks SQLite
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_one_mistake_is_one_message(mistake: str) -> None:
     """However many fields use the vault; and the message quotes no secret."""
@@ -142,6 +143,7 @@ def test_a_missing_key_is_an_error_where_it_is_needed(settings: Any, capsys: Any
     assert "django_workos_vault.E190" not in {m.id for m in ours(include_deployment_checks=True)}
 
 
+@pytest.mark.django_db(databases=["default", "other"])
 @pytest.mark.parametrize("given", ["sk_test_" + "a1" * 8, "clientele", "client_", 5, " client_01"])
 @pytest.mark.parametrize("where", ["settings", "environment"])
 def test_a_client_id_that_is_none(
