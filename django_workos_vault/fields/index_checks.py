@@ -3,32 +3,33 @@
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from django.core import checks
+from django.core.checks import CheckMessage
 from django.core.exceptions import FieldError
 from django.db import connections, router
 from django.db.models import CharField, UniqueConstraint
 
 from django_workos_vault.blind import FULL_BITS, MIN_BITS, Compound, Kind, LastCharacters
 from django_workos_vault.envelope import MAX_DIGESTS
+from django_workos_vault.fields.checks import FieldChecks
 from django_workos_vault.fields.column_paths import columns_read
 from django_workos_vault.fields.digests import encrypted_fields
 from django_workos_vault.fields.index_advice import IndexAdvice
 from django_workos_vault.indexes import BlindIndex
 
 
-class IndexChecks:
+class IndexChecks(FieldChecks):
     """What is wrong with a field's blind indexes, and with indexes and constraints over it."""
 
     def __init__(self, field: Any) -> None:
-        self._field = field
+        super().__init__(field)
         self._advice = IndexAdvice(field)
 
-    def messages(self, databases: Iterable[str] | None) -> list[checks.CheckMessage]:
+    def messages(self, databases: Iterable[str] | None) -> list[CheckMessage]:
         """Return the messages; those of ``databases`` too, where they are asked for."""
-        for kind in self._field.blind_indexes:
+        for kind in self.field.blind_indexes:
             if kind is not None and not isinstance(kind, Kind):
                 message = f"blind_indexes holds a {type(kind).__name__}, which is no kind of index."
-                return [self._error("E030", message)]
+                return [self.error("E030", message)]
         return [
             *self._declaration(),
             *self._what_they_reveal(),
@@ -37,20 +38,20 @@ class IndexChecks:
             *self._databases(databases or ()),
         ]
 
-    def _declaration(self) -> Iterator[checks.CheckMessage]:
-        field = self._field
+    def _declaration(self) -> Iterator[CheckMessage]:
+        field = self.field
         if len(field.blind_indexes) > MAX_DIGESTS:
-            yield self._error("E030", f"A cell has room for {MAX_DIGESTS} blind indexes.")
+            yield self.error("E030", f"A cell has room for {MAX_DIGESTS} blind indexes.")
         seen: set[tuple[str, int]] = set()
         for _, kind in field.digests.slots:
             if (kind.name, kind.version) in seen:
                 message = f"Two blind indexes are called {kind.name!r}, version {kind.version}: name one."
-                yield self._error("E030", message)
+                yield self.error("E030", message)
             seen.add((kind.name, kind.version))
             for problem in self._problems(kind):
-                yield self._error("E030", f"The blind index {kind.name!r}: {problem}.")
+                yield self.error("E030", f"The blind index {kind.name!r}: {problem}.")
             if kind.of_text and not field.digests.compare_texts:
-                yield self._error(
+                yield self.error(
                     "E060",
                     f"The blind index {kind.name!r} compares texts, and {type(field).__name__} holds none.",
                     "Use Exact(), or index a text field beside it.",
@@ -67,33 +68,33 @@ class IndexChecks:
         if isinstance(kind, LastCharacters) and (type(kind.count) is not int or kind.count < 1):
             yield "its count must be 1 or more"
         if isinstance(kind, Compound):
-            encrypted = {field.name for field in encrypted_fields(self._field.model)}
-            if not kind.with_fields or not set(kind.with_fields) <= encrypted - {self._field.name}:
+            encrypted = {field.name for field in encrypted_fields(self.field.model)}
+            if not kind.with_fields or not set(kind.with_fields) <= encrypted - {self.field.name}:
                 yield "with_fields must name other encrypted fields of the same model"
 
-    def _what_they_reveal(self) -> Iterator[checks.CheckMessage]:
-        alone = [kind for _, kind in self._field.digests.slots if not isinstance(kind, Compound)]
+    def _what_they_reveal(self) -> Iterator[CheckMessage]:
+        alone = [kind for _, kind in self.field.digests.slots if not isinstance(kind, Compound)]
         if alone and self._advice.would_reveal:
-            yield self._error(
+            yield self.error(
                 "E031",
                 "A blind index on a field with so few values would reveal them.",
                 "Equal values have equal digests, so the counts of each tell which is which. Filter in "
                 "Python, or combine the field with another one in a Compound index.",
             )
 
-    def _ciphertext_indexed(self) -> Iterator[checks.CheckMessage]:
-        together = any(self._field.name in names for names in self._field.model._meta.unique_together)
-        direct = [item.name for item in self._named() if _reads_ciphertext(item, self._field)]
+    def _ciphertext_indexed(self) -> Iterator[CheckMessage]:
+        together = any(self.field.name in names for names in self.field.model._meta.unique_together)
+        direct = [item.name for item in self._named() if _reads_ciphertext(item, self.field)]
         if direct or together:
             item = direct[0] if direct else "unique_together"
-            yield self._error(
+            yield self.error(
                 "E032",
                 f"{item} indexes ciphertext, where nothing is ever equal.",
                 self._advice.of_ciphertext_in(item),
             )
 
-    def _indexes_over_them(self) -> Iterator[checks.CheckMessage]:
-        field = self._field
+    def _indexes_over_them(self) -> Iterator[CheckMessage]:
+        field = self.field
         backed = set()
         for item in self._named():
             for position, expression in enumerate(getattr(item, "expressions", ())):
@@ -104,34 +105,34 @@ class IndexChecks:
                 except FieldError as exc:
                     declared = "Name one that is declared."
                     hint = declared if field.digests.slots else f"{self._advice.give_kind()}."
-                    yield self._error("E033", f"{item.name}: {exc}", hint)
+                    yield self.error("E033", f"{item.name}: {exc}", hint)
                     continue
                 if position == 0:
                     backed.add(slot)
                 if isinstance(item, UniqueConstraint) and kind.bits < FULL_BITS:
-                    yield self._error(
+                    yield self.error(
                         "E034",
                         f"{item.name} would refuse different values: {kind.name!r} has {kind.bits} bits.",
                         f"Put models.Index in the place of {item.name}, or take bits away.",
                     )
         for slot, kind in field.digests.slots:
             if slot not in backed:
-                yield self._warning(
+                yield self.warning(
                     "W030",
                     f"No index of the table begins with the blind index {kind.name!r} (version "
                     f"{kind.version}): lookups read every row.",
                     f"Add {self._advice.index_of(kind)} to Meta.indexes.",
                 )
 
-    def _databases(self, databases: Iterable[str]) -> Iterator[checks.CheckMessage]:
+    def _databases(self, databases: Iterable[str]) -> Iterator[CheckMessage]:
         for alias in databases:
             connection = connections[alias]
             if (
-                self._field.digests.slots
-                and router.allow_migrate_model(alias, self._field.model)
+                self.field.digests.slots
+                and router.allow_migrate_model(alias, self.field.model)
                 and not connection.features.supports_expression_indexes
             ):
-                yield self._warning(
+                yield self.warning(
                     "W031",
                     f"{connection.display_name} ({alias!r}) has no indexes on expressions: lookups in blind "
                     "indexes are right, but read every row, and a UniqueConstraint over one is not enforced.",
@@ -139,14 +140,8 @@ class IndexChecks:
                 )
 
     def _named(self) -> list[Any]:
-        options = self._field.model._meta
+        options = self.field.model._meta
         return [*options.indexes, *options.constraints]
-
-    def _error(self, number: str, message: str, hint: str | None = None) -> checks.CheckMessage:
-        return checks.Error(message, hint, self._field, f"django_workos_vault.{number}")
-
-    def _warning(self, number: str, message: str, hint: str) -> checks.CheckMessage:
-        return checks.Warning(message, hint, self._field, f"django_workos_vault.{number}")
 
 
 def _reads_ciphertext(item: Any, field: Any) -> bool:

@@ -14,7 +14,7 @@ from django_workos_vault.exceptions import VaultRequestError
 from django_workos_vault.fields import object_adoption, object_state, object_writes
 from django_workos_vault.fields.column import ReferenceCol
 from django_workos_vault.fields.lookups import NullTest
-from django_workos_vault.fields.object_checks import object_field_messages
+from django_workos_vault.fields.object_checks import ObjectFieldChecks
 from django_workos_vault.fields.object_column import ObjectColumn
 from django_workos_vault.fields.object_reference import ObjectReference
 from django_workos_vault.fields.object_value import Assigned, StoredObject
@@ -180,7 +180,7 @@ class VaultObjectField(ObjectColumn):
             object_writes.Write(self, instance).column(add=True)
 
     def check(self, **kwargs: Any) -> list[CheckMessage]:
-        return [*super().check(**kwargs), *object_field_messages(self)]
+        return [*super().check(**kwargs), *ObjectFieldChecks(self).messages()]
 
 
 def _refusal(field: Any) -> FieldError:

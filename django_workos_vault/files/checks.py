@@ -1,22 +1,23 @@
 """System checks of encrypted file fields."""
 
 from collections.abc import Iterator
-from typing import Any
 
-from django.core import checks
+from django.core.checks import CheckMessage
 
-from django_workos_vault.fields.checks import binding, key_context
+from django_workos_vault.fields.checks import FieldChecks
 from django_workos_vault.files.sealed_storage import SealedStorage
 
 
-def check_field(field: Any) -> Iterator[checks.CheckMessage]:
-    """Yield what is wrong with the field's binding, key context and storage."""
-    yield from binding(field, "E130", "files ")
-    yield from key_context(field)
-    if isinstance(field.storage, SealedStorage):
-        yield checks.Warning(
-            "The field encrypts its files, and so does its storage: they are sealed twice.",
-            hint="Give the field a storage that does not encrypt, or use Django's own field over this one.",
-            obj=field,
-            id="django_workos_vault.W130",
-        )
+class FileFieldChecks(FieldChecks):
+    """What is wrong with the declaration of an encrypted file field."""
+
+    def messages(self) -> Iterator[CheckMessage]:
+        """Yield what is wrong with the field's binding, key context and storage."""
+        yield from self.binding("E130", "files ")
+        yield from self.key_context()
+        if isinstance(self.field.storage, SealedStorage):
+            yield self.warning(
+                "W130",
+                "The field encrypts its files, and so does its storage: they are sealed twice.",
+                "Give the field a storage that does not encrypt, or use Django's own field over this one.",
+            )

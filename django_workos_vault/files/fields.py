@@ -12,7 +12,7 @@ from django.db.models.fields.files import FieldFile, ImageFieldFile
 from django_workos_vault.context import KeyContext
 from django_workos_vault.fields.scheme import Scheme
 from django_workos_vault.files import moves
-from django_workos_vault.files.checks import check_field
+from django_workos_vault.files.checks import FileFieldChecks
 from django_workos_vault.files.row_sealing import RowSealing
 from django_workos_vault.files.sealed_storage import SealedStorage
 from django_workos_vault.streams.padding import Padding, check_padding
@@ -126,7 +126,7 @@ class EncryptedFileField(FileField):
         return name, path, args, kwargs
 
     def check(self, **kwargs: Any) -> list[checks.CheckMessage]:
-        return [*super().check(**kwargs), *check_field(self)]
+        return [*super().check(**kwargs), *FileFieldChecks(self).messages()]
 
     def contribute_to_class(self, cls: type[Model], name: str, *args: Any, **kwargs: Any) -> None:
         self.__dict__.pop("scheme", None)  # that of the abstract model which the field comes from
