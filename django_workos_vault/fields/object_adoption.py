@@ -14,15 +14,12 @@ from django_workos_vault.exceptions import (
     VaultNotFound,
     VaultRequestError,
 )
-from django_workos_vault.fields import object_parts
 from django_workos_vault.fields.object_column import ObjectColumn
 from django_workos_vault.fields.object_disposal import delete
-from django_workos_vault.fields.object_proof import check_answer, signer
-from django_workos_vault.fields.object_reference import ObjectReference
+from django_workos_vault.fields.object_parts import PartStore
 from django_workos_vault.fields.object_state import Unneeded
 from django_workos_vault.fields.object_storing import Storing
 from django_workos_vault.fields.object_value import StoredObject
-from django_workos_vault.fields.vault_field import VaultField
 
 
 def bound_to(stored: StoredObject, instance: Model) -> StoredObject:
@@ -40,7 +37,7 @@ def bound_to(stored: StoredObject, instance: Model) -> StoredObject:
         stored.prove(instance)
     except UntrustedReference:
         with suppress(UntrustedReference, VaultNotFound, VaultRequestError):  # reading it says what is wrong
-            return _signed_anew(stored.field, instance, stored.reference, context)
+            return _signed_anew(stored, instance, context)
     return stored
 
 
@@ -55,12 +52,12 @@ def adopt(field: ObjectColumn, instance: Model, key_context: dict[str, str] | No
     former = context if key_context is None else KeyContext(key_context)
     using = router.db_for_write(type(instance), instance=instance)
     if former == context:
-        adopted = _signed_anew(field, instance, stored.reference, context)
+        adopted = _signed_anew(stored, instance, context)
     else:
         found = field.vault.backend.read_object(stored.reference.id)
-        check_answer(field, stored.reference.id, found, former)
+        field.scheme.check_answer(stored.reference.id, found, former)
         was = StoredObject(stored.reference, field)
-        was.take(object_parts.whole(field, found) if was.reference.split else found)
+        was.take(PartStore(field).whole(found) if was.reference.split else found)
         adopted = Storing(field, instance).create(was.open())
     rows = field.model._base_manager.using(using).filter(pk=instance.pk)
     if not rows.filter(**{field.attname: stored.reference}).update(**{field.attname: adopted.reference}):
@@ -74,10 +71,9 @@ def adopt(field: ObjectColumn, instance: Model, key_context: dict[str, str] | No
     return True
 
 
-def _signed_anew(
-    field: VaultField, instance: Model, reference: ObjectReference, context: KeyContext
-) -> StoredObject:
-    check_answer(field, reference.id, field.vault.backend.describe_object(reference.id), context)
-    row = field.scheme.row_of(instance)
-    sign = signer(field, row, context)
-    return StoredObject(sign(reference), field, row)
+def _signed_anew(stored: StoredObject, instance: Model, context: KeyContext) -> StoredObject:
+    field, reference = stored.field, stored.reference
+    scheme = field.scheme
+    scheme.check_answer(reference.id, field.vault.backend.describe_object(reference.id), context)
+    row = scheme.row_of(instance)
+    return StoredObject(scheme.signer(row, context)(reference), field, row)

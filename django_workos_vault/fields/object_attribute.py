@@ -7,14 +7,14 @@ from django.db.models.query_utils import DeferredAttribute
 
 from django_workos_vault.fields.django_internals.frames import caller_moves_values
 from django_workos_vault.fields.object_reference import ObjectReference
+from django_workos_vault.fields.object_scheme import FieldInVault
 from django_workos_vault.fields.object_value import Assigned, StoredObject
-from django_workos_vault.fields.vault_field import VaultField
 
 
 class ObjectAttribute(DeferredAttribute):
     """The attribute of a :class:`VaultObjectField`: fetches on reading, keeps the reference otherwise."""
 
-    field: VaultField
+    field: FieldInVault
 
     def __get__(self, instance: Model | None, owner: Any = None) -> Any:
         if instance is None:

@@ -4,7 +4,6 @@ What reads, writes, proves and deletes the objects of a field knows this much of
 """
 
 from collections.abc import Iterable
-from functools import cached_property
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -15,41 +14,15 @@ from django_workos_vault.backends.objects import ObjectVersion
 from django_workos_vault.fields.object_attribute import ObjectAttribute
 from django_workos_vault.fields.object_encoding import Encoded, encode
 from django_workos_vault.fields.object_parts import MAX_VALUE_BYTES
-from django_workos_vault.fields.object_proof import check_answer
+from django_workos_vault.fields.object_scheme import FieldInVault
 from django_workos_vault.fields.object_value import Assigned, StoredObject
-from django_workos_vault.fields.scheme import NOT_LOADED, Row, Scheme
-from django_workos_vault.fields.vault_field import VaultField
 from django_workos_vault.frame_locals import leaves_no_locals
 
 
-class ObjectScheme(Scheme):
-    """References are bound to their rows: to the primary key, and to what chooses the key context."""
-
-    def __init__(self, field: Any) -> None:
-        super().__init__(field)
-        self.is_bound = self.remembers_row = True
-
-    @cached_property
-    def row_columns(self) -> tuple[str, ...]:
-        key = (column.attname for column in self._options.pk_fields)
-        return tuple(dict.fromkeys((*key, *self.context_columns)))
-
-    def has_moved(self, row: Row | None, instance: Model) -> bool:
-        """Whether the program moved the row to another key context. A copy of a row gets its own object."""
-        pairs = zip(self.row_columns, row or (), self.row_of(instance), strict=row is not None)
-        return any(
-            old != new
-            for name, old, new in pairs
-            if name in self.context_columns and NOT_LOADED not in (old, new)
-        )
-
-
-class ObjectColumn(VaultField, Field):
+class ObjectColumn(FieldInVault, Field):
     """A field whose values live in Vault."""
 
     descriptor_class = ObjectAttribute
-    holds_cells = "references"
-    scheme_class = ObjectScheme
 
     def get_internal_type(self) -> str:
         return "CharField"
@@ -101,7 +74,7 @@ class ObjectColumn(VaultField, Field):
         if stored is None:
             return ()
         backend, object_id, context = self.vault.backend, stored.reference.id, stored.prove(instance)
-        check_answer(self, object_id, backend.describe_object(object_id), context)
+        self.scheme.check_answer(object_id, backend.describe_object(object_id), context)
         return backend.list_object_versions(object_id)
 
     async def ahistory_of(self, instance: Model) -> tuple[ObjectVersion, ...]:
@@ -111,7 +84,7 @@ class ObjectColumn(VaultField, Field):
             return ()
         backend, object_id = self.vault.backend, stored.reference.id
         context = await stored.aprove(instance)
-        check_answer(self, object_id, await backend.adescribe_object(object_id), context)
+        self.scheme.check_answer(object_id, await backend.adescribe_object(object_id), context)
         return await backend.alist_object_versions(object_id)
 
     def stored_in(self, instance: Model) -> StoredObject | None:

@@ -1,6 +1,7 @@
 """Objects that no row needs any more go after the commit; a fault leaves one that vault_check finds."""
 
 import logging
+from dataclasses import replace
 from functools import partial
 
 from django.db import transaction
@@ -8,7 +9,6 @@ from django.db.models import Model
 
 from django_workos_vault.backends import batch
 from django_workos_vault.backends.objects import VaultObject
-from django_workos_vault.context import KeyContext
 from django_workos_vault.exceptions import (
     EnvelopeError,
     InvalidVaultConfiguration,
@@ -16,45 +16,41 @@ from django_workos_vault.exceptions import (
     VaultError,
     VaultNotFound,
 )
-from django_workos_vault.fields import object_parts
-from django_workos_vault.fields.object_column import ObjectColumn
-from django_workos_vault.fields.object_proof import check_answer
+from django_workos_vault.fields.object_parts import PartStore
 from django_workos_vault.fields.object_reference import is_part_of
+from django_workos_vault.fields.object_scheme import FieldInVault
 from django_workos_vault.fields.object_state import Unneeded
 from django_workos_vault.fields.object_value import StoredObject
-from django_workos_vault.fields.vault_field import VaultField
 
 logger = logging.getLogger(__name__)
 
 
-def after_deletion(field: ObjectColumn, instance: Model, using: str) -> None:
+def delete_with_row(stored: StoredObject, instance: Model, using: str) -> None:
     """Delete the object of a row that is about to be deleted, once that has been committed.
 
     Without ``version_check``: the row is gone, so no version of its object is wanted. Nothing that is wrong
     with the reference, or with Vault, keeps the row.
     """
-    stored = field.stored_in(instance)
-    if stored is None:
-        return
     try:
         stored.place(instance)  # as long as the rows are there that tell it
     except InvalidVaultConfiguration as exc:
-        _not_deleted(field, stored.reference.id, exc)
+        _not_deleted(stored.field, stored.reference.id, exc)
     else:
         transaction.on_commit(partial(_delete_proven, stored), using=using)
 
 
 def delete(unneeded: Unneeded) -> None:
     """Delete what is not needed, if Vault says that it is the field's, and never anything else."""
-    field, object_id, name, parts = unneeded.field, unneeded.id, unneeded.name, unneeded.parts
+    field, object_id = unneeded.field, unneeded.id
     backend = field.vault.backend
     try:
         if object_id is not None:
             # A value is read of those alone that hold a manifest.
             found = (backend.read_object if unneeded.split else backend.describe_object)(object_id)
-            check_answer(field, object_id, found, unneeded.context, beside=unneeded.beside)
+            field.scheme.check_answer(object_id, found, unneeded.context, beside=unneeded.beside)
             if isinstance(found, VaultObject):
-                name, parts = found.name, tuple(part.id for part in object_parts.parts_in(field, found))
+                parts = tuple(part.id for part in PartStore(field).named_in(found))
+                unneeded = replace(unneeded, name=found.name, parts=parts)
             backend.delete_object(object_id)
     except VaultNotFound:
         pass
@@ -62,18 +58,19 @@ def delete(unneeded: Unneeded) -> None:
         # The row has been committed, or shall be: failing now would only hide that from the caller.
         _not_deleted(field, object_id, exc)
         return  # as long as it is there, its parts are
-    delete_parts(field, name, parts, unneeded.context)
+    _delete_parts(unneeded)
 
 
-def delete_parts(field: VaultField, name: str, parts: tuple[str, ...], context: KeyContext) -> None:
-    """Delete the parts with these ids, if Vault says that they are those of the object called ``name``."""
+def _delete_parts(unneeded: Unneeded) -> None:
+    """Delete the parts, if Vault says that they are those of the object of that name."""
+    field = unneeded.field
     backend = field.vault.backend
 
     def delete_one(object_id: str) -> None:
         try:
             found = backend.describe_object(object_id)
-            check_answer(field, object_id, found, context, beside=True)
-            if not is_part_of(found.name, name):
+            field.scheme.check_answer(object_id, found, unneeded.context, beside=True)
+            if not is_part_of(found.name, unneeded.name):
                 raise UntrustedReference(f"The object {object_id} is a part of another row's value.")
             backend.delete_object(object_id)
         except VaultNotFound:
@@ -81,7 +78,7 @@ def delete_parts(field: VaultField, name: str, parts: tuple[str, ...], context: 
         except EnvelopeError as exc:
             _not_deleted(field, object_id, exc)
 
-    for object_id, outcome in zip(parts, batch.run(delete_one, parts), strict=True):
+    for object_id, outcome in zip(unneeded.parts, batch.run(delete_one, unneeded.parts), strict=True):
         if isinstance(outcome, VaultError):
             _not_deleted(field, object_id, outcome)
 
@@ -107,7 +104,7 @@ def left_alone(stored: StoredObject, error: Exception) -> None:
     )
 
 
-def _not_deleted(field: VaultField, object_id: str | None, error: Exception) -> None:
+def _not_deleted(field: FieldInVault, object_id: str | None, error: Exception) -> None:
     logger.warning(
         "The object %r of %s is no longer needed and could not be deleted (%s). vault_check --objects "
         "lists it, if it is one of the field's.",

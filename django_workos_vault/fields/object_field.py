@@ -132,13 +132,20 @@ class VaultObjectField(ObjectColumn):
         return ReferenceCol(self.model._meta.db_table, self)
 
     def get_transform(self, lookup_name: str) -> Any:
-        raise _refusal(self)
+        raise self.lookup_refusal()
+
+    def lookup_refusal(self) -> FieldError:
+        """Return the error for a lookup that asks for more than whether the column holds a reference."""
+        return FieldError(
+            f"{self} lives in Vault: the database holds a reference, which has no order and no parts. Its "
+            "lookups are isnull, and exact and in with an ObjectReference."
+        )
 
     def before_row_write(self, instance: Model, using: str) -> None:
         object_state.note_database(instance, using)
 
     def after_row_write(self, instance: Model, using: str) -> None:
-        object_writes.after_save(self, instance, using)
+        object_writes.Write(self, instance).after_row(using)
 
     # Validation, forms, fixtures
 
@@ -183,13 +190,6 @@ class VaultObjectField(ObjectColumn):
         return [*super().check(**kwargs), *ObjectFieldChecks(self).messages()]
 
 
-def _refusal(field: Any) -> FieldError:
-    return FieldError(
-        f"{field} lives in Vault: the database holds a reference, which has no order and no parts. Its "
-        "lookups are isnull, and exact and in with an ObjectReference."
-    )
-
-
 class _Exact(Exact):
     """Whether the column holds this very reference."""
 
@@ -197,7 +197,7 @@ class _Exact(Exact):
 
     def __init__(self, lhs: Any, rhs: Any) -> None:
         if hasattr(rhs, "resolve_expression"):
-            raise _refusal(lhs.output_field)
+            raise lhs.output_field.lookup_refusal()
         super().__init__(lhs, rhs)
 
 
@@ -208,7 +208,7 @@ class _In(In):
 
     def __init__(self, lhs: Any, rhs: Any) -> None:
         if hasattr(rhs, "resolve_expression"):
-            raise _refusal(lhs.output_field)
+            raise lhs.output_field.lookup_refusal()
         super().__init__(lhs, rhs)
 
 
@@ -216,4 +216,4 @@ class _Refused(Lookup):
     lookup_name = "refused"
 
     def __init__(self, lhs: Any, rhs: Any) -> None:
-        raise _refusal(lhs.output_field)
+        raise lhs.output_field.lookup_refusal()

@@ -7,9 +7,9 @@ from django.db.models import Model
 from django.db.models.signals import class_prepared, pre_delete
 
 from django_workos_vault.backends.objects import ObjectVersion
-from django_workos_vault.fields import object_disposal
 from django_workos_vault.fields.object_adoption import adopt
 from django_workos_vault.fields.object_column import ObjectColumn, object_fields
+from django_workos_vault.fields.object_disposal import delete_with_row
 
 
 def object_history(instance: Model, field_name: str) -> tuple[ObjectVersion, ...]:
@@ -52,7 +52,8 @@ def _field(instance: Model, name: str) -> ObjectColumn:
 def _before_deletion(*, sender: type[Model], instance: Model, using: str, **kwargs: Any) -> None:
     # Each table's own fields: with inheritance, the parents' rows are deleted, or kept, on their own.
     for field in object_fields(sender._meta.concrete_model._meta.local_concrete_fields):  # type: ignore[union-attr]
-        object_disposal.after_deletion(field, instance, using)
+        if (stored := field.stored_in(instance)) is not None:
+            delete_with_row(stored, instance, using)
 
 
 def _prepare(*, sender: type[Model], **kwargs: Any) -> None:

@@ -18,7 +18,7 @@ from django_workos_vault.backends.objects import MAX_ID_LENGTH, VaultObject
 from django_workos_vault.exceptions import UntrustedReference, VaultError, VaultRequestError
 from django_workos_vault.fields.object_encoding import MAX_OBJECT_BYTES
 from django_workos_vault.fields.object_reference import is_id, is_part_of, name_of_part, name_of_whole
-from django_workos_vault.fields.vault_field import VaultField
+from django_workos_vault.fields.object_scheme import FieldInVault
 
 #: Requests that a minute's quota allows many times over. Larger things are files.
 MAX_VALUE_BYTES = 100 * 1024 * 1024
@@ -42,85 +42,86 @@ class _Piece:
     text: str = field(repr=False)
 
 
-def store(owner: VaultField, name: str, text: str, key_context: Mapping[str, str]) -> tuple[Part, ...]:
-    """Store ``text`` in parts of the object ``name``.
+class PartStore:
+    """Where the parts of one field's values are kept."""
 
-    Raises VaultError when one is not taken; the others are deleted then, as far as Vault can be asked.
-    """
-    generation = token_hex(6)
-    pieces = [
-        _Piece(name_of_part(name, generation, number), piece) for number, piece in enumerate(_pieces(text))
-    ]
-    backend = owner.vault.backend
+    def __init__(self, field: FieldInVault) -> None:
+        self._field = field
+        self._backend = field.vault.backend
 
-    def create(piece: _Piece) -> Part:
-        made = backend.create_object(piece.name, piece.text, key_context)
-        return Part(made.id, sha256(piece.text.encode()).hexdigest())
+    def store(self, name: str, text: str, key_context: Mapping[str, str]) -> tuple[Part, ...]:
+        """Store ``text`` in parts of the object ``name``.
 
-    outcomes = batch.run(create, pieces)
-    parts = tuple(outcome for outcome in outcomes if isinstance(outcome, Part))
-    failure = next((outcome for outcome in outcomes if isinstance(outcome, VaultError)), None)
-    if failure is not None:
-        batch.run(backend.delete_object, [part.id for part in parts])
-        raise failure
-    return parts
+        Raises VaultError when one is not taken; the others are deleted then, as far as Vault can be asked.
+        """
+        generation, backend = token_hex(6), self._backend
+        pieces = [
+            _Piece(name_of_part(name, generation, number), piece)
+            for number, piece in enumerate(_pieces(text))
+        ]
+
+        def create(piece: _Piece) -> Part:
+            made = backend.create_object(piece.name, piece.text, key_context)
+            return Part(made.id, sha256(piece.text.encode()).hexdigest())
+
+        outcomes = batch.run(create, pieces)
+        parts = tuple(outcome for outcome in outcomes if isinstance(outcome, Part))
+        failure = next((outcome for outcome in outcomes if isinstance(outcome, VaultError)), None)
+        if failure is not None:
+            batch.run(backend.delete_object, [part.id for part in parts])
+            raise failure
+        return parts
+
+    def named_in(self, found: VaultObject) -> tuple[Part, ...]:
+        """Return the parts that ``found`` names. Raises VaultError for what names none."""
+        try:
+            parts = msgspec.json.decode(found.value, type=_Manifest).parts
+        except (msgspec.DecodeError, RecursionError):
+            parts = ()
+        if not parts or not all(is_id(part.id) for part in parts):
+            raise VaultError(
+                f"The object {found.id} of {self._field} names no parts: something else wrote it."
+            )
+        return parts
+
+    def whole(self, found: VaultObject) -> VaultObject:
+        """Return ``found`` with the value whose parts it names.
+
+        Raises VaultNotFound when one is gone, UntrustedReference when one is not what was stored, and
+        VaultError.
+        """
+        parts = self.named_in(found)
+        return self._joined(found, parts, batch.run(self._backend.read_object, [part.id for part in parts]))
+
+    async def awhole(self, found: VaultObject) -> VaultObject:
+        """:meth:`whole` for async code."""
+        parts = self.named_in(found)
+        read = await batch.arun(self._backend.aread_object, [part.id for part in parts])
+        return self._joined(found, parts, read)
+
+    def _joined(
+        self, found: VaultObject, parts: Sequence[Part], read: Sequence[VaultObject | VaultError]
+    ) -> VaultObject:
+        name = name_of_whole(found.name)
+        for part, one in zip(parts, read, strict=True):
+            if isinstance(one, VaultError):
+                raise one
+            if (
+                one.id != part.id
+                or not is_part_of(one.name, name)
+                or one.metadata.context != found.metadata.context
+                or sha256(one.value.encode()).hexdigest() != part.sha256
+            ):
+                raise UntrustedReference(
+                    f"The object {part.id} is not the part that {self._field} stored: it has another name, "
+                    "key context or value. Something else wrote it."
+                )
+        return replace(found, value="".join(one.value for one in read if isinstance(one, VaultObject)))
 
 
 def manifest(parts: Iterable[Part]) -> str:
     """Return what the row's object holds."""
     return msgspec.json.encode(_Manifest(tuple(parts))).decode()
-
-
-def parts_in(owner: VaultField, found: VaultObject) -> tuple[Part, ...]:
-    """Return the parts that ``found``, an object of ``owner``, names. Raises VaultError for what is none."""
-    try:
-        parts = msgspec.json.decode(found.value, type=_Manifest).parts
-    except (msgspec.DecodeError, RecursionError):
-        parts = ()
-    if not parts or not all(is_id(part.id) for part in parts):
-        raise VaultError(f"The object {found.id} of {owner} names no parts: something else wrote it.")
-    return parts
-
-
-def whole(owner: VaultField, found: VaultObject) -> VaultObject:
-    """Return ``found`` with the value whose parts it names.
-
-    Raises VaultNotFound when one is gone, UntrustedReference when one is not what was stored, and VaultError.
-    """
-    parts = parts_in(owner, found)
-    return _joined(
-        owner, found, parts, batch.run(owner.vault.backend.read_object, [part.id for part in parts])
-    )
-
-
-async def awhole(owner: VaultField, found: VaultObject) -> VaultObject:
-    """:func:`whole` for async code."""
-    parts = parts_in(owner, found)
-    read = await batch.arun(owner.vault.backend.aread_object, [part.id for part in parts])
-    return _joined(owner, found, parts, read)
-
-
-def _joined(
-    owner: VaultField,
-    found: VaultObject,
-    parts: Sequence[Part],
-    read: Sequence[VaultObject | VaultError],
-) -> VaultObject:
-    name = name_of_whole(found.name)
-    for part, one in zip(parts, read, strict=True):
-        if isinstance(one, VaultError):
-            raise one
-        if (
-            one.id != part.id
-            or not is_part_of(one.name, name)
-            or one.metadata.context != found.metadata.context
-            or sha256(one.value.encode()).hexdigest() != part.sha256
-        ):
-            raise UntrustedReference(
-                f"The object {part.id} is not the part that {owner} stored: it has another name, key context "
-                "or value. Something else wrote it."
-            )
-    return replace(found, value="".join(one.value for one in read if isinstance(one, VaultObject)))
 
 
 def _pieces(text: str) -> list[str]:

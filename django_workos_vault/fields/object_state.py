@@ -7,7 +7,7 @@ from django.db import router
 from django.db.models import Model
 
 from django_workos_vault.context import KeyContext
-from django_workos_vault.fields.vault_field import VaultField
+from django_workos_vault.fields.object_scheme import FieldInVault
 
 _USING = "workos_vault_using"
 _UNNEEDED = "workos_vault_unneeded"
@@ -21,7 +21,7 @@ class Unneeded:
     object called ``name``.
     """
 
-    field: VaultField
+    field: FieldInVault
     id: str | None
     context: KeyContext
     beside: bool = False
@@ -51,7 +51,7 @@ def note_unneeded(instance: Model, unneeded: Unneeded) -> None:
         noted.append(unneeded)
 
 
-def take_unneeded(instance: Model, field: VaultField) -> list[Unneeded]:
+def take_unneeded(instance: Model, field: FieldInVault) -> list[Unneeded]:
     """Return what was noted of ``field``, and forget it."""
     noted: list[Unneeded] = getattr(instance._state, _UNNEEDED, [])
     taken = [one for one in noted if one.field is field]

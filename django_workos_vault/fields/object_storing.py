@@ -16,12 +16,12 @@ from django_workos_vault.exceptions import (
     VaultRequestError,
     VaultUnavailable,
 )
-from django_workos_vault.fields import object_parts
 from django_workos_vault.fields.object_column import ObjectColumn
-from django_workos_vault.fields.object_disposal import delete_parts
+from django_workos_vault.fields.object_disposal import delete
 from django_workos_vault.fields.object_encoding import Encoded
-from django_workos_vault.fields.object_proof import Sign, check_answer, row_identity, signer
+from django_workos_vault.fields.object_parts import Part, PartStore, manifest
 from django_workos_vault.fields.object_reference import ObjectReference, name_of_copy
+from django_workos_vault.fields.object_scheme import Sign
 from django_workos_vault.fields.object_state import Unneeded, database_of, note_unneeded, state_of
 from django_workos_vault.fields.object_value import StoredObject
 
@@ -43,14 +43,14 @@ class Storing:
         name = f"{field.label}/{uuid4().hex}"
         parts = self._parts(name, encoded, context)
         try:
-            content = object_parts.manifest(parts) if parts else encoded.text
+            content = manifest(parts) if parts else encoded.text
             metadata = field.vault.backend.create_object(name, content, context.items)
         except VaultError:
-            delete_parts(field, name, tuple(part.id for part in parts), context)
+            self._take_back(name, parts, context)
             raise
         stored = self._stored(value, encoded, metadata, sign)
         stored.replaced = replaced
-        if row_identity(field, stored.row) is None:
+        if field.scheme.primary_key_in(stored.row) is None:
             # bulk_create() sends no signal; by its commit the database may have told the primary key.
             using = database_of(self._instance)
             if connections[using].in_atomic_block:
@@ -72,10 +72,10 @@ class Storing:
             name, expected = self._check_current(base, context), base.seen
         parts = self._parts(name, encoded, context)
         try:
-            content = object_parts.manifest(parts) if parts else encoded.text
+            content = manifest(parts) if parts else encoded.text
             updated = field.vault.backend.update_object(object_id, content, version_check=expected)
         except (VaultConflict, VaultNotFound, VaultRequestError):  # after any other, Vault may have taken it
-            delete_parts(field, name, tuple(part.id for part in parts), context)
+            self._take_back(name, parts, context)
             raise
         stored = self._stored(value, encoded, updated.metadata, sign)
         stored.replaced = base
@@ -87,7 +87,7 @@ class Storing:
         """Return the object's name, if it has the version that was read. Raises VaultConflict if not."""
         backend, object_id = self._field.vault.backend, base.reference.id
         current = (backend.read_object if base.reference.split else backend.describe_object)(object_id)
-        check_answer(self._field, object_id, current, context)
+        self._field.scheme.check_answer(object_id, current, context)
         if current.metadata.version_id not in (base.seen, None):
             raise VaultConflict("The object changed since this version.")
         parts = _parts_of(base, current)
@@ -98,7 +98,7 @@ class Storing:
         """Keep the row's value beside the object; return the object's name, and the version it has now."""
         backend = self._field.vault.backend
         current = backend.read_object(base.reference.id)
-        check_answer(self._field, base.reference.id, current, context)
+        self._field.scheme.check_answer(base.reference.id, current, context)
         copy_name = name_of_copy(current.name, base.reference.version)
         version = current.metadata.version_id or self._current_version(current.id)
         kept = current
@@ -122,10 +122,15 @@ class Storing:
         return current.name, version
 
     def _signer(self, context: KeyContext) -> Sign:
-        return signer(self._field, self._field.scheme.row_of(self._instance), context)
+        scheme = self._field.scheme
+        return scheme.signer(scheme.row_of(self._instance), context)
 
-    def _parts(self, name: str, encoded: Encoded, context: KeyContext) -> tuple[object_parts.Part, ...]:
-        return object_parts.store(self._field, name, encoded.text, context.items) if encoded.split else ()
+    def _parts(self, name: str, encoded: Encoded, context: KeyContext) -> tuple[Part, ...]:
+        return PartStore(self._field).store(name, encoded.text, context.items) if encoded.split else ()
+
+    def _take_back(self, name: str, parts: tuple[Part, ...], context: KeyContext) -> None:
+        ids = tuple(part.id for part in parts)
+        delete(Unneeded(self._field, None, context, parts=ids, name=name))
 
     def _stored(self, value: Any, encoded: Encoded, metadata: ObjectMetadata, sign: Sign) -> StoredObject:
         version = metadata.version_id or self._current_version(metadata.id)
@@ -144,18 +149,19 @@ class Storing:
 
 def bind(stored: StoredObject, instance: Model, using: str) -> None:
     """Bind a reference that was written without its row's primary key to the row, now that this is known."""
-    field = stored.field
-    row = field.scheme.row_of(instance)
-    if instance.__dict__.get(field.attname) is not stored or row_identity(field, stored.row) is not None:
+    field, scheme = stored.field, stored.field.scheme
+    row = scheme.row_of(instance)
+    is_bound = scheme.primary_key_in(stored.row) is not None
+    if is_bound or instance.__dict__.get(field.attname) is not stored or scheme.primary_key_in(row) is None:
         return
-    if row_identity(field, row) is not None:
-        bound = signer(field, row, stored.place(instance))(stored.reference)
-        rows = field.model._base_manager.using(using).filter(pk=instance.pk)
-        rows.filter(**{field.attname: stored.reference}).update(**{field.attname: bound})
-        stored.reference, stored.row = bound, row
+    bound = scheme.signer(row, stored.place(instance))(stored.reference)
+    rows = field.model._base_manager.using(using).filter(pk=instance.pk)
+    rows.filter(**{field.attname: stored.reference}).update(**{field.attname: bound})
+    stored.reference, stored.row = bound, row
 
 
 def _parts_of(base: StoredObject, *found: VaultObject | ObjectWithoutValue) -> tuple[str, ...]:
     """Return the ids of the parts that objects of the row of ``base`` name, each once."""
     objects = [one for one in found if base.reference.split and isinstance(one, VaultObject)]
-    return tuple({part.id: None for one in objects for part in object_parts.parts_in(base.field, one)})
+    named_in = PartStore(base.field).named_in
+    return tuple({part.id: None for one in objects for part in named_in(one)})

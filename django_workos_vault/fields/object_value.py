@@ -12,12 +12,11 @@ from django_workos_vault.backends.base import VaultBackend
 from django_workos_vault.backends.objects import VaultObject
 from django_workos_vault.context import KeyContext
 from django_workos_vault.exceptions import UntrustedReference, VaultNotFound, WouldBlockEventLoop
-from django_workos_vault.fields import object_parts
 from django_workos_vault.fields.cell import Withheld
 from django_workos_vault.fields.object_encoding import Encoded, decode, encode
-from django_workos_vault.fields.object_proof import check_answer, check_proof, row_as_loaded
+from django_workos_vault.fields.object_parts import PartStore
 from django_workos_vault.fields.object_reference import ObjectReference, name_of_copy
-from django_workos_vault.fields.vault_field import VaultField
+from django_workos_vault.fields.object_scheme import FieldInVault
 from django_workos_vault.forbidding import check_opening_allowed
 
 _UNREAD: Any = object()
@@ -49,10 +48,10 @@ class StoredObject(Withheld):
         "written_for",
     )
 
-    field: VaultField
+    field: FieldInVault
 
     def __init__(
-        self, reference: ObjectReference, field: VaultField, row: tuple[Any, ...] | None = None
+        self, reference: ObjectReference, field: FieldInVault, row: tuple[Any, ...] | None = None
     ) -> None:
         self.reference = reference
         self.field = field
@@ -84,7 +83,7 @@ class StoredObject(Withheld):
         if self._context is None:
             if instance is not None:
                 self.complete(instance)
-                instance = row_as_loaded(self.field, self.row, instance)
+                instance = self.field.scheme.as_loaded(instance, self.row)
             self._context = self.field.context_for(instance)
         return self._context
 
@@ -95,7 +94,7 @@ class StoredObject(Withheld):
         """
         context = self.place(instance)
         if not self._proven:
-            self.is_bound = check_proof(self.field, self.reference, self.row, context)
+            self.is_bound = self.field.scheme.check_proof(self.reference, self.row, context)
             self._proven = True
         return context
 
@@ -113,9 +112,9 @@ class StoredObject(Withheld):
         if not self.is_read:
             backend = self._backend()
             placed = self._context is not None or not self.field.scheme.needs_row or backend.answers_at_once
-            _check_may_wait(self.field, self._proven or (placed and self.field.vault.proves_at_once))
+            self._check_may_wait(self._proven or (placed and self.field.vault.proves_at_once))
             context = self.prove(instance)
-            _check_may_wait(self.field, backend.answers_at_once)
+            self._check_may_wait(backend.answers_at_once)
             tried: list[str | None] = []
             while not self.is_read:
                 found = None
@@ -158,6 +157,18 @@ class StoredObject(Withheld):
         """Whether the value was changed in place since it was read, like a list appended to."""
         return self.is_read and self.reference.structured and not self.holds(self._value)
 
+    def _check_may_wait(self, at_once: bool) -> None:
+        if at_once or os.environ.get("DJANGO_ALLOW_ASYNC_UNSAFE"):
+            return
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return
+        raise WouldBlockEventLoop(
+            f"Reading {self.field} asks Vault for the value, and waiting for it here would block the event "
+            "loop. Before reading: await aload_objects(instances), from django_workos_vault.fields."
+        )
+
     def _backend(self) -> VaultBackend:
         check_opening_allowed(self.field.vault_alias)
         return self.field.vault.backend
@@ -165,7 +176,7 @@ class StoredObject(Withheld):
     def _find(self, backend: VaultBackend, context: KeyContext) -> VaultObject:
         """Return the object that holds the row's value, proven to be the row's."""
         found = backend.read_object(self.reference.id)
-        check_answer(self.field, self.reference.id, found, context)
+        self.field.scheme.check_answer(self.reference.id, found, context)
         if found.metadata.version_id == self.reference.version:
             return found
         # The object is ahead of the row. While a transaction is under way, and after one was rolled back, the
@@ -177,7 +188,7 @@ class StoredObject(Withheld):
 
     async def _afind(self, backend: VaultBackend, context: KeyContext) -> VaultObject:
         found = await backend.aread_object(self.reference.id)
-        check_answer(self.field, self.reference.id, found, context)
+        self.field.scheme.check_answer(self.reference.id, found, context)
         if found.metadata.version_id == self.reference.version:
             return found
         with suppress(VaultNotFound):
@@ -194,10 +205,10 @@ class StoredObject(Withheld):
         return kept
 
     def _whole(self, found: VaultObject) -> VaultObject:
-        return object_parts.whole(self.field, found) if self.reference.split else found
+        return PartStore(self.field).whole(found) if self.reference.split else found
 
     async def _awhole(self, found: VaultObject) -> VaultObject:
-        return await object_parts.awhole(self.field, found) if self.reference.split else found
+        return await PartStore(self.field).awhole(found) if self.reference.split else found
 
     def _check_is_there(self, found: VaultObject | None, tried: list[str | None]) -> None:
         """Note that parts of ``found`` are gone. Raises VaultNotFound unless another may be in its place."""
@@ -244,16 +255,3 @@ class Assigned:
 
     def __repr__(self) -> str:
         return "<Assigned>"
-
-
-def _check_may_wait(field: VaultField, at_once: bool) -> None:
-    if at_once or os.environ.get("DJANGO_ALLOW_ASYNC_UNSAFE"):
-        return
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return
-    raise WouldBlockEventLoop(
-        f"Reading {field} asks Vault for the value, and waiting for it here would block the event loop. "
-        "Before reading: await aload_objects(instances), from django_workos_vault.fields."
-    )

@@ -6,7 +6,7 @@
    (``name_of_copy``), then updates the object with ``version_check``. A rollback leaves a row whose version
    is older than the object's: it is read from what was kept.
 3. An object is updated or deleted only if the row's reference is proven, and Vault's answer proves it again
-   (``object_proof``). Any other is left alone, and the row gets an object of its own.
+   (``object_scheme``). Any other is left alone, and the row gets an object of its own.
 4. A value too large for one object is stored in parts first (``object_parts``), and then as the manifest that
    names them, which goes the way of any other value. The parts of the value before stay until the commit.
 5. Whatever the row no longer needs is deleted after the commit: the object of a deleted row or of one set to
@@ -91,6 +91,25 @@ class Write:
         instance.__dict__[field.attname] = stored
         return stored
 
+    def after_row(self, using: str) -> None:
+        """Arrange for what is to be done when the row just written has been committed."""
+        field, instance = self._field, self._instance
+        unneeded = take_unneeded(instance, field)
+        stored = instance.__dict__.get(field.attname)
+        fresh = stored if isinstance(stored, StoredObject) and stored.written_for is not None else None
+        if fresh is not None:
+            bind(fresh, instance, using)
+        if not (unneeded or fresh):
+            return
+
+        def committed() -> None:
+            if fresh is not None:
+                fresh.written_for = fresh.replaced = None
+            for one in unneeded:
+                delete(one)
+
+        transaction.on_commit(committed, using=using)
+
     def _for_insert(self, held: StoredObject) -> StoredObject:
         if held.written_for == state_of(self._instance) and not held.has_changed():
             return held  # Django asks more than once for the value of one INSERT
@@ -152,25 +171,6 @@ class Write:
         except VaultNotFound:
             return True
         return False
-
-
-def after_save(field: ObjectColumn, instance: Model, using: str) -> None:
-    """Arrange for what is to be done when the row just written has been committed."""
-    unneeded = take_unneeded(instance, field)
-    stored = instance.__dict__.get(field.attname)
-    fresh = stored if isinstance(stored, StoredObject) and stored.written_for is not None else None
-    if fresh is not None:
-        bind(fresh, instance, using)
-    if not (unneeded or fresh):
-        return
-
-    def committed() -> None:
-        if fresh is not None:
-            fresh.written_for = fresh.replaced = None
-        for one in unneeded:
-            delete(one)
-
-    transaction.on_commit(committed, using=using)
 
 
 def _is_ours(base: StoredObject, instance: Model) -> bool:

@@ -39,7 +39,6 @@ class VaultField(_Base):
 
     #: what the column holds that the database cannot compute with
     holds_cells: str
-    scheme_class = Scheme
     bind_to: tuple[str, ...] = ()
     previous_bind_to: tuple[tuple[str, ...], ...] = ()
 
@@ -98,7 +97,7 @@ class VaultField(_Base):
     @cached_property
     def scheme(self) -> Scheme:
         """Vault, key context, label and row binding, worked out once the field has its model."""
-        return self.scheme_class(self)
+        return Scheme(self)
 
     @property
     def label(self) -> str:

@@ -18,7 +18,6 @@ from django_workos_vault.fields import (
     aobject_history,
     object_history,
 )
-from django_workos_vault.fields.object_proof import signer
 from tests.app.models import Contract, Credential, Organization
 from tests.objects.rows import column, loaded, names, requests_made
 
@@ -277,7 +276,7 @@ class TestVaultsAnswer:
     def forge(self, row: Any, object_id: str, version: str) -> None:
         """Sign a reference as somebody would who stole the key of the proofs."""
         field = row._meta.get_field("token")
-        sign = signer(field, field.scheme.row_of(row), KeyContext({"app": "tests"}))
+        sign = field.scheme.signer(field.scheme.row_of(row), KeyContext({"app": "tests"}))
         put(row, str(sign(ObjectReference(object_id, version))))
 
     @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from django_workos_vault.fields.object_column import ObjectColumn, object_fields
 from django_workos_vault.fields.object_reference import is_name_under, name_of_copy
 from django_workos_vault.fields.object_value import StoredObject
 from django_workos_vault.maintenance.inspection.findings import Finding, Progress, advice_for
-from django_workos_vault.maintenance.inspection.object_parts import exists, inspect_parts, parts_beside
+from django_workos_vault.maintenance.inspection.object_parts import ObjectsOfField
 
 _PAGE = 100
 _ROWS_AT_A_TIME = 2000
@@ -44,6 +44,7 @@ class _Inspection:
     def __init__(self, field: ObjectColumn, using: str) -> None:
         self._field = field
         self._using = using
+        self._objects = ObjectsOfField(field, {})
         #: names of the field's objects by their ids, and the other way round
         self._names: dict[str, str] = {}
         self._by_name: dict[str, str] = {}
@@ -60,6 +61,7 @@ class _Inspection:
                 return
             # Objects first: one that is made meanwhile is no orphan then, one deleted meanwhile is asked for.
             self._names = self._names_by_id()
+            self._objects = ObjectsOfField(self._field, self._names)
             self._by_name = {name: object_id for object_id, name in self._names.items()}
             is_whole = True
             rows = self._rows()
@@ -111,11 +113,11 @@ class _Inspection:
             self._read_from_copies += 1
         fault = self._fault(row, stored, shared)
         if reference.split and fault is None:
-            parts, problem = inspect_parts(self._field, holders, self._names, stored.place(row))
+            parts, problem = self._objects.parts_of(holders, stored.place(row))
             self._needed_parts |= parts
             fault = self._problem(f"Row {row.pk}: {problem}", _GONE) if problem else None
         elif reference.split:
-            self._needed_parts |= parts_beside(reference.id, self._names)
+            self._needed_parts |= self._objects.parts_beside(reference.id)
         if fault is None and not stored.is_bound:
             self._unbound += 1
         return fault
@@ -126,7 +128,7 @@ class _Inspection:
             stored.prove(row)
             if shared:
                 raise UntrustedReference(f"Another row refers to its object {object_id} as well.")
-            if object_id in self._names or exists(self._field, object_id):
+            if self._objects.has(object_id):
                 return None
             fault, advice = f"its object {object_id} is gone from Vault.", _GONE
         except (EnvelopeError, VaultRequestError) as exc:
