@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from threading import Lock
-from typing import Any
+from typing import Any, NamedTuple
 
 from django_workos_vault.exceptions import EnvelopeError, MalformedEnvelope
 from django_workos_vault.files.heads import Head, heads
@@ -18,6 +18,28 @@ _AHEAD, _MOST_AHEAD = 1 << 18, 1 << 22
 _MOST_WANTED = 1 << 21
 
 
+class Place(NamedTuple):
+    """An object on S3, and what goes along with each request for it."""
+
+    stored: Any
+    given: dict[str, Any]
+
+
+def place_of(storage: Any, name: str) -> Place:
+    """Return where the file is. A storage may ask the current thread, as for the tenant that it serves."""
+    given = {
+        key: value
+        for key, value in storage.get_object_parameters(name).items()
+        if key in ("RequestPayer", "SSECustomerAlgorithm", "SSECustomerKey", "SSECustomerKeyMD5")
+    }
+    return Place(_object(storage, name), given)
+
+
+def connections_of(storage: Any) -> int:
+    """Return how many requests the storage can make at a time: 10, unless its client was told otherwise."""
+    return int(storage.connection.meta.client.meta.config.max_pool_connections)
+
+
 class S3Source:
     """An object on S3, read in ranges, a few large ones where it is read from one end to the other.
 
@@ -27,14 +49,9 @@ class S3Source:
     anew.
     """
 
-    def __init__(self, storage: Any, name: str, wanted: tuple[int, int] | None = None) -> None:
-        self._object = _object(storage, name)
+    def __init__(self, place: Place, wanted: tuple[int, int] | None = None) -> None:
+        self._object, self._given = place
         self._key = _key(self._object)
-        self._given = {
-            key: value
-            for key, value in storage.get_object_parameters(name).items()
-            if key in ("RequestPayer", "SSECustomerAlgorithm", "SSECustomerKey", "SSECustomerKeyMD5")
-        }
         self._lock = Lock()
         self._ahead = _AHEAD
         self._head: Head | None = None

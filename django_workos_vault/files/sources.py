@@ -1,11 +1,13 @@
 """Where the stored bytes of a file are read: through the storage's file, or in ranges where it has those."""
 
 import sys
+from collections.abc import Callable
+from functools import partial
 from typing import Any, BinaryIO, cast
 
 from django.core.files.storage import Storage
 
-from django_workos_vault.files.s3 import S3Source, forget, was_read
+from django_workos_vault.files.s3 import S3Source, connections_of, forget, place_of, was_read
 from django_workos_vault.streams.sources import FileSource, Source
 
 
@@ -14,9 +16,22 @@ def source_of(storage: Storage, name: str, wanted: tuple[int, int] | None = None
 
     ``wanted`` is the plaintext that will be read first, from where to where, if that is known.
     """
+    return opener_of(storage, name, wanted)()
+
+
+def opener_of(storage: Storage, name: str, wanted: tuple[int, int] | None = None) -> Callable[[], Source]:
+    """Return what returns the same. Of several at a time, where :func:`at_once` says so, in other threads."""
     if _on_s3(storage):
-        return S3Source(storage, name, wanted)
-    return FileSource(cast("BinaryIO", storage.open(name, "rb")))
+        return partial(S3Source, place_of(storage, name), wanted)
+    return lambda: FileSource(cast("BinaryIO", storage.open(name, "rb")))
+
+
+def at_once(storage: Storage) -> int:
+    """Return how many files of the storage are opened in the time of one: of S3, where each is a request.
+
+    Of other storages nobody knows what of the current thread they look at when they open a file.
+    """
+    return connections_of(storage) if _on_s3(storage) else 1
 
 
 def opens_with_the_first_read(storage: Storage, name: str) -> bool:

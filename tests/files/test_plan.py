@@ -14,6 +14,7 @@ from django.core.files.storage import InMemoryStorage
 from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test import override_settings
+from django.test.utils import CaptureQueriesContext
 
 from django_workos_vault import vaults
 from django_workos_vault.maintenance.engine import runs
@@ -175,6 +176,16 @@ def test_names_that_no_storage_takes(media: Path, tmp_path: Path, name: str) -> 
     with pytest.raises(CommandError):
         call_command("vault_check", files=True, stdout=out)
     assert "2 of 2 files: 1 cannot be opened" in out.getvalue()
+
+
+def test_keys_are_looked_up_together(media: Path) -> None:
+    """Those of many files with one query, not each by itself."""
+    reports(*(f"org_{number}" for number in range(6)))
+    with CaptureQueriesContext(connection) as queries:
+        assert planned(REPORTS)["keys"] == 6
+    table = DataKeyRecord._meta.db_table
+    looked_up = [each["sql"] for each in queries if f"FROM {connection.ops.quote_name(table)}" in each["sql"]]
+    assert len([sql for sql in looked_up if " IN (" in sql and "commitment" in sql]) == 1
 
 
 def test_one_customer(media: Path) -> None:

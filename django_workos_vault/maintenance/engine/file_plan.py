@@ -1,11 +1,12 @@
 """A plan of one column of files: reads their headers, and writes nothing."""
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 from django.db.models import Model, QuerySet
 
-from django_workos_vault.exceptions import UnknownFormat
+from django_workos_vault.exceptions import EnvelopeError, UnknownFormat
 from django_workos_vault.files.fields import EncryptedFieldFile, EncryptedFileField
 from django_workos_vault.maintenance.cells import CannotOpen, relations
 from django_workos_vault.maintenance.disk import free_for_file
@@ -13,8 +14,9 @@ from django_workos_vault.maintenance.engine.failing_keys import FailingKeys
 from django_workos_vault.maintenance.engine.plan import ColumnPlan, FilePlan, is_sampled, looked_at
 from django_workos_vault.maintenance.engine.seen_keys import SeenKeys
 from django_workos_vault.maintenance.engine.stored_files import StoredFiles
-from django_workos_vault.maintenance.files.beginnings import Beginning, beginning_of
+from django_workos_vault.maintenance.files.beginnings import Beginning
 from django_workos_vault.maintenance.files.columns import STORAGE_FAULTS
+from django_workos_vault.maintenance.files.many import Beginnings, Outcome
 from django_workos_vault.maintenance.files.renewal import (
     HEADROOM,
     FileRenewal,
@@ -44,6 +46,7 @@ class FilePlanner:
         self._at_once = at_once
         self._failing_keys = FailingKeys(self._files.fields)
         self._seen = SeenKeys()
+        self._beginnings = Beginnings(field.storage)
         self._largest = (0, "")
         self._copied: set[tuple[bytes, str]] = set()
 
@@ -53,9 +56,7 @@ class FilePlanner:
         total = rows.count()
         column = ColumnPlan(f"{self._field.model._meta.label}.{self._field.name}", total)
         for some in looked_at(rows, total):
-            for row in some:
-                if self._files.means(self._files.fields[0], row):
-                    self._look(column, row)
+            self._look_at(column, [row for row in some if self._files.means(self._files.fields[0], row)])
         size, name = self._largest
         seen = self._seen
         return FilePlan(
@@ -74,48 +75,27 @@ class FilePlanner:
         paths = sorted(relations(self._files.fields))
         return self._files.rows().prefetch_related(*paths) if paths else self._files.rows()
 
-    def _look(self, column: ColumnPlan, row: Model) -> None:
+    def _look_at(self, column: ColumnPlan, rows: Sequence[Model]) -> None:
+        names = [str(getattr(row, self._field.attname).name) for row in rows]
+        found = [_read(column, outcome) for outcome in self._beginnings.of(names)]
+        self._seen.read_records(each[1].commitment for each in found if not isinstance(each, Exception))
+        for row, each in zip(rows, found, strict=True):
+            self._look(column, row, each)
+
+    def _look(self, column: ColumnPlan, row: Model, found: tuple[Beginning, FileHeader] | Exception) -> None:
         column.looked_at += 1
         file: EncryptedFieldFile = getattr(row, self._field.attname)
         try:
             with faults_of_file():
-                beginning, header = self._read(column, str(file.name))
-                self._see(column, row, header)
+                if isinstance(found, Exception):
+                    raise found
+                beginning, header = found
+                context = next(self._field.scheme.contexts_of([row]), None)
+                self._seen.note(column, self._field, header.wants, context)
                 column.bytes += self._bytes_written(row, file, header, beginning)
                 column.renewed += 1
         except CannotOpen as exc:
             column.unreadable.append(exc.of(self._files.fields[0], row))
-
-    def _read(self, column: ColumnPlan, name: str) -> tuple[Beginning, FileHeader]:
-        state = "unreadable"
-        try:
-            beginning = self._beginning(name)
-            state = beginning.state
-            header = beginning.header()
-            state = "encrypted"
-        except UnknownFormat:
-            state = "of another version"
-            raise
-        except FileNotFoundError:
-            state = "missing"
-            raise
-        finally:
-            column.count(file=state)
-        return beginning, header
-
-    def _beginning(self, name: str) -> Beginning:
-        try:
-            return beginning_of(self._field.storage, name)
-        except STORAGE_FAULTS:
-            raise
-        except Exception as exc:  # each storage has its own
-            message = f"The storage did not give the file ({type(exc).__name__})."
-            raise CannotOpen(type(exc).__name__, message) from None
-
-    def _see(self, column: ColumnPlan, row: Model, header: FileHeader) -> None:
-        context = next(self._field.scheme.contexts_of([row]), None)
-        self._seen.read_records([header.commitment])
-        self._seen.note(column, self._field, header.wants, context)
 
     def _bytes_written(
         self, row: Model, file: EncryptedFieldFile, header: FileHeader, beginning: Beginning
@@ -134,6 +114,31 @@ class FilePlanner:
         self._renewal.check_space(str(file.name))
         self._largest = max(self._largest, (beginning.size, str(file.name)))
         return beginning.size
+
+
+def _read(column: ColumnPlan, outcome: Outcome) -> tuple[Beginning, FileHeader] | Exception:
+    """Count what a file is, and return its beginning and header, or why there is none."""
+    state = "unreadable"
+    try:
+        if isinstance(outcome, Exception):
+            raise outcome
+        state = outcome.state
+        header = outcome.header()
+        state = "encrypted"
+    except UnknownFormat as exc:
+        state = "of another version"
+        return exc
+    except FileNotFoundError as exc:
+        state = "missing"
+        return exc
+    except (EnvelopeError, *STORAGE_FAULTS) as exc:
+        return exc
+    except Exception as exc:  # each storage has its own
+        message = f"The storage did not give the file ({type(exc).__name__})."
+        return CannotOpen(type(exc).__name__, message)
+    finally:
+        column.count(file=state)
+    return outcome, header
 
 
 class _Files(StoredFiles):

@@ -1,12 +1,10 @@
 """The beginning of a stored file: what its header says, and nothing of its frames."""
 
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
-from django.core.files.storage import Storage
-
 from django_workos_vault.exceptions import EnvelopeError
-from django_workos_vault.files.sources import source_of
 from django_workos_vault.streams.cipher import AT_FIRST, read_header
 from django_workos_vault.streams.header import MAGIC, START_BYTES, FileHeader, header_length
 from django_workos_vault.streams.sources import Source
@@ -38,12 +36,12 @@ class Beginning:
         """Nothing is open."""
 
 
-def beginning_of(storage: Storage, name: str) -> Beginning:
+def beginning_of(opened: Callable[[], Source]) -> Beginning:
     """Read the beginning of a stored file, in one range where its header is as long as most.
 
     Raises FileNotFoundError, and what the storage does.
     """
-    source: Source = source_of(storage, name)
+    source = opened()
     try:
         start = source.read_at(0, min(AT_FIRST, source.size))
         with suppress(EnvelopeError):  # which header() tells

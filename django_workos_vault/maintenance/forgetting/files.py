@@ -7,13 +7,11 @@ from typing import Any
 from django.db.models import Model, Q
 
 from django_workos_vault.files.fields import EncryptedFileField
-from django_workos_vault.files.sources import source_of
 from django_workos_vault.maintenance import cells
 from django_workos_vault.maintenance.files.columns import rows_with_files
+from django_workos_vault.maintenance.files.many import Beginnings, Outcome
 from django_workos_vault.maintenance.forgetting.counts import Counting, Counts
 from django_workos_vault.maintenance.forgetting.subject import Subject, context_for
-from django_workos_vault.streams.cipher import read_header
-from django_workos_vault.streams.header import FileHeader
 
 _ROWS_AT_A_TIME = 500
 
@@ -36,32 +34,35 @@ def survey(subject: Subject, keys: Collection[str], progress: Progress) -> Itera
             rows = cells.rows(sealed, using).filter(condition, pk__in=with_files)
             counts = Counts(f"{model._meta.label}.{each.name}", using)
             counting = Counting(subject, keys)
+            beginnings = Beginnings(each.storage)
             with progress(rows.count(), f"files of {counts.column}") as bar:
                 for batch in cells.batches(rows, _ROWS_AT_A_TIME):
+                    looked_at = [(row, subject.has(row, sealed)) for row in batch]
+                    if not keys:
+                        looked_at = [
+                            (row, is_mine)
+                            for row, is_mine in looked_at
+                            if is_mine or subject.is_wider(context_for(each, row))
+                        ]
+                    bar.update(len(batch) - len(looked_at))
+                    names = (str(getattr(row, each.attname).name) for row, _ in looked_at)
                     with counting.batch():
-                        for row in batch:
-                            is_mine = subject.has(row, sealed)
-                            if keys or is_mine or subject.is_wider(context_for(each, row)):
-                                _count(subject, counting, each, row, counts, is_mine=is_mine)
+                        for (row, is_mine), outcome in zip(looked_at, beginnings.of(names), strict=True):
+                            _count(counting, each, row, counts, outcome, is_mine=is_mine)
                             bar.update(1)
+            counts.gave_up = beginnings.gave_up
             if counts.found:
                 yield counts
 
 
 def _count(
-    subject: Subject, counting: Counting, column: Any, row: Model, counts: Counts, *, is_mine: bool
+    counting: Counting, column: Any, row: Model, counts: Counts, outcome: Outcome, *, is_mine: bool
 ) -> None:
     try:
-        header = _header(column, row)
+        if isinstance(outcome, Exception):
+            raise outcome
+        header = outcome.header()
     except Exception as exc:  # each storage has its own, and names in a table are anybody's
         counts.count_unread(type(exc).__name__, is_mine=is_mine)
     else:
         counting.count(counts, header, row, context_for(column, row), is_mine=is_mine)
-
-
-def _header(column: Any, row: Model) -> FileHeader:
-    source = source_of(column.storage, str(getattr(row, column.attname).name))
-    try:
-        return read_header(source)
-    finally:
-        source.close()

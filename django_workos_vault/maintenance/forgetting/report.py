@@ -102,6 +102,19 @@ def _listed(things: Any, attribute: str) -> str:
     return (", ".join(names) or "none") + (f" and {more} more" if more > 0 else "")
 
 
+def unread(plan: Plan) -> str:
+    """Return why keys are not to be destroyed yet: a storage fails. Nothing where none does."""
+    away = [each for each in plan.files if each.gave_up]
+    if not (away and plan.keys):
+        return ""
+    told = ", ".join(f"{sum(each.unread.values())} of {each.column} ({each.gave_up})" for each in away)
+    return (
+        f"A storage fails, and was not asked for more. Files that were not looked at: {told}. Which of them "
+        "carry a key of this key context cannot be told once that is destroyed. Wait for the storage, or add "
+        "--despite-unread-files."
+    )
+
+
 def mistaken(plan: Plan) -> str:
     """Return why an empty plan is not what was meant: the context differs from another in case alone, or has
     items of which there is no context. Nothing where it may well be."""

@@ -29,6 +29,11 @@ class Command(VaultCommand):
         parser.add_argument("--plan", action="store_true", help="say what would be done, and do nothing")
         parser.add_argument("--yes", action="store_true", help="do not ask")
         parser.add_argument(
+            "--despite-unread-files",
+            action="store_true",
+            help="destroy keys though a storage fails, and its files were not looked at",
+        )
+        parser.add_argument(
             "--report", type=Path, metavar="FILE", help="a new file; JSON if it ends in .json"
         )
         parser.add_argument("--format", choices=["text", "json"], default="text")
@@ -47,6 +52,9 @@ class Command(VaultCommand):
                 self._write(report.text(plan, None))
             if is_plan:
                 self.stdout.write("Nothing was changed." if as_text else as_json(report.document(plan, None)))
+            if not options["despite_unread_files"] and (unread := report.unread(plan)):
+                raise CommandError(f"Nothing was changed. {unread}")
+            if is_plan:
                 return
             if not (options["yes"] or plan.destroys_nothing or self._confirmed(subject)):
                 raise CommandError("Nothing was changed.")

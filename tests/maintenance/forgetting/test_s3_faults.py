@@ -1,18 +1,13 @@
 """``vault_forget`` and files on S3 that it cannot look at: each is told, and stops nothing."""
 
 from collections.abc import Iterator
-from threading import Thread
 from typing import Any
 
-import boto3
 import pytest
-from botocore.config import Config
-from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
-from werkzeug.serving import make_server
 
 from tests.app.models import Patient
 from tests.files.models import Report
-from tests.files.s3.objects import S3, options
+from tests.maintenance.forgetting.faulty_s3 import FAULTS, FaultyS3, at, faulty_s3
 from tests.maintenance.forgetting.forgetting import (
     CONTEXT,
     customer,
@@ -26,55 +21,11 @@ from tests.maintenance.forgetting.forgetting import (
 
 pytestmark = pytest.mark.django_db(databases="__all__")
 
-FAULTS = {"503 Service Unavailable": "SlowDown", "403 Forbidden": "AccessDenied", "500 Oops": "InternalError"}
-
-
-class FaultyS3:
-    """Moto's server, which answers with a fault where it is asked for one of ``faults``."""
-
-    def __init__(self) -> None:
-        self._app = DomainDispatcherApplication(create_backend_app)
-        self.faults: dict[str, str] = {}
-        self.reads = 0
-        self._server = make_server("127.0.0.1", 0, self, threaded=True, request_handler=MotoRequestHandler)
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
-
-    def __call__(self, environ: Any, start_response: Any) -> Any:
-        reads = environ["REQUEST_METHOD"] == "GET"
-        self.reads += reads
-        status = self.faults.get(environ["PATH_INFO"].removeprefix("/files/"))
-        if status is None or not reads:
-            return self._app(environ, start_response)
-        start_response(status, [("Content-Type", "application/xml")])
-        return [f"<Error><Code>{FAULTS[status]}</Code><Message>no</Message></Error>".encode()]
-
-    def __enter__(self) -> "FaultyS3":
-        Thread(target=self._server.serve_forever, daemon=True).start()
-        return self
-
-    def __exit__(self, *args: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-
-
-def at(url: str) -> dict[str, Any]:
-    once = Config(retries={"total_max_attempts": 1}, connect_timeout=5, read_timeout=5)
-    return {"default": {"BACKEND": S3, "OPTIONS": options(url, client_config=once)}}
-
 
 @pytest.fixture
 def s3(settings: Any) -> Iterator[FaultyS3]:
-    """Where the files of the rows are."""
-    with FaultyS3() as server:
-        secrets = {"aws_access_key_id": "tests", "aws_secret_access_key": "tests"}
-        client = boto3.client("s3", endpoint_url=server.url, region_name="us-east-1", **secrets)
-        client.create_bucket(Bucket="files")
-        settings.STORAGES = at(server.url)
+    with faulty_s3(settings) as server:
         yield server
-        server.faults.clear()
-        for each in client.list_objects_v2(Bucket="files").get("Contents", ()):
-            client.delete_object(Bucket="files", Key=each["Key"])
-        client.close()
 
 
 def counted(report: dict[str, Any]) -> dict[str, int]:
