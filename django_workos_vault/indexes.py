@@ -8,6 +8,7 @@ from typing import Any
 
 from django.core.exceptions import FieldError
 from django.db.models import BinaryField, F, Func, Value
+from django.db.models.expressions import Col
 
 from django_workos_vault.blind import (
     CaseFolded,
@@ -70,8 +71,10 @@ class DigestAt(Func):
         self, compiler: Any, connection: Any, function: str = "SUBSTRING", template: str = _TEMPLATE
     ) -> Any:
         [source] = self.get_source_expressions()
-        column = source.as_ciphertext() if hasattr(source, "as_ciphertext") else source
-        sql, params = compiler.compile(column)
+        if isinstance(source, Col):  # encrypted ones refuse to be computed with
+            sql, params = Col.as_sql(source, compiler, connection)
+        else:
+            sql, params = compiler.compile(source)
         start = self.first_byte()
         values = {"function": function, "expressions": sql, "start": start, "length": self.length}
         return template % values, params

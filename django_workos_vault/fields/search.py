@@ -11,6 +11,7 @@ from django.db.models.lookups import Lookup
 from django.db.models.sql import Query
 
 from django_workos_vault.blind import FULL_BITS, Kind
+from django_workos_vault.envelope import DIGEST_BYTES
 from django_workos_vault.fields.candidates import conditions_beside, rows_really_equal
 from django_workos_vault.fields.column import EncryptedCol
 from django_workos_vault.fields.terms import Term
@@ -19,6 +20,7 @@ from django_workos_vault.indexes import DigestAt
 
 _FRONT_MARK = 0x80
 _DIGEST = BinaryField()
+_ANY_DIGEST = Value(bytes(DIGEST_BYTES), _DIGEST)
 
 
 class _DigestLookup(Lookup):
@@ -63,7 +65,7 @@ class _DigestLookup(Lookup):
         wanted = list({digest: None for term in self._sought for digest in term.digests(kind)})
         if not wanted:
             return None
-        sql, params = self._among(compiler, DigestAt(self.lhs, slot), wanted, _DIGEST)
+        sql, params = self._among(compiler, connection, DigestAt(self.lhs, slot), wanted)
         if kind.bits == FULL_BITS:
             return sql, params
         if not isinstance(self.lhs, EncryptedCol):
@@ -82,12 +84,15 @@ class _DigestLookup(Lookup):
             really, digest_params = f"({rows_sql} OR {really})", [*rows_params, *digest_params]
         return f"({sql} AND {really})", [*params, *digest_params]
 
-    def _among(self, compiler: Any, column: Any, values: list[Any], field: Any) -> tuple[str, list[Any]]:
+    def _among(
+        self, compiler: Any, connection: Any, column: DigestAt, digests: list[bytes]
+    ) -> tuple[str, list[Any]]:
         column_sql, params = compiler.compile(column)
-        compiled = [compiler.compile(Value(value, field)) for value in values]
-        values_sql = ", ".join(sql for sql, _ in compiled)
-        operator = f"= {values_sql}" if len(values) == 1 else f"IN ({values_sql})"
-        return f"{column_sql} {operator}", [*params, *(p for _, more in compiled for p in more)]
+        placeholder, _ = compiler.compile(_ANY_DIGEST)  # of all: compiling each takes as long as digesting it
+        values = [_DIGEST.get_db_prep_value(digest, connection) for digest in digests]
+        many = ", ".join([placeholder] * len(values))
+        operator = f"= {many}" if len(values) == 1 else f"IN ({many})"
+        return f"{column_sql} {operator}", [*params, *values]
 
     def _against_column(self, compiler: Any) -> Iterator[tuple[str, list[Any]]]:
         other, put_digest = _column_of(self._field, self.rhs, self.many)
