@@ -16,6 +16,7 @@ class WorkOSVaultConfig(AppConfig):
             declarations,
             orderings,
             records,
+            renames,
             setup,
         )
         from django_workos_vault.registry.tables import make_tables_first

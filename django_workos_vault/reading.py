@@ -8,7 +8,6 @@ from django.db.models import Model
 from django.db.models.constants import LOOKUP_SEP
 
 from django_workos_vault.exceptions import EnvelopeError, VaultError, is_outage
-from django_workos_vault.fields.masking import masked_of
 from django_workos_vault.fields.vault_field import VaultField
 
 __all__ = ["masked", "read_or", "value_or"]
@@ -54,4 +53,4 @@ def masked(instance: Model, path: str) -> str | None:
     field = holder._meta.get_field(name)
     if not isinstance(field, VaultField):
         raise FieldDoesNotExist(f"{path!r} of {type(instance).__name__} is no encrypted field.")
-    return masked_of(field, holder)
+    return field.masked_of(holder)

@@ -19,7 +19,7 @@ from django.forms.boundfield import BoundField
 from django.utils.translation import gettext as _
 
 from django_workos_vault.fields.cell import Withheld
-from django_workos_vault.fields.masking import CANNOT_BE_OPENED, masked_or_marked
+from django_workos_vault.fields.masking import CANNOT_BE_OPENED
 from django_workos_vault.fields.widgets import KEPT_OUT, Answer, KeepingWidget, is_blank, take_text
 
 _STAY_SEALED: ContextVar[bool] = ContextVar("cells_stay_sealed", default=False)
@@ -161,7 +161,7 @@ class KeepsCells(forms.Field):
     def _hide(self, initial: Any) -> None:
         mask = ""
         if isinstance(initial, Withheld):
-            mask = masked_or_marked(initial.field, initial) if self.masks_values else str(CANNOT_BE_OPENED)
+            mask = initial.field.masked_or_marked(initial) if self.masks_values else str(CANNOT_BE_OPENED)
             self._offer_to_keep(mask)
         take_text(self)
         widget = self.widget

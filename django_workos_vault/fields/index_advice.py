@@ -1,4 +1,4 @@
-"""What to declare in the place of what ciphertext cannot do: the hints of checks, with the field's names."""
+"""What to declare in the place of what ciphertext cannot do: the hints of checks and errors."""
 
 from hashlib import sha256
 from typing import Any
@@ -9,6 +9,16 @@ from django_workos_vault.blind import Kind
 
 #: A digest of one of fewer choices is as good as the value: whoever sees the counts can name them.
 FEWEST_CHOICES = 20
+
+#: Which blind index answers a lookup of Django's, and by which lookup where it has a name of its own.
+_ANSWERED_BY = {
+    "exact": ("Exact()", ""),
+    "in": ("Exact()", ""),
+    "iexact": ("CaseFolded()", ""),
+    "startswith": ("FirstCharacters(count=3)", "first3"),
+    "endswith": ("LastCharacters(count=4)", "last4"),
+}
+_OF_TEXT = {"startswith", "endswith"}
 
 
 class IndexAdvice:
@@ -53,6 +63,20 @@ class IndexAdvice:
         if self._field.blind_indexes:
             return "Append Exact() to the field's blind_indexes"
         return "Give the field blind_indexes=[Exact()]"
+
+    def of_lookup(self, name: str) -> str:
+        """Return which blind index would answer the lookup ``name``, or what to do where none can."""
+        field = self._field
+        if name == "iexact" and not field.digests.holds_text:
+            name = "exact"  # only text has cases
+        kind, asked = _ANSWERED_BY.get(name, ("", ""))
+        asks_text = name in _OF_TEXT and not field.digests.compare_texts
+        if not kind or asks_text or self.would_reveal:
+            return "No blind index answers this one: narrow the rows down otherwise, and compare in Python."
+        asked = f", and ask {field.name}__{asked}" if asked else ""
+        if field.blind_indexes:
+            return f"Append {kind} to the field's blind_indexes, of django_workos_vault.indexes{asked}."
+        return f"Declare blind_indexes=[{kind}] on the field, of django_workos_vault.indexes{asked}."
 
     def index_of(self, kind: Kind) -> str:
         """Return the index of the table over the blind index ``kind``."""

@@ -26,32 +26,8 @@ def refusal(field: Any, name: str) -> FieldError:
     return FieldError(
         f"Cannot look up {field} by {name}: equal values have different ciphertexts, and ciphertext has no "
         f"order and no parts. This field has: {', '.join(['isnull', *answered])}. "
-        f"{_what_would_answer(field, name)} More: manage.py vault_check --explain searching."
+        f"{IndexAdvice(field).of_lookup(name)} More: manage.py vault_check --explain searching."
     )
-
-
-def _what_would_answer(field: Any, name: str) -> str:
-    if name == "iexact" and not field.digests.holds_text:
-        name = "exact"  # only text has cases
-    kind, asked = _ANSWERED_BY.get(name, ("", ""))
-    asks_text = name in _OF_TEXT and not field.digests.compare_texts
-    if not kind or asks_text or IndexAdvice(field).would_reveal:
-        return "No blind index answers this one: narrow the rows down otherwise, and compare in Python."
-    asked = f", and ask {field.name}__{asked}" if asked else ""
-    if field.blind_indexes:
-        return f"Append {kind} to the field's blind_indexes, of django_workos_vault.indexes{asked}."
-    return f"Declare blind_indexes=[{kind}] on the field, of django_workos_vault.indexes{asked}."
-
-
-#: which blind index answers a lookup of Django's, and by which lookup where it has a name of its own
-_ANSWERED_BY = {
-    "exact": ("Exact()", ""),
-    "in": ("Exact()", ""),
-    "iexact": ("CaseFolded()", ""),
-    "startswith": ("FirstCharacters(count=3)", "first3"),
-    "endswith": ("LastCharacters(count=4)", "last4"),
-}
-_OF_TEXT = {"startswith", "endswith"}
 
 
 class NullTest(IsNull):

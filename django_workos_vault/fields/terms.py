@@ -26,7 +26,42 @@ class Term:
     def __init__(self, field: Any, lookup: str, value: Any) -> None:
         self._field = field
         self._lookup = lookup
-        self._value = _searched(field, lookup, opened(value))
+        self._value = self._searched(opened(value))
+
+    @leaves_no_locals
+    def _searched(self, value: Any) -> Any:
+        """Return a value searched for, prepared as stored ones are.
+
+        None when it means NULL, :data:`NOTHING` when no stored value equals it. Raises what the Django field
+        raises for a value of another type, without quoting it.
+        """
+        field, lookup, digests = self._field, self._lookup, self._field.digests
+        kind = digests.slots_for(lookup)[0][1]
+        try:
+            if isinstance(kind, Compound):
+                pairs = zip(digests.members(kind), value, strict=True)
+                return [member.digests.prepared(part) for member, part in pairs]
+            typed = isinstance(value, str) and not digests.holds_text
+            if typed and kind.of_text and lookup not in Exact.lookups:
+                return value  # a part of a number's text need not be a number
+            if lookup == "iexact" and typed:
+                value = field.to_python(value)
+                field.encoding.equal(digests.prepared(value))
+            prepared = digests.prepared(value)
+            # Stored as NULL, an empty address still equals none, as in Django's column.
+            return NOTHING if prepared is None and isinstance(field, GenericIPAddressField) else prepared
+        except ArithmeticError:
+            return NOTHING  # out of any column's range
+        except ValidationError as exc:
+            refused: Exception = ValidationError(
+                f"{field} does not take the value searched for.", code=exc.code
+            )
+        except Exception as exc:
+            error = TypeError if isinstance(exc, TypeError) else ValueError
+            refused = error(f"{field} does not take the value searched for ({type(exc).__name__}).")
+        if lookup == "iexact":
+            return NOTHING  # Django compares texts there, and this is not the text of any value
+        raise refused
 
     @property
     def is_null(self) -> bool:
@@ -113,37 +148,3 @@ class _DigestedTerm(Term):
             f"This query on {self._field} was pickled, which kept only digests, and the index {kind.name!r} "
             "cannot work with them. Build the query again."
         )
-
-
-@leaves_no_locals
-def _searched(field: Any, lookup: str, value: Any) -> Any:
-    """Return a value searched for by ``lookup``, prepared as stored ones are.
-
-    None when it means NULL, :data:`NOTHING` when no stored value equals it. Raises what the Django field
-    raises for a value of another type, without quoting it.
-    """
-    digests = field.digests
-    kind = digests.slots_for(lookup)[0][1]
-    try:
-        if isinstance(kind, Compound):
-            pairs = zip(digests.members(kind), value, strict=True)
-            return [member.digests.prepared(part) for member, part in pairs]
-        typed = isinstance(value, str) and not digests.holds_text
-        if typed and kind.of_text and lookup not in Exact.lookups:
-            return value  # a part of a number's text need not be a number
-        if lookup == "iexact" and typed:
-            value = field.to_python(value)
-            field.encoding.equal(digests.prepared(value))
-        prepared = digests.prepared(value)
-        # Stored as NULL, an empty address still equals none, as in Django's column.
-        return NOTHING if prepared is None and isinstance(field, GenericIPAddressField) else prepared
-    except ArithmeticError:
-        return NOTHING  # out of any column's range
-    except ValidationError as exc:
-        refused: Exception = ValidationError(f"{field} does not take the value searched for.", code=exc.code)
-    except Exception as exc:
-        error = TypeError if isinstance(exc, TypeError) else ValueError
-        refused = error(f"{field} does not take the value searched for ({type(exc).__name__}).")
-    if lookup == "iexact":
-        return NOTHING  # Django compares texts there, and this is not the text of any value
-    raise refused

@@ -12,13 +12,13 @@ from django.db.models import Field, Model
 
 from django_workos_vault import masks
 from django_workos_vault.context import KeyContext
-from django_workos_vault.exceptions import EnvelopeError, VaultError
+from django_workos_vault.exceptions import DecryptionForbidden, EnvelopeError, VaultError
 from django_workos_vault.fields.cell import Withheld
 from django_workos_vault.fields.django_internals.frames import looks_for_renames
 from django_workos_vault.fields.fixtures import dumps_cells
 from django_workos_vault.fields.forms import cells_are_to_stay_sealed, keep_cells
 from django_workos_vault.fields.hooks import watch_rows
-from django_workos_vault.fields.masking import masked_of
+from django_workos_vault.fields.masking import CANNOT_BE_OPENED
 from django_workos_vault.fields.scheme import Scheme
 from django_workos_vault.frame_locals import leaves_no_locals
 from django_workos_vault.vault import Vault
@@ -29,9 +29,9 @@ else:
     _Base = object
 
 
-def _masked(instance: Model, field: Any) -> str | None:
+def _masked(instance: Model, field: "VaultField") -> str | None:
     """Return the mask of the value; None for NULL, and a marker where it needs a cell that does not open."""
-    return masked_of(field, instance)
+    return field.masked_of(instance)
 
 
 class VaultField(_Base):
@@ -137,6 +137,27 @@ class VaultField(_Base):
 
     def after_row_write(self, instance: Model, using: str) -> None:
         """Called once that table is written; its transaction may still be under way."""
+
+    # What is shown in the place of a value
+
+    def masked(self, held: Any) -> str:
+        """Return the mask of what an instance holds (not None). Raises what opening a cell raises.
+
+        The mask ``full`` opens nothing.
+        """
+        return masks.masked(self.mask, held.open if isinstance(held, Withheld) else lambda: held)
+
+    def masked_or_marked(self, held: Any) -> str:
+        """Return :meth:`masked`, or "cannot be opened"."""
+        try:
+            return self.masked(held)
+        except (DecryptionForbidden, EnvelopeError, VaultError):
+            return str(CANNOT_BE_OPENED)
+
+    def masked_of(self, instance: Model) -> str | None:
+        """Return what is shown in the place of the value that ``instance`` has; None for NULL."""
+        held = self.held_by(instance)
+        return None if held is None else self.masked_or_marked(held)
 
     # Forms
 

@@ -1,6 +1,5 @@
 """Which labels a column's cells were sealed for in the past, and which columns migrations remove."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -86,10 +85,3 @@ class LabelHistory(ColumnHistory[ColumnLabels]):
         if step.in_database:
             labels = frozenset(self.columns[key].labels)
             self.dropped.append(RemovedColumn(self.label(key), labels, step))
-
-
-def claims(field: VaultField) -> Iterator[str]:
-    """Yield the labels whose cells ``field`` says are in its column, beside that of its own name."""
-    if field.explicit_label is not None:
-        yield field.explicit_label
-    yield from field.previous_labels

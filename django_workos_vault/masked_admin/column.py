@@ -7,7 +7,7 @@ from django.db.models.constants import LOOKUP_SEP
 from django.utils.html import format_html
 
 from django_workos_vault.exceptions import DecryptionForbidden, EnvelopeError, VaultError, is_outage
-from django_workos_vault.fields.masking import CANNOT_BE_OPENED, masked_value
+from django_workos_vault.fields.masking import CANNOT_BE_OPENED
 from django_workos_vault.fields.vault_field import VaultField
 
 
@@ -37,7 +37,7 @@ class MaskedColumn:
         try:
             if self._no_use:
                 return _marker()
-            return masked_value(self._field, held)
+            return self._field.masked(held)
         except (DecryptionForbidden, EnvelopeError, VaultError) as exc:
             self._no_use = is_outage(exc)  # or a page of rows would wait for Vault once a row
             return _marker()

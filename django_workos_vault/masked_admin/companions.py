@@ -5,7 +5,6 @@ from typing import Any
 from django.http import HttpRequest
 
 from django_workos_vault.admin_lookups import encrypted_field
-from django_workos_vault.fields.masking import masked_or_marked
 from django_workos_vault.masked_admin.column import MaskedColumn
 from django_workos_vault.masked_admin.failures import TellsFailures, with_failure_in_form
 from django_workos_vault.masked_admin.parts import MaskedPart
@@ -57,9 +56,7 @@ class CompanionPages(TellsFailures):
 
         def prepare_masked(change: Any, value: Any) -> Any:
             field = encrypted_field(self.model, change.field)
-            return (
-                prepare(change, value) if field is None or value is None else masked_or_marked(field, value)
-            )
+            return prepare(change, value) if field is None or value is None else field.masked_or_marked(value)
 
         helper.prepare_delta_change_value = prepare_masked
         return helper

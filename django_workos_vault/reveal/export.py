@@ -33,7 +33,7 @@ from django_workos_vault.reveal import refusals, requests
 from django_workos_vault.reveal.pages import address, page, without_traces
 from django_workos_vault.reveal.refusals import Refused
 from django_workos_vault.reveal.targets import shown_fields
-from django_workos_vault.reveal.values import as_text
+from django_workos_vault.reveal.values import Wording
 
 #: Rows of one file.
 MOST = 1000
@@ -152,7 +152,7 @@ class Export:
             entries.append(self._entry("denied", row, field, f"not opened: {type(exc).__name__}"))
             return str(CANNOT_BE_OPENED)
         entries.append(self._entry("export", row, field))
-        return "" if value is None else as_text(field, value)
+        return "" if value is None else Wording(field).of(value)
 
     def _entry(self, action: str, row: Any = None, field: Any = None, outcome: str = "") -> Entry:
         return requests.entry(

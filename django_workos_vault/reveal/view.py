@@ -29,7 +29,7 @@ from django_workos_vault.reveal import refusals, requests
 from django_workos_vault.reveal.pages import address, page, without_traces
 from django_workos_vault.reveal.refusals import Refused
 from django_workos_vault.reveal.targets import Target, find
-from django_workos_vault.reveal.values import as_text, says_the_same
+from django_workos_vault.reveal.values import Wording
 
 logger = logging.getLogger(__name__)
 
@@ -109,7 +109,7 @@ class Reveal:
     @leaves_no_locals
     def _revealed(self) -> HttpResponse:
         value = self._opened()
-        text = as_text(self._whole_target.field, value)
+        text = Wording(self._whole_target.field).of(value)
         self._record("reveal")
         seconds = int(self._settings.reveal_for.total_seconds())
         response = self._page(200, shown=True, value=text, seconds=seconds)
@@ -119,7 +119,7 @@ class Reveal:
 
     @leaves_no_locals
     def _compared(self, said: str) -> HttpResponse:
-        same = says_the_same(self._whole_target.field, said, self._opened())
+        same = Wording(self._whole_target.field).is_said(said, self._opened())
         self._record("match", outcome="yes" if same else "no")
         told = _("Yes, it is the same.") if same else _("No, it is not the same.")
         return self._page(200, message=told, answered=True)

@@ -5,7 +5,7 @@ from django.apps import apps
 from django.db import models
 from django.test.utils import isolate_apps
 
-from django_workos_vault.checks.setup import check_renames
+from django_workos_vault.checks.renames import check_renames
 from django_workos_vault.exceptions import WrongBinding
 from django_workos_vault.fields import EncryptedCharField
 from django_workos_vault.indexes import BlindIndex, Exact

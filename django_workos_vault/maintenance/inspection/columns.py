@@ -80,17 +80,12 @@ def inspect_columns(
     if not total:
         yield from (_finding(report, total) for report in mine)
         return
-    filed = DataKeyRecord.objects.values_list("commitment", "key_id")
-    known = {str(commitment): as_told(key_id) for commitment, key_id in filed}
-    reader, proofs = CellReader(), Proofs()
+    opening = _Opening(fields, mine)
     with progress(total if sample is None else min(total, sample), "rows") as bar:
         batches = cells.batches(rows, _ROWS_AT_A_TIME) if sample is None else _sample(rows, total, sample)
         for batch in batches:
             try:
-                proofs.gather(fields, batch)
-                for instance in batch:
-                    for column, report in zip(fields, mine, strict=True):
-                        _inspect_cell(column, instance, report, reader, proofs, known)
+                opening.look_at(batch)
             except VaultError as exc:
                 yield Finding("columns", model._meta.label, "problem", f"Stopped: {exc}", advice_for(exc))
                 return
@@ -106,31 +101,40 @@ def _sample(rows: QuerySet[Model], total: int, sample: int) -> Iterator[list[Mod
         yield list(rows.order_by("-pk")[:newest])
 
 
-def _inspect_cell(
-    column: EncryptedField,
-    instance: Model,
-    report: ColumnReport,
-    reader: CellReader,
-    proofs: Proofs,
-    known: dict[str, str],
-) -> None:
-    report.rows += 1
-    if cells.is_null(column, instance):
-        report.null += 1
-        return
-    try:
+class _Opening:
+    """Opens the cells of one model's ``fields``, and counts what it finds in ``reports``, one for each."""
+
+    def __init__(self, fields: list[EncryptedField], reports: list[ColumnReport]) -> None:
+        self._fields = fields
+        self._reports = reports
+        self._reader, self._proofs = CellReader(), Proofs()
+        filed = DataKeyRecord.objects.values_list("commitment", "key_id")
+        self._known = {str(commitment): as_told(key_id) for commitment, key_id in filed}
+
+    def look_at(self, rows: list[Model]) -> None:
+        """Open all cells of ``rows``. Raises VaultError in an outage."""
+        self._proofs.gather(self._fields, rows)
+        for instance in rows:
+            for column, report in zip(self._fields, self._reports, strict=True):
+                report.rows += 1
+                if cells.is_null(column, instance):
+                    report.null += 1
+                    continue
+                try:
+                    self._open(column, instance, report)
+                except CannotOpen as exc:
+                    report.bad.append(exc.of(column, instance))
+
+    def _open(self, column: EncryptedField, instance: Model, report: ColumnReport) -> None:
         parsed = cells.parsed(column, instance)
         commitment = parsed.commitment.hex()
         stored = "inline" if parsed.key_reference else "reference"
-        report.kinds[Kind(known.get(commitment, commitment[:16]), parsed.version, stored)] += 1
-        proofs.check(column, parsed)
-        value = reader.open(column, instance)
+        report.kinds[Kind(self._known.get(commitment, commitment[:16]), parsed.version, stored)] += 1
+        self._proofs.check(column, parsed)
+        value = self._reader.open(column, instance)
         report.opened += 1
-    except CannotOpen as exc:
-        report.bad.append(exc.of(column, instance))
-        return
-    with suppress(EnvelopeError, *REFUSALS):  # of another cell, with which a compound index goes: told there
-        report.not_found += not column.digests.is_found(parsed.digests, value, instance)
+        with suppress(EnvelopeError, *REFUSALS):  # of another cell of a compound index: told there
+            report.not_found += not column.digests.is_found(parsed.digests, value, instance)
 
 
 def _finding(report: ColumnReport, total: int) -> Finding:

@@ -19,7 +19,6 @@ from django_workos_vault.backends.local import LocalVault
 from django_workos_vault.exceptions import EnvelopeError, VaultRequestError
 from django_workos_vault.fields import stored_cell
 from django_workos_vault.fields.field import EncryptedField
-from django_workos_vault.fields.masking import masked_value
 from django_workos_vault.management.output import style_for
 from django_workos_vault.reading import value_or
 from example_project.models import Organization, Patient
@@ -94,7 +93,7 @@ class Command(BaseCommand):
             self._line(field.name, getattr(patient, field.name), self.colour.SUCCESS)
         self.stdout.write("masked")
         for field in FIELDS:
-            self._line(field.name, masked_value(field, field.held_by(patient)), self.colour.WARNING)
+            self._line(field.name, field.masked(field.held_by(patient)), self.colour.WARNING)
 
     def _search(self, patient: Patient) -> None:
         self._heading("A search in ciphertext, by a blind index")
