@@ -26,6 +26,9 @@ from django_workos_vault.registry.rows import (
 )
 from django_workos_vault.registry.transactions import apart, joins_transaction, receipt
 
+#: How often a record goes behind the newest one where another process is faster each time.
+_TRIES = 8
+
 
 class DatabaseRegistry:
     """:class:`~django_workos_vault.keyring.records.Registry` in the table of :class:`DataKeyRecord`."""
@@ -58,16 +61,13 @@ class DatabaseRegistry:
         )
 
     def restore(self, context: KeyContext, record: KeyRecord, messages: int, *, with_record: bool) -> Lease:
-        if not self._row(record.commitment).update(messages=F("messages") + messages):
-            if not with_record:  # or a key that vault_forget destroyed would be there again
+        if not with_record:
+            if not self._give(record, messages):  # or a key that vault_forget destroyed would be there again
                 raise WrongKey("The registry's record of this data key is gone: the key was destroyed.")
-            try:
-                self._insert(context, record, messages)
-            except IntegrityError:  # its generation went to another meanwhile, or another thread restored it
-                if not self._row(record.commitment).update(messages=F("messages") + messages):
-                    newest = self.current([context]).get(context.digest, record)
-                    self._insert_anew(context, record, messages, generation=newest.generation + 1)
-        return Lease(messages, receipt(self._alias), with_record)
+            return Lease(messages, receipt(self._alias))
+        # A record that is there was written by another thread: a rollback of this one does not undo it.
+        is_there = self._give(record, messages) or not self._inserted_anew(context, record, messages)
+        return Lease(messages, receipt(self._alias), with_record=not is_there)
 
     def find(self, commitments: Iterable[bytes]) -> dict[bytes, bytes]:
         return {
@@ -91,7 +91,7 @@ class DatabaseRegistry:
 
     def _add(self, addition: Addition, again: int = 2) -> Lease | KeyRecord | VaultError | WrongKey:
         try:
-            self._insert(addition.context, addition.record, addition.messages)
+            self._insert(addition.context, addition.record, addition.messages, addition.record.generation)
         except IntegrityError as exc:
             winner = self.current([addition.context]).get(addition.context.digest)
             if winner is not None and winner.generation >= addition.record.generation:
@@ -111,14 +111,12 @@ class DatabaseRegistry:
                 return Lease(granted, receipt(self._alias))
         return None
 
-    def _insert(
-        self, context: KeyContext, record: KeyRecord, messages: int, generation: int | None = None
-    ) -> None:
+    def _insert(self, context: KeyContext, record: KeyRecord, messages: int, generation: int) -> None:
         with transaction.atomic(using=self._alias):  # a lost race must not spoil the caller's transaction
             DataKeyRecord.objects.using(self._alias).create(
                 vault=self._vault,
                 context_digest=context.digest,
-                generation=generation or record.generation,
+                generation=generation,
                 key_context=context.items,
                 commitment=record.commitment.hex(),
                 proof=record.proof.hex(),
@@ -128,13 +126,27 @@ class DatabaseRegistry:
                 messages=messages,
             )
 
-    def _insert_anew(self, context: KeyContext, record: KeyRecord, messages: int, generation: int) -> None:
-        try:
-            self._insert(context, record, messages, generation)
-        except IntegrityError as exc:
-            raise self._refusal(record) from exc
-        except NOT_STORABLE as exc:
-            raise not_storable(exc) from exc
+    def _give(self, record: KeyRecord, messages: int) -> bool:
+        """Count more messages of a key; False where it is not on record."""
+        return bool(self._row(record.commitment).update(messages=F("messages") + messages))
+
+    def _inserted_anew(self, context: KeyContext, record: KeyRecord, messages: int) -> bool:
+        """Whether the record was inserted, behind those that others inserted meanwhile; or else was there."""
+        generation = record.generation
+        for left in reversed(range(_TRIES)):
+            try:
+                self._insert(context, record, messages, generation)
+            except IntegrityError as exc:
+                if self._give(record, messages):
+                    return False
+                if not left:
+                    raise self._refusal(record) from exc
+                generation = self.current([context]).get(context.digest, record).generation + 1
+            except NOT_STORABLE as exc:
+                raise not_storable(exc) from exc
+            else:
+                break
+        return True
 
     def _refusal(self, record: KeyRecord) -> VaultUnavailable | WrongKey:
         """Return why the table's constraints refuse ``record``."""
