@@ -4,6 +4,7 @@ import io
 import json
 import threading
 import time
+from base64 import b64encode
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -28,6 +29,8 @@ class KeysDown:
     def __init__(self, app: Any) -> None:
         self._app = app
         self.organizations: set[str] = set()
+        self.wrapped: set[str] = set()
+        self.paths: set[str] = set()
         self.everything = False
         self.refused = 0
         #: seconds for which a failure waits until something else was answered
@@ -45,7 +48,8 @@ class KeysDown:
         asked = json.loads(body)
         wrapped = asked.get("keys") or asked.get("encrypted_keys")
         owners = {asked.get("context", {}).get("organization_id"), self._owner.get(wrapped)}
-        if self.everything or owners & self.organizations:
+        down = owners & self.organizations or wrapped in self.wrapped or environ["PATH_INFO"] in self.paths
+        if self.everything or down:
             self.refused += 1
             if self._answered.wait(self.patience) and self.patience:
                 time.sleep(0.3)  # the answer has its way to go, too
@@ -178,6 +182,55 @@ def test_no_key_on_record(down: KeysDown) -> None:
     down.organizations = {"org_0", "org_1"}
     _, out = failing("app.Patient.ssn", format="json")
     assert [each["pk"] for each in json.loads(out)["left"]] == [row.pk for row in rows]
+
+
+@pytest.fixture
+def two_keys(down: KeysDown, settings: Any) -> list[Patient]:
+    """Rows of one key context, the only one there is, half of them under an older key, which fails."""
+    settings.WORKOS_VAULTS = {"default": {**settings.WORKOS_VAULTS["default"], "KEY_CONTEXT": None}}
+    rows = patients(1, each=2)
+    down.wrapped = {b64encode(bytes(DataKeyRecord.objects.get().wrapped)).decode()}
+    vaults["default"].rotate({"organization_id": "org_0"})
+    rows += [Patient.objects.create(organization=rows[0].organization, ssn=f"new {n}") for n in range(2)]
+    vaults["default"].keyring.forget()
+    return rows
+
+
+@pytest.mark.parametrize("on_record", [True, False])
+@pytest.mark.parametrize("operation", ["reseal", "rekey"])
+def test_one_of_the_keys_of_the_only_context(
+    down: KeysDown, two_keys: list[Patient], operation: str, on_record: bool
+) -> None:
+    """Vault makes another one of that context, and unwraps it: the cells of the old one are left."""
+    if not on_record:
+        DataKeyRecord.objects.all().delete()
+    old = [cell_of(row) for row in two_keys]
+    _, out = failing("app.Patient.ssn", operation=operation, format="json", batch_size=2)
+    document = json.loads(out)
+    assert (document["state"], document["rows"]) == ("finished", 4)
+    assert [(each["pk"], each["reason"]) for each in document["left"]] == [
+        (row.pk, "VaultUnavailable") for row in two_keys[:2]
+    ]
+    assert unchanged(two_keys, old) == [0, 1]
+    assert document["columns"][0]["renewed"] == 2
+
+
+@pytest.mark.parametrize("what", ["everything", "the context", "unwrapping"])
+def test_the_only_context_in_an_outage(down: KeysDown, two_keys: list[Patient], what: str) -> None:
+    """Where Vault gives no key of it, or unwraps none, the run is paused, and no cell is left."""
+    if what == "everything":
+        down.everything = True
+    elif what == "the context":
+        down.organizations = {"org_0"}
+    else:
+        down.paths = {"/vault/v1/keys/decrypt"}
+    DataKeyRecord.objects.all().delete()
+    failing("app.Patient.ssn")
+    run = MaintenanceRun.objects.get()
+    assert (run.state, runs.progress(run).left_number) == ("paused", 0)
+    down.everything, down.organizations, down.paths = False, set(), set()
+    _, out = failing(resume=run.pk, format="json")
+    assert [each["pk"] for each in json.loads(out)["left"]] == [row.pk for row in two_keys[:2]]
 
 
 @pytest.mark.parametrize("option", ["dry_run", "plan"])

@@ -1,13 +1,16 @@
 """One customer's key that Vault fails with (5xx) is no outage: its cells are left, and the run goes on."""
 
 import time
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Iterable, Sequence, Set
+from contextlib import suppress
 from functools import partial
 from random import shuffle
 from typing import Any
 
 from django.db.models import Model
 
+from django_workos_vault.backends.base import VaultBackend
+from django_workos_vault.context import KeyContext
 from django_workos_vault.datakey import DataKey
 from django_workos_vault.exceptions import (
     InvalidVaultConfiguration,
@@ -53,7 +56,7 @@ class FailingKeys:
     ) -> Batch:
         """Return a prepared batch of ``rows``; of the first of them where keys fail one after another.
 
-        Raises VaultError in an outage: Vault gives the keys of no other context either.
+        Raises VaultError in an outage: Vault gives no other key either.
         """
         if self._known:
             as_instances(rows)
@@ -61,9 +64,9 @@ class FailingKeys:
         try:
             batch = columns.prepared([row for n, row in enumerate(rows) if n not in needy], dry_run=dry_run)
         except VaultUnavailable as exc:
-            if is_outage(exc) and not self._answers_for_others():
-                raise
             as_instances(rows)
+            if is_outage(exc) and not self._gives_others(_contexts(columns, rows)):
+                raise
             return self._one_by_one(columns, rows, dry_run, stop)
         for n in sorted(needy):
             self._prepare_row(columns, batch, rows[n], dry_run)
@@ -88,7 +91,7 @@ class FailingKeys:
                     vaults[alias].keyring.outcomes.forget_refusals()
                 return work()
         except VaultUnavailable as exc:
-            if not exc.was_asked or (is_outage(exc) and not self._answers_for_others()):
+            if not exc.was_asked or (is_outage(exc) and not self._gives_others(_contexts(columns, [row]))):
                 raise
             refusal = CannotOpen(type(exc).__name__, str(exc))
         if len(self._known) >= REMEMBERED:
@@ -126,12 +129,15 @@ class FailingKeys:
     def _is_known(self, columns: Columns, row: Model) -> bool:
         return any(_need(columns, column, row) in self._known for column in columns.fields)
 
-    def _answers_for_others(self) -> bool:
-        """Whether Vault gives, or refuses, the keys of other contexts, and so is there."""
+    def _gives_others(self, contexts: Iterable[KeyContext]) -> bool:
+        """Whether Vault gives, or refuses, other keys than those that it fails with, and so is there.
+
+        ``contexts`` are those of the cells in question: it may give other keys of the same.
+        """
         asked = [vaults[alias] for alias in self._aliases]
         suspects = [vault for vault in asked if vault.backend.asks_again_in()]
         failing = {context for *_, context in self._known}
-        return all(_answers(vault, failing) for vault in suspects or asked)
+        return all(_answers(vault, failing, contexts) for vault in suspects or asked)
 
 
 def _need(columns: Columns, field: EncryptedField, row: Model) -> _Need:
@@ -144,18 +150,39 @@ def _need(columns: Columns, field: EncryptedField, row: Model) -> _Need:
     return field.vault_alias, commitment, wrapped, context
 
 
-def _answers(vault: Vault, failing: Set[str]) -> bool:
-    newest = DataKeyRecord.objects.filter(vault=vault.alias).defer("key_context")
-    records = {row.context_digest: key_record(row) for row in newest.order_by("-pk")[:_NEWEST]}
+def _contexts(columns: Columns, rows: Sequence[Model]) -> list[KeyContext]:
+    """Return the key contexts of the first rows, a few of them."""
+    found: dict[str, KeyContext] = {}
+    for row in rows:
+        for field in columns.fields:
+            with suppress(InvalidVaultConfiguration):
+                context = field.context_for(row)
+                found.setdefault(context.digest, context)
+        if len(found) >= _OTHERS:
+            break
+    return list(found.values())[:_OTHERS]
+
+
+def _answers(vault: Vault, failing: Set[str], contexts: Iterable[KeyContext]) -> bool:
+    newest = DataKeyRecord.objects.filter(vault=vault.alias).defer("key_context").order_by("-pk")[:_NEWEST]
+    records = {row.context_digest: key_record(row) for row in reversed(list(newest))}
     others = [each for context, each in records.items() if each.is_sound and context not in failing]
     shuffle(others)
     cache = vault.keyring.cache  # what Vault gave a moment ago, it most likely gives again
     others.sort(key=lambda each: cache.fresh(each.commitment) is None)
     backend = vault.backend
     asks = [partial(backend.decrypt_data_key, each.wrapped) for each in others[:_OTHERS]]
-    if vault.key_context is not None:  # those others may be failing too, and not be known of yet
-        asks.append(partial(backend.create_data_key, vault.key_context.items))
+    # Those others may be failing too, and not be known of yet; or there is no other context.
+    own = [] if vault.key_context is None else [vault.key_context]
+    asks += [partial(_new_key, backend, context) for context in (*own, *contexts)]
     return any(_is_answered(vault, ask) for ask in asks)  # one by one: the first failure would end a batch
+
+
+def _new_key(backend: VaultBackend, context: KeyContext) -> DataKey:
+    """Return a key that was just made, unwrapped: where only that fails, no cell can be opened."""
+    made = backend.create_data_key(context.items)
+    made.wipe()
+    return backend.decrypt_data_key(made.wrapped)
 
 
 def _is_answered(vault: Vault, ask: Callable[[], DataKey]) -> bool:
