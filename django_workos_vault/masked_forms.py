@@ -4,7 +4,6 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from django import forms
 from django.core.exceptions import FieldError, ObjectDoesNotExist, ValidationError
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -23,6 +22,7 @@ from django_workos_vault.exceptions import (
     WrongKey,
 )
 from django_workos_vault.fields.cell import Sealed
+from django_workos_vault.fields.django_internals.forms import CleansInstance
 from django_workos_vault.fields.field import EncryptedField
 from django_workos_vault.fields.forms import cells_stay_sealed, keep_cells, withheld
 from django_workos_vault.fields.masking import quote_no_value
@@ -50,7 +50,7 @@ def explain_failure(failure: Exception) -> str:
     return str(next(text for kinds, text in _REASONS if isinstance(failure, kinds)))
 
 
-class MaskedModelForm(forms.ModelForm):
+class MaskedModelForm(CleansInstance):
     """A model form that shows masks, opens no cell, and takes a blank for "keep what is there".
 
     A mask stands for every value, wherever it comes from: a stored cell, ``initial``, an instance that is not
@@ -83,11 +83,11 @@ class MaskedModelForm(forms.ModelForm):
                 for each in found.as_data():
                     quote_no_value(each)
 
-    def _post_clean(self) -> None:
+    def clean_instance(self) -> None:
         failure = self.vault_failure if self.has_changed() or not self.prefix else None
         try:
             with cells_stay_sealed():
-                super()._post_clean()  # type: ignore[misc]
+                super().clean_instance()
             if failure is None and not self.errors:
                 self._try_to_seal()
         except FAILURES as exc:

@@ -2,10 +2,11 @@
 
 from typing import Any
 
-from django.core.exceptions import FieldDoesNotExist, FieldError
+from django.core.exceptions import FieldDoesNotExist
 from django.db.models import Model, QuerySet
 from django.db.models.constants import LOOKUP_SEP
 
+from django_workos_vault.fields.django_internals.queries import filtered_relation, output_field
 from django_workos_vault.fields.vault_field import VaultField
 
 
@@ -19,9 +20,9 @@ def encrypted_path(rows: QuerySet[Any], lookup: str) -> str | None:
     first, *others = lookup.split(LOOKUP_SEP)
     annotation = rows.query.annotations.get(first)
     if annotation is not None:
-        return first if isinstance(_output_field(annotation), VaultField) else None
-    relation = getattr(rows.query, "_filtered_relations", {}).get(first)
-    names = first.split(LOOKUP_SEP) if relation is None else relation.relation_name.split(LOOKUP_SEP)
+        return first if isinstance(output_field(annotation), VaultField) else None
+    relation = filtered_relation(rows.query, first)
+    names = [first] if relation is None else relation.relation_name.split(LOOKUP_SEP)
     path: list[str] = []
     model: type[Model] = rows.model
     for name in (*names, *others):
@@ -38,10 +39,3 @@ def encrypted_path(rows: QuerySet[Any], lookup: str) -> str | None:
             return None
         model = steps[-1].to_opts.model
     return None
-
-
-def _output_field(expression: Any) -> Any:
-    try:
-        return expression.output_field
-    except (AttributeError, FieldError):
-        return None

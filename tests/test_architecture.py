@@ -5,12 +5,21 @@ import re
 from collections.abc import Iterator
 from functools import cache
 from graphlib import TopologicalSorter
+from importlib import import_module
+from inspect import isclass
 from pathlib import Path
+
+import django
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 PACKAGE = "django_workos_vault"
 PAGE = (CHECKOUT / "docs" / "architecture.md").read_text()
 GROUND = "ground"
+
+#: Names that begin with an underscore and are documented all the same.
+DOCUMENTED = {"_base_manager", "_default_manager", "_meta", "_open", "_save", "_state"}
+#: Where all others of Django's are used.
+INTERNALS = f"{PACKAGE}.fields.django_internals"
 
 Graph = dict[str, set[str]]
 
@@ -112,3 +121,80 @@ def test_the_diagram_is_what_the_imports_are() -> None:
         for room, ends in real.items()
     }
     assert drawn() == needed
+
+
+@cache
+def private_names() -> set[str]:
+    """The names with an underscore that Django gives attributes and methods, or asks others for."""
+    found: set[str] = set()
+    for path in Path(django.__file__).parent.rglob("*.py"):
+        if "locale" not in path.parts:
+            found |= set(re.findall(r"(?:\.|def )(_[a-z]\w*)", path.read_text()))
+    return {name for name in found - DOCUMENTED if not name.endswith("_")}
+
+
+def is_own(node: ast.expr) -> bool:
+    return isinstance(node, ast.Name) and node.id in ("self", "cls")
+
+
+@cache
+def given_by(module: str) -> set[str]:
+    """The names that a module gives functions, classes, variables and attributes of ``self``."""
+    return {
+        name
+        for node in ast.walk(ast.parse(MODULES[module].read_text()))
+        for name in (
+            [node.name]
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+            else [node.id]
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+            else [node.attr]
+            if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store) and is_own(node.value)
+            else []
+        )
+    }
+
+
+def uses_of_private_names(module: str) -> Iterator[str]:
+    """Yield the names of what a module asks objects of, and never gave to any."""
+    here, anywhere = given_by(module), set().union(*map(given_by, MODULES))
+    for node in ast.walk(ast.parse(MODULES[module].read_text())):
+        if isinstance(node, ast.Attribute):
+            is_super = isinstance(node.value, ast.Call) and ast.unparse(node.value.func) == "super"
+            known: set[str] = set() if is_super else anywhere if is_own(node.value) else here
+            asked: str = node.attr
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) in ("getattr", "hasattr", "setattr"):
+            known, asked = here, str(getattr(node.args[1], "value", ""))
+        elif isinstance(node, ast.ImportFrom) and str(node.module).startswith("django."):
+            known, asked = set(), next((name.name for name in node.names if name.name.startswith("_")), "")
+        else:
+            continue
+        if asked in private_names() - known:
+            yield asked
+
+
+def test_private_names_of_django_are_used_in_one_place() -> None:
+    """What a new Django may rename without a word is asked for where each such assumption has a test."""
+    used = {(module, name) for module in MODULES for name in uses_of_private_names(module)}
+    assert {(module, name) for module, name in used if not module.startswith(INTERNALS)} == {
+        (f"{PACKAGE}.registry.transactions", "_from_testcase"),  # which stands below the fields
+    }
+
+
+def test_private_methods_of_django_are_extended_in_one_place() -> None:
+    """No class of ours has a method by the private name of one of Django's, which Django would call."""
+    extended = set()
+    for module in MODULES:
+        try:
+            classes = [each for each in vars(import_module(module)).values() if isclass(each)]
+        except ImportError:
+            continue  # for a companion, or a later Django
+        for each in classes:
+            ours = [base for base in each.__mro__ if base.__module__.split(".")[0] == PACKAGE]
+            djangos = [base for base in each.__mro__ if base.__module__.split(".")[0] == "django"]
+            inherited = {name for base in djangos for name in vars(base)} & private_names()
+            extended |= {(base.__module__, name) for base in ours for name in inherited & {*vars(base)}}
+    assert {(module, name) for module, name in extended if not module.startswith(INTERNALS)} == {
+        (f"{PACKAGE}.fields.field", "_check_supported"),  # to say nothing of it
+    }
+    assert (f"{INTERNALS}.forms", "_clean_bound_field") in extended

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import django
+from django.apps import apps
 from django.contrib.admin.sites import all_sites
 from django.core import checks
 from django.db.models import Model
@@ -25,9 +26,9 @@ def check_admin(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]:
     return [
         message
         for site in all_sites
-        for model, model_admin in site._registry.items()
-        if labels is None or model._meta.app_label in labels
-        for message in check_options(model_admin)
+        for model in apps.get_models(include_auto_created=True)
+        if site.is_registered(model) and (labels is None or model._meta.app_label in labels)
+        for message in check_options(site.get_model_admin(model))
     ]
 
 

@@ -86,13 +86,13 @@ def _histories(models: Iterable[type[Model]]) -> Iterator[checks.CheckMessage]:
 def _ported(models: Iterable[type[Model]]) -> Iterator[checks.CheckMessage]:
     if not (apps.is_installed("import_export") and apps.is_installed("django.contrib.admin")):
         return
-    wanted = set(models)
     encrypted_field = import_module("django_workos_vault.admin_lookups").encrypted_field
     shows_mask = import_module("django_workos_vault.exports").ShowsMask
     for site in import_module("django.contrib.admin.sites").all_sites:
-        for model, model_admin in site._registry.items():
-            if model not in wanted:
+        for model in models:
+            if not site.is_registered(model):
                 continue
+            model_admin = site.get_model_admin(model)
             shown = {
                 name
                 for resource in _resources(model_admin)

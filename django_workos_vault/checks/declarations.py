@@ -98,9 +98,10 @@ def _moved_by_deletions(model: type[Model]) -> Iterator[checks.CheckMessage]:
 
 def _moved_by_updates(model: type[Model]) -> Iterator[checks.CheckMessage]:
     manager: Any = model._meta.default_manager
-    knows_rows = issubclass(getattr(manager, "_queryset_class", QuerySet), EncryptedQuerySet)
-    if manager is None or knows_rows or type(manager).get_queryset is not Manager.get_queryset:
+    if manager is None or type(manager).get_queryset is not Manager.get_queryset:
         return  # what its own get_queryset() returns cannot be told
+    if isinstance(manager.get_queryset(), EncryptedQuerySet):
+        return
     for field in model._meta.local_concrete_fields:
         for name in getattr(field, "bind_to", ()):
             column: Any = next((c for c in model._meta.concrete_fields if name in (c.name, c.attname)), None)

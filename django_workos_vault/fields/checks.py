@@ -108,10 +108,11 @@ class EncryptedFieldChecks(FieldChecks):
 
     def _unsupported_options(self) -> Iterator[CheckMessage]:
         field, advice = self.field, IndexAdvice(self.field)
+        unique = field.unique and not field.primary_key
         refused = (
             ("E001", "primary_key", field.primary_key, "Use an ordinary primary key."),
-            ("E002", "unique", field._unique and not field.primary_key, advice.of_unique()),
-            ("E003", "db_index", field.db_index and not field._unique, advice.of_db_index()),
+            ("E002", "unique", unique, advice.of_unique()),
+            ("E003", "db_index", field.db_index and not unique, advice.of_db_index()),
             ("E004", "db_default", field.db_default is not NOT_PROVIDED, "Use default."),
         )
         for number, option, given, instead in refused:

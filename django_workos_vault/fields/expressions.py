@@ -6,6 +6,8 @@ from django.core.exceptions import FieldError
 from django.db.models import Case, Value
 from django.db.models.functions import Cast
 
+from django_workos_vault.fields.django_internals.queries import output_field
+
 
 def refuse_expression(field: Any, expression: Any) -> None:
     """Raise FieldError unless ``expression`` is what ``bulk_update()`` makes of plain values.
@@ -21,7 +23,7 @@ def refuse_expression(field: Any, expression: Any) -> None:
 
 def _is_constant(field: Any, expression: Any) -> bool:
     if isinstance(expression, Value):
-        return expression.value is None or getattr(expression, "_output_field_or_none", None) is field
+        return expression.value is None or output_field(expression) is field
     if isinstance(expression, Cast):
         return all(_is_constant(field, source) for source in expression.get_source_expressions())
     if isinstance(expression, Case):

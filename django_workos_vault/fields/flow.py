@@ -13,7 +13,7 @@ from django.db.models.functions import Coalesce
 from django.db.models.lookups import IsNull, Lookup
 from django.db.models.sql import Query
 
-from django_workos_vault.fields.django_internals.queries import is_ordering, selected
+from django_workos_vault.fields.django_internals.queries import is_ordering, output_field, selected
 
 INSTEAD = "Load the rows and do it in Python."
 
@@ -30,7 +30,7 @@ def cells_of(expression: Any) -> Any:
     if getattr(expression, "holds_cells", False):
         return expression
     if isinstance(expression, Value):
-        return _opens(getattr(expression, "_output_field_or_none", None))  # which seals it
+        return _opens(output_field(expression))  # which seals it
     if isinstance(expression, Exists) or getattr(expression, "reads_ciphertext", False):
         return None
     if isinstance(expression, Query):

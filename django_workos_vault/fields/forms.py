@@ -19,6 +19,7 @@ from django.forms.boundfield import BoundField
 from django.utils.translation import gettext as _
 
 from django_workos_vault.fields.cell import Withheld
+from django_workos_vault.fields.django_internals.forms import CleansBoundField
 from django_workos_vault.fields.masking import CANNOT_BE_OPENED
 from django_workos_vault.fields.widgets import KEPT_OUT, Answer, KeepingWidget, is_blank, take_text
 
@@ -67,7 +68,7 @@ def withheld(value: Any, field: Any) -> Any:
     return Given(value, field)
 
 
-class KeepsCells(forms.Field):
+class KeepsCells(CleansBoundField):
     """In front of a form field's class: knows what to do when the initial value is a cell."""
 
     widget: Any
@@ -102,10 +103,10 @@ class KeepsCells(forms.Field):
         stripped = isinstance(data, str) and getattr(self, "strip", False)
         return is_blank(data.strip() if stripped else data)
 
-    def _clean_bound_field(self, bound_field: Any) -> Any:
+    def clean_bound(self, bound_field: Any) -> Any:
         initial, data = bound_field.initial, bound_field.data
         if not isinstance(initial, Withheld):
-            return super()._clean_bound_field(bound_field)  # type: ignore[misc]
+            return super().clean_bound(bound_field)
         if data is Answer.CONTRADICTION:
             raise ValidationError(
                 _("Either enter a new value or tick the clear checkbox, not both."), code="contradiction"
@@ -113,7 +114,7 @@ class KeepsCells(forms.Field):
         if data is Answer.CLEAR:
             return self._at_once(bound_field, self._cleared())
         if not self.disabled and not self._says_nothing(data):
-            cleaned = super()._clean_bound_field(bound_field)  # type: ignore[misc]
+            cleaned = super().clean_bound(bound_field)
             if cleaned is None and (not self.vault_field.null or isinstance(self, forms.NullBooleanField)):
                 raise ValidationError(_("Enter a valid value."), code="invalid")
             if isinstance(cleaned, bool) or cleaned in self.empty_values:

@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from django_workos_vault.exceptions import VaultRequestError
 from django_workos_vault.fields import object_adoption, object_state, object_writes
 from django_workos_vault.fields.column import ReferenceCol
+from django_workos_vault.fields.django_internals.forms import CleansBoundField
 from django_workos_vault.fields.lookups import NullTest
 from django_workos_vault.fields.object_checks import ObjectFieldChecks
 from django_workos_vault.fields.object_column import ObjectColumn
@@ -24,7 +25,7 @@ _COLUMN_LENGTH = 255
 _FIXTURE_PREFIX = "workos-vault-object:"
 
 
-class ObjectFormField(forms.CharField):
+class ObjectFormField(CleansBoundField, forms.CharField):
     """Text; a value that is stored as JSON is edited as JSON."""
 
     widget = forms.Textarea
@@ -37,9 +38,9 @@ class ObjectFormField(forms.CharField):
     def has_changed(self, initial: Any, data: Any) -> bool:
         return super().has_changed(self.prepare_value(initial), data)
 
-    def _clean_bound_field(self, bound_field: Any) -> Any:
+    def clean_bound(self, bound_field: Any) -> Any:
         initial = bound_field.initial
-        cleaned = super()._clean_bound_field(bound_field)  # type: ignore[misc]
+        cleaned = super().clean_bound(bound_field)
         structured = (
             initial.reference.structured
             if isinstance(initial, StoredObject)

@@ -10,6 +10,7 @@ from django.db.models import FileField, ImageField, Model
 from django.db.models.fields.files import FieldFile, ImageFieldFile
 
 from django_workos_vault.context import KeyContext
+from django_workos_vault.fields.django_internals.files import is_unsaved, note_saved, refuse_none
 from django_workos_vault.fields.scheme import Scheme
 from django_workos_vault.files import moves
 from django_workos_vault.files.checks import FileFieldChecks
@@ -35,17 +36,16 @@ class EncryptedFieldFile(FieldFile):
     @property
     def original_name(self) -> str:
         """The name that was sealed with the file, without folders."""
-        if not self._committed:
+        if is_unsaved(self):
             return posixpath.basename(str(self.name))
-        if not self:
-            raise ValueError(f"The {self.field.name!r} attribute has no file associated with it.")
+        refuse_none(self)
         with self.storage.opened(str(self.name)) as file:
             return file.original_name
 
     async def aopen(self) -> "EncryptedFieldFile":
         """``open()`` for async code. What was opened is read with ``async for piece in row.file.file``."""
-        self._require_file()  # type: ignore[attr-defined]
-        if self._committed:
+        refuse_none(self)
+        if not is_unsaved(self):
             self.close()
             self.file = await self.storage.aopen(str(self.name))
         return self
@@ -57,8 +57,7 @@ class EncryptedFieldFile(FieldFile):
         self.name = self.storage.save(
             generated, content, max_length=self.field.max_length, original_name=original
         )
-        self._set_instance_attribute(self.name, content)  # type: ignore[attr-defined]
-        self._committed = True
+        note_saved(self, content)
         if save:
             self.instance.save()
 

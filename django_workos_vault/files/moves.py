@@ -11,6 +11,7 @@ from django.core.exceptions import FieldError
 from django.db.models import Model, QuerySet
 
 from django_workos_vault.exceptions import EnvelopeError, WrongBinding
+from django_workos_vault.fields.django_internals.files import is_unsaved
 from django_workos_vault.fields.django_internals.rows import watch_loads, watch_writes
 from django_workos_vault.fields.scheme import Row, Scheme
 from django_workos_vault.files.row_sealing import RowSealing
@@ -114,7 +115,7 @@ class _FileOfRow:
         """
         field, instance = self._field, self._instance
         file: Any = getattr(instance, field.attname)
-        if not file or not file._committed:
+        if not file or is_unsaved(file):
             return False
         bound_to = self._binding_of(str(file.name))
         now = RowSealing(field, instance)

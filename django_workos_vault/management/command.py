@@ -37,12 +37,16 @@ class _Output(OutputWrapper):
 class _Errors(OutputWrapper):
     """Writes what somebody reads."""
 
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__(stream)
+        self._stream = stream
+
     def write(self, *args: Any, **kwargs: Any) -> Any:
         try:
             super().write(*args, **kwargs)
             self.flush()
         except BrokenPipeError:
-            silence(self._out)
+            silence(self._stream)
 
 
 class VaultCommand(BaseCommand):

@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy, ngettext
 from django_workos_vault.access import Entry
 from django_workos_vault.admin_settings import admin_settings
 from django_workos_vault.exceptions import AccessNotRecorded
+from django_workos_vault.fields.django_internals.querysets import chosen_database
 from django_workos_vault.fields.field import EncryptedField
 from django_workos_vault.fields.vault_field import VaultField
 from django_workos_vault.handler import vaults
@@ -78,7 +79,7 @@ class RevealActions(_Admin):
             self.message_user(request, str(refusals.NO_RECORD), messages.ERROR)
             return
         # queryset.db may be a replica, to read from.
-        using = getattr(queryset, "_db", None) or router.db_for_write(self.model)
+        using = chosen_database(queryset) or router.db_for_write(self.model)
         done = left = 0
         for model in dict.fromkeys(field.model for field in fields):  # a parent's columns are in its table
             own = [field for field in fields if field.model is model]

@@ -17,6 +17,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 
 from django_workos_vault.admin_settings import admin_settings
 from django_workos_vault.exceptions import AccessNotRecorded
+from django_workos_vault.fields.django_internals.files import is_unsaved
 from django_workos_vault.fields.vault_field import VaultField
 from django_workos_vault.files.fields import EncryptedFileField
 from django_workos_vault.handler import vaults
@@ -152,4 +153,4 @@ def _holds_something(instance: Model, field: VaultField | EncryptedFileField) ->
     if isinstance(field, VaultField):
         return field.held_by(instance) is not None
     file = getattr(instance, field.name)
-    return bool(file) and file._committed
+    return bool(file) and not is_unsaved(file)

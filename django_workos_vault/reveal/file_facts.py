@@ -10,6 +10,7 @@ from django.utils.safestring import SafeString
 
 from django_workos_vault import masks
 from django_workos_vault.exceptions import DecryptionForbidden
+from django_workos_vault.fields.django_internals.files import is_unsaved
 from django_workos_vault.fields.masking import CANNOT_BE_OPENED
 from django_workos_vault.files.fields import EncryptedFileField
 
@@ -26,7 +27,7 @@ def file_facts(instance: Model, name: str) -> SafeString:
     if not isinstance(field, EncryptedFileField):
         return SafeString("")
     file: Any = getattr(instance, field.attname)
-    if not file or not file._committed:
+    if not file or is_unsaved(file):
         return SafeString("")
     try:
         told: Any = filesizeformat(file.size)

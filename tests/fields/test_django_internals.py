@@ -5,8 +5,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from django import forms
 from django.core import serializers
-from django.db import connection, models
+from django.core.files.base import ContentFile
+from django.db import connection, models, transaction
 from django.db.migrations.autodetector import MigrationAutodetector
 from django.db.migrations.state import ModelState, ProjectState
 from django.db.utils import NotSupportedError
@@ -15,8 +17,10 @@ from django.test.utils import isolate_apps
 
 from django_workos_vault.fields import EncryptedCharField, refused_queries
 from django_workos_vault.fields.cell import Sealed
-from django_workos_vault.fields.django_internals import frames, queries, querysets
+from django_workos_vault.fields.django_internals import files, frames, queries, querysets
+from django_workos_vault.fields.django_internals.forms import CleansBoundField, CleansInstance
 from django_workos_vault.querysets import EncryptedQuerySet
+from django_workos_vault.registry.transactions import Pending
 from tests.app.models import Account, Manager, Organization, Person
 
 pytestmark = pytest.mark.django_db
@@ -228,6 +232,19 @@ class TestQueries:
         combined = Person.objects.values("pk").union(Person.objects.values("pk")).query
         assert [len(queries.selected(branch)) for branch in queries.branches(combined)] == [1, 1]
 
+    def test_filtered_relations(self) -> None:
+        """A query keeps the FilteredRelation of an annotation by its name."""
+        relation = models.FilteredRelation("account", condition=models.Q(account__closed=False))
+        query = Organization.objects.annotate(open=relation).query
+        assert queries.filtered_relation(query, "open").relation_name == "account"
+        assert queries.filtered_relation(query, "account") is None
+
+    def test_output_fields(self) -> None:
+        """An expression has an output field, or raises FieldError where nothing tells it."""
+        field: Any = Person._meta.get_field("notes")
+        assert queries.output_field(models.Value("a", output_field=field)) is field
+        assert queries.output_field(models.Value(object())) is None
+
     def test_compiled_on_this_database(self) -> None:
         """The shapes above are compiled by the connection's own compiler."""
         assert Person.objects.filter(ssn=None).query.get_compiler(connection=connection).as_sql()
@@ -251,6 +268,11 @@ class TestQuerysets:
         assert (twin.model, twin.db, twin._hints) == (Person, "other", {"instance": 1})
         assert str(twin.query) == str(rows.query)
         assert twin.query is not rows.query
+
+    def test_chosen_database(self) -> None:
+        """A queryset knows what using() was given, and nothing where a router is to choose."""
+        assert querysets.chosen_database(Person.objects.all()) is None
+        assert querysets.chosen_database(Person.objects.using("other")) == "other"
 
     @isolate_apps("tests.app")
     def test_base_manager(self) -> None:
@@ -298,3 +320,96 @@ def test_formsets_ask_for_constraints_too() -> None:
     checks, _ = Account()._get_unique_checks(include_meta_constraints=True)  # type: ignore[attr-defined]
     assert (Account, ("email",)) in checks
     assert (Account, ("email",)) not in Account()._get_unique_checks()[0]  # type: ignore[attr-defined]
+
+
+class TestForms:
+    """Where Django cleans, by methods that other code of ours extends under other names."""
+
+    def test_a_bound_field_is_cleaned(self) -> None:
+        """BaseForm._clean_fields() gives each form field what it is bound to."""
+        seen: list[Any] = []
+
+        class Asking(CleansBoundField, forms.CharField):
+            def clean_bound(self, bound_field: Any) -> Any:
+                seen.append((bound_field.initial, bound_field.data))
+                return super().clean_bound(bound_field)
+
+        class Form(forms.Form):
+            name = Asking(initial="before")
+
+        form = Form({"name": " after "})
+        assert form.is_valid()
+        assert form.cleaned_data == {"name": "after"}
+        assert seen == [("before", " after ")]
+
+    def test_an_instance_is_cleaned(self) -> None:
+        """BaseForm.full_clean() calls a model form's _post_clean() last, which fills the instance."""
+        seen: list[Any] = []
+
+        class Form(CleansInstance):
+            class Meta:
+                model = Organization
+                fields = ("name",)
+
+            def clean_instance(self) -> None:
+                seen.append(self.instance.name)
+                super().clean_instance()
+                seen.append(self.instance.name)
+
+        assert Form({"name": "after"}, instance=Organization(name="before")).is_valid()
+        assert seen == ["before", "after"]
+
+
+class TestFiles:
+    """What a FieldFile keeps of being stored."""
+
+    @pytest.fixture
+    def file(self) -> Any:
+        @isolate_apps("tests.app")
+        def row() -> Any:
+            class Scan(models.Model):
+                page = models.FileField()
+
+                class Meta:
+                    app_label = "app"
+
+            return Scan()
+
+        return row().page
+
+    def test_none(self, file: Any) -> None:
+        """Without a file, reading raises what Django's own file does."""
+        assert not files.is_unsaved(file)
+        with pytest.raises(ValueError, match="no file associated"):
+            files.refuse_none(file)
+
+    def test_assigned_and_saved(self, file: Any) -> None:
+        """A file that was assigned is unsaved until FieldFile.save() notes what ours does."""
+        row = file.instance
+        row.page = ContentFile(b"", name="a.pdf")
+        assert files.is_unsaved(row.page)
+        files.refuse_none(row.page)
+        row.page.name = "b.pdf"
+        files.note_saved(row.page, ContentFile(b""))
+        assert not files.is_unsaved(row.page)
+        assert str(row.page) == "b.pdf"
+        used = models.fields.files.FieldFile.save.__code__.co_names
+        assert {"_set_instance_attribute", "_committed"} <= {*used}
+
+
+def test_a_json_field_asks_the_database_by_the_method_that_ours_answers() -> None:
+    """JSONField.check() calls _check_supported(), and needs nothing else of databases."""
+    assert "_check_supported" in models.JSONField.check.__code__.co_names
+
+
+def test_the_transaction_around_a_test_is_marked() -> None:
+    """TestCase marks its atomic blocks, and those inside of them are not."""
+    assert Pending("default").commits_with("other")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_another_transaction_is_not_marked() -> None:
+    """What was written in a real transaction stands with its own database alone."""
+    with transaction.atomic():
+        assert not Pending("default").commits_with("other")
+        assert Pending("default").commits_with("default")

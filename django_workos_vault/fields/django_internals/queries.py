@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+from django.core.exceptions import FieldError
 from django.db.models import F, OrderBy, Subquery
 from django.db.models.constants import LOOKUP_SEP
 from django.db.models.expressions import Col, ColPairs, Ref
@@ -147,6 +148,19 @@ def way(query: Any, key: Any, column: Any) -> tuple[Any, ...] | None:
         steps.append((field, join.filtered_relation))
         alias = join.parent_alias
     return tuple(steps)
+
+
+def filtered_relation(query: Any, name: str) -> Any:
+    """Return the FilteredRelation that ``query`` was annotated with as ``name``, or None."""
+    return query._filtered_relations.get(name)
+
+
+def output_field(expression: Any) -> Any:
+    """Return the field that the result of ``expression`` is read as, None where it does not tell."""
+    try:
+        return expression.output_field
+    except (AttributeError, FieldError):
+        return None
 
 
 def is_primary_key(expression: Any) -> bool:

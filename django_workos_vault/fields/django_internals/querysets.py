@@ -15,6 +15,12 @@ def plain_twin(rows: Any) -> QuerySet[Any]:
     return QuerySet(rows.model, rows.query.chain(), rows._db, rows._hints)
 
 
+def chosen_database(rows: Any) -> str | None:
+    """Return the alias that ``rows`` were given with ``using()``, None where a router chooses."""
+    alias: str | None = rows._db
+    return alias
+
+
 def set_base_manager(model: type[Model], name: str) -> None:
     """Make the manager called ``name`` the base manager of ``model``, whichever was asked for before."""
     options: Any = model._meta
