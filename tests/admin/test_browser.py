@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 from django.test import Client
-from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
@@ -15,18 +14,15 @@ from django_workos_vault.emulator import RunningEmulator
 from django_workos_vault.fields import stored_cell
 from django_workos_vault.masks import FULL
 from example_project.models import Organization, Patient
+from tests.admin.chromium import chromium, needs_chromium
 from tests.admin.test_outage import fail, recover
 from tests.admin.test_types import VALUES, cells
 from tests.app.models import Person, Questionnaire
 from tests.forms.test_inputs import UNREADABLE
 
-CHROMIUM, DRIVER = Path("/usr/bin/chromium"), Path("/usr/bin/chromedriver")
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(
-        not (CHROMIUM.exists() and DRIVER.exists()),
-        reason=f"no browser test: {CHROMIUM} and {DRIVER} are not both there",
-    ),
+    needs_chromium,
     pytest.mark.django_db(transaction=True),
     # What Django 5.2 says of every URLField in a form.
     pytest.mark.filterwarnings("ignore:The default scheme will be changed"),
@@ -36,13 +32,8 @@ SSN, EMAIL, NOTES = "123-45-6789", "ada.lovelace@private.example", "a note nobod
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    options = webdriver.ChromeOptions()
-    options.binary_location = str(CHROMIUM)
-    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--window-size=1280,1000"):
-        options.add_argument(argument)
-    driver = webdriver.Chrome(options, webdriver.ChromeService(str(DRIVER)))
-    yield driver
-    driver.quit()
+    with chromium("--window-size=1280,1000") as browser:
+        yield browser
 
 
 @pytest.fixture

@@ -9,20 +9,19 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client, override_settings
 from pytest_django.live_server_helper import LiveServer
-from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
+from tests.admin.chromium import chromium, needs_chromium
 from tests.admin.revealing import EMAIL, NOTES, SSN, person, records, staff
-from tests.admin.test_browser import CHROMIUM, DRIVER
 from tests.admin.test_quality import told_by_axe
 from tests.app.models import Person
 from tests.settings import MIDDLEWARE
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(not (CHROMIUM.exists() and DRIVER.exists()), reason="there is no browser"),
+    needs_chromium,
     pytest.mark.django_db(transaction=True),
 ]
 POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'"
@@ -39,21 +38,10 @@ def strict(get_response: Any) -> Any:
     return answer
 
 
-def chromium(**preferences: Any) -> Any:
-    options = webdriver.ChromeOptions()
-    options.binary_location = str(CHROMIUM)
-    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--window-size=1280,1000"):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    options.add_experimental_option("prefs", preferences)
-    return webdriver.Chrome(options, webdriver.ChromeService(str(DRIVER)))
-
-
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    driver = chromium()
-    yield driver
-    driver.quit()
+    with chromium("--window-size=1280,1000") as browser:
+        yield browser
 
 
 @pytest.fixture(scope="module")
@@ -285,8 +273,7 @@ def test_axe_finds_nothing(support: Any, live_server: Any, row: Person, theme: s
 def test_without_javascript(live_server: Any, row: Person, settings: Any) -> None:
     """A link, a page that asks, a page with the value, and the browser goes back to the one that asks."""
     settings.WORKOS_VAULT_ADMIN = {"REVEAL_FOR": timedelta(seconds=3)}
-    browser = chromium(**{"profile.managed_default_content_settings.javascript": 2})
-    try:
+    with chromium(**{"profile.managed_default_content_settings.javascript": 2}) as browser:
         log_in(browser, live_server, staff("view_person", "view_plaintext_person"))
         browser.get(f"{live_server.url}/admin/app/person/{row.pk}/change/")
         browser.find_element(By.CSS_SELECTOR, "a.vault-reveal[href$='/ssn/']").click()
@@ -295,8 +282,6 @@ def test_without_javascript(live_server: Any, row: Person, settings: Any) -> Non
         WebDriverWait(browser, 10).until(lambda b: SSN not in b.page_source)
         assert browser.find_elements(By.CSS_SELECTOR, "form[data-vault-form]")
         assert records() == [("reveal", "")]
-    finally:
-        browser.quit()
 
 
 def test_the_plain_page_with_javascript(support: Any, live_server: Any, row: Person, settings: Any) -> None:

@@ -5,24 +5,19 @@ import math
 import struct
 import wave
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from django.core.files.base import ContentFile
-from selenium import webdriver
 from selenium.webdriver.support.ui import WebDriverWait
 
+from tests.admin.chromium import chromium, needs_chromium
 from tests.files.models import Scan
 from tests.files.urls import asked
 
-CHROMIUM, DRIVER = Path("/usr/bin/chromium"), Path("/usr/bin/chromedriver")
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(
-        not (CHROMIUM.exists() and DRIVER.exists()),
-        reason=f"no browser test: {CHROMIUM} and {DRIVER} are not both there",
-    ),
+    needs_chromium,
     pytest.mark.django_db(transaction=True),
     pytest.mark.urls("tests.files.urls"),
 ]
@@ -31,18 +26,8 @@ SECONDS, RATE = 300, 44_100
 
 @pytest.fixture
 def browser() -> Iterator[Any]:
-    options = webdriver.ChromeOptions()
-    options.binary_location = str(CHROMIUM)
-    for argument in (
-        "--headless=new",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--autoplay-policy=no-user-gesture-required",
-    ):
-        options.add_argument(argument)
-    driver = webdriver.Chrome(options, webdriver.ChromeService(str(DRIVER)))
-    yield driver
-    driver.quit()
+    with chromium("--autoplay-policy=no-user-gesture-required") as browser:
+        yield browser
 
 
 def recording() -> bytes:

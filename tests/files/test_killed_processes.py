@@ -5,8 +5,6 @@ import signal
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,29 +18,28 @@ from google.cloud.storage.retry import DEFAULT_RETRY
 
 from django_workos_vault.exceptions import EnvelopeError
 from tests.files.models import Scan
-from tests.files.s3.objects import TEXT, Breaking
+from tests.files.s3.objects import TEXT, Killing
 from tests.files.server_process import server_process
 from tests.files.test_fields import everything, text_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True, databases=["default", "other"])]
 
+GOOGLE = (
+    "from gcp_storage_emulator.server import create_server as c; import time\n"
+    "s = c('127.0.0.1', 0, in_memory=True, default_bucket='files'); s.start()\n"
+    "print(s._api._httpd.server_address[1], flush=True); time.sleep(600)"
+)
 UPLOAD = """
-    import os, signal, sys
+    import os, sys
     import django
     from django.conf import settings
     settings.DATABASES["default"]["NAME"], settings.MEDIA_ROOT = sys.argv[1:]
     django.setup()
     from django.core.files import File
     from tests.files.models import Scan
-    from tests.files.s3.objects import Breaking
+    from tests.files.s3.objects import Killing
 
-    class Killing(Breaking):
-        def read(self, size=-1):
-            if self.left == 16:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return super().read(size)
-
-    Scan.objects.create(file=File(Killing(4), name="scan.bin"))
+    Scan.objects.create(file=File(Killing(4, 3, os.getpid()), name="scan.bin"))
 """
 
 
@@ -67,23 +64,11 @@ def test_a_process_that_is_killed(media: Path, capsys: Any) -> None:
     assert str(half.relative_to(media)) in capsys.readouterr().out
 
 
-@contextmanager
-def google() -> Iterator[tuple[str, Any]]:
-    """The emulator in a process of its own, which can be killed."""
-    program = (
-        "from gcp_storage_emulator.server import create_server as c; import time\n"
-        "s = c('127.0.0.1', 0, in_memory=True, default_bucket='files'); s.start()\n"
-        "print(s._api._httpd.server_address[1], flush=True); time.sleep(600)"
-    )
-    with server_process(program) as (url, process):
-        yield url, process
-
-
 @pytest.mark.parametrize("at", [0, 1, 12])
 def test_google_is_killed(at: int, settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Killed at the beginning, in the first chunk, or midway: the storage's own error, and no row of it."""
     monkeypatch.setattr(DEFAULT_RETRY, "_timeout", 2)  # instead of two minutes for each request
-    with google() as (url, process):
+    with server_process(GOOGLE) as (url, process):
         monkeypatch.setenv("STORAGE_EMULATOR_HOST", url)
         options = {
             "bucket_name": "files",
@@ -96,14 +81,8 @@ def test_google_is_killed(at: int, settings: Any, monkeypatch: pytest.MonkeyPatc
         }
         scan = Scan.objects.create(file=ContentFile(TEXT, name="before.bin"))
 
-        class Killing(Breaking):
-            def read(self, size: int = -1) -> bytes:
-                if self.left == 16 * (20 - at):
-                    os.kill(process.pid, signal.SIGKILL)
-                return super().read(size) if self.left else b""
-
         with pytest.raises((GoogleAPICallError, RetryError, OSError)), transaction.atomic():
-            Scan.objects.create(file=File(Killing(20), name="after.bin"))
+            Scan.objects.create(file=File(Killing(20, at, process.pid), name="after.bin"))
         assert Scan.objects.get().file.name == scan.file.name
         with pytest.raises((GoogleAPICallError, RetryError, OSError)):
             Scan.objects.get().file.open()

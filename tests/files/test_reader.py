@@ -2,11 +2,7 @@
 
 import asyncio
 import io
-import os
 import random
-import subprocess
-import sys
-import textwrap
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -16,8 +12,8 @@ from django_workos_vault.context import DeclaredContexts
 from django_workos_vault.exceptions import DecryptionForbidden, TamperedEnvelope, UndeclaredKeyContext
 from django_workos_vault.forbidding import ForbidDecryption
 from django_workos_vault.keyring.ring import KeyRing
-from django_workos_vault.streams.cipher import FileCipher, read_header
-from django_workos_vault.streams.sources import BytesSource, FileSource
+from django_workos_vault.streams.cipher import FileCipher
+from tests.files.alone import printed
 from tests.files.sealing import CLINIC, FRAME, Counting, new_ring, opened, read, sealed, small
 
 pytestmark = pytest.mark.django_db
@@ -199,113 +195,60 @@ def test_no_plaintext_in_reports(cipher: FileCipher) -> None:
             traceback = traceback.tb_next
 
 
-MEMORY = """
-    import resource, sys, tempfile
-    sys.path.insert(0, ".")
-    import os
-    os.environ["DJANGO_SETTINGS_MODULE"] = "tests.settings"
-    import django
-    django.setup()
-    from django.core.management import call_command
-    call_command("migrate", verbosity=0, run_syncdb=True)
-    from tests.files.sealing import CLINIC, new_ring
-    from django_workos_vault.streams.cipher import FileCipher
-    from django_workos_vault.streams.sources import FileSource
-
-    def peak():
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-
-    def run(megabytes):
-        chunk = bytes(1 << 16)
-        cipher = FileCipher(new_ring(), "big")
-        with tempfile.TemporaryFile() as stored:
-            for piece in cipher.seal((chunk for _ in range(16 * megabytes)), CLINIC, padding="padme"):
-                stored.write(piece)
-            file = cipher.open(FileSource(stored))
-            assert file.size == megabytes << 20
-            assert sum(map(len, file.chunks())) == megabytes << 20
-            file.seek(0)
-            while file.read(1 << 16):
-                pass
-
-    run(1)
-    before = peak()
-    run({megabytes})
-    print(peak() - before)
-"""
-
-
 @pytest.mark.slow
 def test_memory_does_not_grow_with_the_file() -> None:
     """Sealing and reading a long file takes no more than 8 MiB above the interpreter."""
-    program = textwrap.dedent(MEMORY).replace("{megabytes}", "128")
-    environment = {**os.environ, "VAULT_TEST_DATABASE": "sqlite"}
-    run = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True, env=environment
-    )
-    assert int(run.stdout) < 8 << 10
+    program = """
+        import tempfile
+        from tests.files.sealing import CLINIC, new_ring
+        from django_workos_vault.streams.cipher import FileCipher
+        from django_workos_vault.streams.sources import FileSource
 
+        def run(megabytes):
+            chunk = bytes(1 << 16)
+            cipher = FileCipher(new_ring(), "big")
+            with tempfile.TemporaryFile() as stored:
+                for piece in cipher.seal((chunk for _ in range(16 * megabytes)), CLINIC, padding="padme"):
+                    stored.write(piece)
+                file = cipher.open(FileSource(stored))
+                assert file.size == megabytes << 20
+                assert sum(map(len, file.chunks())) == megabytes << 20
+                file.seek(0)
+                while file.read(1 << 16):
+                    pass
 
-UPLOAD = """
-    import io, resource, sys, tempfile
-    sys.path.insert(0, ".")
-    import os
-    os.environ["DJANGO_SETTINGS_MODULE"] = "tests.settings"
-    import django
-    django.setup()
-    from django.core.files import File
-    from django.core.management import call_command
-    call_command("migrate", verbosity=0, run_syncdb=True)
-    from tests.files.models import Scan
-
-    class Upload(io.RawIOBase):
-        def __init__(self, megabytes):
-            self.left = 16 * megabytes
-
-        def read(self, size=-1):
-            self.left -= 1
-            return bytes(1 << 16) if self.left >= 0 else b""
-
-    def peak():
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-
-    def run(megabytes):
-        scan = Scan()
-        scan.file.save("long.bin", File(Upload(megabytes), name="long.bin"))
-        scan = Scan.objects.get(pk=scan.pk)
-        assert scan.file.size == megabytes << 20
-        with scan.file.open() as file:
-            assert sum(map(len, file.chunks())) == megabytes << 20
-
-    with tempfile.TemporaryDirectory() as folder:
-        from django.conf import settings
-        settings.MEDIA_ROOT = folder
         run(1)
         before = peak()
-        run({megabytes})
+        run(128)
         print(peak() - before)
-"""
+    """
+    [more] = printed(program)
+    assert more < 8 << 10
 
 
 @pytest.mark.slow
 def test_memory_of_an_upload_does_not_grow() -> None:
     """Uploading a long file through a field, and reading it, takes no more than 8 MiB either."""
-    program = textwrap.dedent(UPLOAD).replace("{megabytes}", "128")
-    environment = {**os.environ, "VAULT_TEST_DATABASE": "sqlite"}
-    run = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=False, env=environment
-    )
-    assert run.returncode == 0, run.stderr
-    assert int(run.stdout) < 8 << 10
+    program = """
+        import tempfile
+        from django.conf import settings
+        from django.core.files import File
+        from tests.files.models import Scan
 
+        def run(megabytes):
+            scan = Scan()
+            scan.file.save("long.bin", File(Upload(megabytes), name="long.bin"))
+            scan = Scan.objects.get(pk=scan.pk)
+            assert scan.file.size == megabytes << 20
+            with scan.file.open() as file:
+                assert sum(map(len, file.chunks())) == megabytes << 20
 
-def test_a_raw_file_that_reads_short(cipher: FileCipher) -> None:
-    """A file that gives less than it was asked for at a time is read on."""
-
-    class Short(io.BytesIO):
-        def read(self, size: int | None = -1) -> bytes:
-            return super().read(min(size or 0, 50))
-
-    stored = sealed(cipher, TEXT)
-    assert cipher.open(FileSource(Short(stored))).read() == TEXT
-    assert read_header(FileSource(Short(stored))) == read_header(BytesSource(stored))
+        with tempfile.TemporaryDirectory() as folder:
+            settings.MEDIA_ROOT = folder
+            run(1)
+            before = peak()
+            run(128)
+            print(peak() - before)
+    """
+    [more] = printed(program)
+    assert more < 8 << 10

@@ -1,7 +1,7 @@
 """Wrapped keys: each is proven once, a forged one is refused once, and rekeyed cells cause no storm."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from io import StringIO
 from typing import Any
@@ -199,19 +199,6 @@ def test_key_in_memory_opens_rekeyed_cells_during_an_outage(
     assert cipher.open(cell) == b"x"
     with pytest.raises(WrongKey):
         cipher.open(forged)
-
-
-@pytest.fixture
-def client(vault_emulator: RunningEmulator) -> Iterator[Callable[..., WorkOSVault]]:
-    made: list[WorkOSVault] = []
-
-    def make(**options: Any) -> WorkOSVault:
-        made.append(WorkOSVault(api_key=vault_emulator.api_key, base_url=vault_emulator.url, **options))
-        return made[-1]
-
-    yield make
-    for vault in made:
-        vault.close()
 
 
 @pytest.mark.django_db(transaction=True, databases="__all__")

@@ -1,7 +1,9 @@
 """What tests of files on S3 share: a text, the options of a storage, an upload that breaks off."""
 
 import io
+import os
 import random
+import signal
 from typing import Any
 
 TEXT = random.Random(1).randbytes(3 << 20)
@@ -35,3 +37,17 @@ class Breaking(io.RawIOBase):
         if self.left < 0:
             raise OSError("the client went away")
         return TEXT[: 1 << 16]
+
+
+class Killing(Breaking):
+    """An upload of so many megabytes, ``at`` the end of one of which a process is killed."""
+
+    def __init__(self, megabytes: int, at: int, pid: int) -> None:
+        super().__init__(megabytes)
+        self._then = self.left - 16 * at
+        self._pid = pid
+
+    def read(self, size: int = -1) -> bytes:
+        if self.left == self._then:
+            os.kill(self._pid, signal.SIGKILL)
+        return super().read(size) if self.left else b""
