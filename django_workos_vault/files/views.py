@@ -148,7 +148,7 @@ def _answer(
     if request.method == "HEAD":
         file.close()
         return HttpResponse(headers=headers)
-    body = (_AsyncPart if isinstance(request, ASGIRequest) else _Part)(file, start, stop)
+    body = (_AsyncPart if isinstance(request, ASGIRequest) else _SyncPart)(file, start, stop)
     return StreamingHttpResponse(body, status=206 if part else 200, headers=headers)
 
 
@@ -159,30 +159,23 @@ class _Part:
         self._file = file
         self._range = start, stop
 
+    def close(self) -> None:
+        self._file.close()
+
+
+class _SyncPart(_Part):
     def __iter__(self) -> Iterator[bytes]:
         start, stop = self._range
         with self._file as file:
             yield from file.chunks(start=start, stop=stop)
 
-    def close(self) -> None:
-        self._file.close()
 
-
-class _AsyncPart:
-    """The same for a server that is async."""
-
-    def __init__(self, file: SealedFile, start: int, stop: int) -> None:
-        self._file = file
-        self._range = start, stop
-
+class _AsyncPart(_Part):
     async def __aiter__(self) -> AsyncIterator[bytes]:
         start, stop = self._range
         with self._file as file:
             async for piece in file.achunks(start=start, stop=stop):
                 yield piece
-
-    def close(self) -> None:
-        self._file.close()
 
 
 def _sealed(file: Any, request: HttpRequest) -> SealedFile:
