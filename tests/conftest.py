@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis  # noqa: F401 - it looks for who knows trio's generator, and finds nobody after gc.freeze()
 import pytest
 from django.db import connections
 from django.db.models import QuerySet
@@ -16,8 +17,11 @@ from strawberry_django import queryset as strawberry_querysets
 from django_workos_vault import vaults
 from django_workos_vault.emulator import RunningEmulator
 from tests.app.management.commands.flush import note_what_migrations_left
+from tests.forked import Forks
 
 pytest_plugins = ["django_workos_vault.testing"]
+
+gc.disable()  # until all is collected: what is imported and collected stays
 
 # Whatever imports strawberry-django gets its QuerySet._clone; here, its own tests alone do.
 QuerySet._clone = strawberry_querysets._original_clone
@@ -63,6 +67,14 @@ def remote_vault(vault_emulator: RunningEmulator) -> Iterator[RunningEmulator]:
     vaults.reset()
 
 
+@pytest.fixture(scope="session")
+def forks(django_db_setup: None) -> Iterator[Forks]:
+    """Start processes in the databases of the test, without the second that each would take to begin."""
+    forks = Forks()
+    yield forks
+    forks.close()
+
+
 @pytest.fixture
 def outside_of_checkouts(settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """For a test that runs vault_check many times: it need not read this project's files each time."""
@@ -87,7 +99,12 @@ def pytest_xdist_auto_num_workers() -> int | None:
     return None if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ else (os.cpu_count() or 1) + 1
 
 
-def pytest_collection_finish() -> None:
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
     """What was collected stays to the end: the garbage collector need not visit it after each test."""
-    gc.collect()
-    gc.freeze()
+    try:
+        return (yield)
+    finally:
+        gc.collect()
+        gc.freeze()
+        gc.enable()

@@ -1,16 +1,14 @@
 """Vaults that read each other have one root key of each version, whoever asks for it first, and when."""
 
-import json
 import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
+from pathlib import Path
 from threading import Barrier, Semaphore
 from threading import local as local_to_thread
-from typing import Any
+from typing import Any, TextIO
 
 import pytest
 from django.core.management import call_command
@@ -22,6 +20,7 @@ from django_workos_vault.datakey import DataKey
 from django_workos_vault.exceptions import InvalidVaultConfiguration
 from django_workos_vault.handler import VaultHandler
 from django_workos_vault.models import IndexKeyRecord
+from tests.forked import Forks
 from tests.maintenance.moving import local, only
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -195,58 +194,50 @@ def test_a_database_that_was_not_migrated_yet() -> None:
 
 
 EACH_VERSION = """
-import json, sys
+import sys
 from hashlib import sha256
-import django
 from django.conf import settings
-options = json.loads(sys.argv[1])
-settings.DATABASES["default"]["NAME"] = options["database"]
+alias, *aliases = sys.argv[1:]
 settings.WORKOS_VAULTS = {
     alias: {
         "BACKEND": "django_workos_vault.backends.local.LocalVault",
         "KEY_CONTEXT": {"app": "tests"},
-        "ALSO_READS": [other for other in options["aliases"] if other != alias],
+        "ALSO_READS": [other for other in aliases if other != alias],
         "OPTIONS": {"master_key": bytes([number]) * 32, "objects_file": ":memory:"},
     }
-    for number, alias in enumerate(options["aliases"], start=1)
+    for number, alias in enumerate(aliases, start=1)
 }
-django.setup()
 from django_workos_vault import vaults
-vaults[options["alias"]].index_keys.exists(1)
+vaults[alias].index_keys.exists(1)
 print("ready", flush=True)
 for line in sys.stdin:
-    print(sha256(vaults[options["alias"]].index_keys.key(int(line), b"x")).hexdigest(), flush=True)
+    print(sha256(vaults[alias].index_keys.key(int(line), b"x")).hexdigest(), flush=True)
 """
 
 
-def test_processes_that_make_root_keys_at_once() -> None:
+@contextmanager
+def worker(forks: Forks, alias: str, aliases: list[str], cwd: Path) -> Iterator[tuple[TextIO, TextIO]]:
+    """Begin a process, and give what it reads and what it writes."""
+    theirs_to_read, asks = os.pipe()
+    answers, theirs_to_write = os.pipe()
+    streams = {"stdin": theirs_to_read, "stdout": theirs_to_write, "stderr": 2}
+    process = forks.start(EACH_VERSION, alias, *aliases, cwd=cwd, **streams)
+    os.close(theirs_to_read)
+    os.close(theirs_to_write)
+    with open(answers) as said:
+        with open(asks, "w", buffering=1) as asked:
+            yield asked, said
+        process.wait(PATIENCE)
+
+
+def test_processes_that_make_root_keys_at_once(forks: Forks, tmp_path: Path) -> None:
     """Two of each vault, and version after version: nobody ever has a key of its own."""
     aliases = ["default", "new"]
-    workers = [
-        subprocess.Popen(
-            [
-                sys.executable,
-                "-c",
-                EACH_VERSION,
-                json.dumps(
-                    {"database": str(connection.settings_dict["NAME"]), "aliases": aliases, "alias": alias}
-                ),
-            ],
-            env=os.environ | {"DJANGO_SETTINGS_MODULE": "tests.settings"},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for alias in aliases * 2
-    ]
-    try:
-        assert [worker.stdout.readline() for worker in workers] == ["ready\n"] * 4
+    with ExitStack() as stack:
+        workers = [stack.enter_context(worker(forks, alias, aliases, tmp_path)) for alias in aliases * 2]
+        assert [said.readline() for _, said in workers] == ["ready\n"] * 4
         for version in range(1, 21):
-            for worker in workers:
-                worker.stdin.write(f"{version}\n")
-                worker.stdin.flush()
-            assert are_one([worker.stdout.readline() for worker in workers]), version
+            for asked, _ in workers:
+                asked.write(f"{version}\n")
+            assert are_one([said.readline() for _, said in workers]), version
         assert IndexKeyRecord.objects.count() == 40
-    finally:
-        for worker in workers:
-            worker.communicate(timeout=PATIENCE)

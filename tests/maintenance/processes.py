@@ -1,26 +1,24 @@
 """Real worker processes of a run in the databases of a test, to be killed."""
 
-import json
 import random
 import time
 from multiprocessing import get_context
 from typing import Any
 
 import pytest
-from django.db import connections
 
 from django_workos_vault.maintenance.engine import runs
 from django_workos_vault.management.worker_process import work_in_process
 from django_workos_vault.models import MaintenanceRun
+from tests.forked import databases_of_test
 
 _PROCESSES: Any = get_context("spawn")
 
 
 def in_databases_of_test(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have processes that are started from here on use the test's databases."""
-    names = {alias: str(connections[alias].settings_dict["NAME"]) for alias in connections}
-    monkeypatch.setenv("VAULT_TEST_DATABASES_OF_PARENT", json.dumps(names))
-    monkeypatch.setenv("DJANGO_SETTINGS_MODULE", "tests.settings")
+    for name, value in databases_of_test().items():
+        monkeypatch.setenv(name, value)
 
 
 def started(run: MaintenanceRun) -> Any:

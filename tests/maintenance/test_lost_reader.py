@@ -19,12 +19,18 @@ from django_workos_vault.management.command import VaultCommand
 from django_workos_vault.models import DataKeyRecord, MaintenanceRun
 from tests.app.models import Person
 from tests.files.models import Scan
+from tests.forked import CHECKOUT, Forks, Process
 from tests.maintenance.forgetting.forgetting import customer, seal_everything
-from tests.maintenance.processes import in_databases_of_test
 
-Command = Callable[..., "subprocess.Popen[bytes]"]
+Command = Callable[..., Process]
 
-CHECKOUT = Path(__file__).resolve().parents[2]
+COMMAND = """
+import os
+from django.conf import settings
+from django.core.management import execute_from_command_line
+settings.MEDIA_ROOT = os.environ.get("MEDIA_ROOT", "")
+execute_from_command_line()
+"""
 
 
 def nobody_reads() -> int:
@@ -56,25 +62,22 @@ def test_a_command_ends_quietly(unbuffered: str) -> None:
 
 
 @pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Command]:
+def command(forks: Forks, tmp_path: Path) -> Iterator[Command]:
     """Start a command in the databases of the test."""
-    in_databases_of_test(monkeypatch)
     started = []
 
-    def start(*arguments: str, **pipes: Any) -> "subprocess.Popen[bytes]":
-        process = subprocess.Popen(
-            [sys.executable, "-m", "django", *arguments],
-            cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
-            **pipes,
-        )
+    def start(*arguments: str, stdout: int, stderr: int, **environment: str) -> Process:
+        with open(os.devnull) as nothing:
+            streams = {"stdin": nothing.fileno(), "stdout": stdout, "stderr": stderr}
+            process = forks.start(COMMAND, *arguments, cwd=tmp_path, **streams, **environment)
+        for each in {stdout, stderr}:
+            os.close(each)
         started.append(process)
         return process
 
     yield start
     for process in started:
         process.kill()
-        process.communicate()
 
 
 @pytest.mark.django_db(transaction=True)
@@ -92,12 +95,11 @@ def test_nobody_reads_the_errors(command: Command, arguments: list[str], status:
     Person.objects.create(ssn="1")
     if arguments[0] == "vault_check":
         DataKeyRecord.objects.update(proof="0" * 64)
-    writing = nobody_reads()
-    process = command(*arguments, stdout=subprocess.PIPE, stderr=writing)
-    os.close(writing)
-    out, _ = process.communicate(timeout=60)
-    assert process.returncode == status
-    assert said in out
+    reading, writing = os.pipe()
+    process = command(*arguments, stdout=writing, stderr=nobody_reads())
+    assert process.wait() == status
+    with open(reading, "rb") as out:
+        assert said in out.read()
     assert set(MaintenanceRun.objects.values_list("state", flat=True)) <= {"finished"}
 
 
@@ -112,21 +114,16 @@ def test_nobody_reads_the_errors(command: Command, arguments: list[str], status:
     ],
     ids=lambda arguments: arguments[0],
 )
-def test_nobody_reads_anything(
-    command: Command, tmp_path: Path, settings: Any, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
-) -> None:
+def test_nobody_reads_anything(command: Command, tmp_path: Path, settings: Any, arguments: list[str]) -> None:
     """As with ``2>&1 | head`` that has ended: what was asked for is done all the same."""
     settings.MEDIA_ROOT = str(tmp_path)
-    monkeypatch.setenv("VAULT_TEST_MEDIA_OF_PARENT", str(tmp_path))
     seal_everything(customer("org_1"))
     Person.objects.create(ssn="1")
     (tmp_path / "plain.png").write_bytes(b"a scan")
     Scan.objects.create(file="plain.png")
     writing = nobody_reads()
-    process = command(*arguments, stdout=writing, stderr=writing)
-    os.close(writing)
-    process.communicate(timeout=60)
-    assert process.returncode == 141
+    process = command(*arguments, stdout=writing, stderr=writing, MEDIA_ROOT=str(tmp_path))
+    assert process.wait() == 141
     done = {
         "vault_reencrypt": lambda: MaintenanceRun.objects.get().state == "finished",
         "vault_check": lambda: True,
@@ -146,17 +143,19 @@ def test_the_reader_of_progress_goes_away(command: Command, both: bool) -> None:
     for number in range(14):
         Person.objects.create(ssn=str(number))
     reading, writing = os.pipe()
+    output, stdout = os.pipe()
     process = command(
         *["vault_reencrypt", "app.Person", "--batch-size", "1", "--max-rows-per-second", "1"],
-        stdout=writing if both else subprocess.PIPE,
+        stdout=writing if both else stdout,
         stderr=writing,
     )
-    os.close(writing)
     with open(reading) as lines:
         assert re.match(r"Run \d+: \d+ of 14 rows", lines.readline())
-    out, _ = process.communicate(timeout=60)
-    assert process.returncode == (141 if both else 0)
-    assert both or b"14" in out
+    assert process.wait() == (141 if both else 0)
+    if both:
+        os.close(stdout)
+    with open(output) as out:
+        assert both or "14" in out.read()
     run = MaintenanceRun.objects.get()
     assert (run.state, run.chunks.get().rows_done) == ("finished", 14)
 
