@@ -18,6 +18,7 @@ from django_workos_vault import vaults
 from django_workos_vault.emulator import RunningEmulator
 from tests.app.management.commands.flush import note_what_migrations_left
 from tests.forked import Forks
+from tests.settings import server_database_name
 
 pytest_plugins = ["django_workos_vault.testing"]
 
@@ -41,7 +42,9 @@ def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[N
     yield
     with django_db_blocker.unblock():
         for connection in connections.all():
-            if connection.vendor == "postgresql":
+            name = str(connection.settings_dict["NAME"])
+            made_for_tests = name.startswith(server_database_name(connection.alias))  # if one asks for it
+            if connection.vendor == "postgresql" and made_for_tests:
                 with connection.cursor() as cursor:
                     cursor.execute(
                         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
