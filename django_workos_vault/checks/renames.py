@@ -109,7 +109,7 @@ def check_removals(
             f"Migration {'.'.join(column.step.migration)} drops {column.name} with its cells, which {field} "
             f"says are its own by the label {label}.",
             hint=f"In that migration, write RenameField or RenameModel from {column.name} to "
-            f"{field.model._meta.label}.{field.name} in the place of the removal and of what adds the new "
+            f"{field} in the place of the removal and of what adds the new "
             "column: makemigrations does when it is run interactively and told that this is a rename. If the "
             f"cells were copied before, run vault_reencrypt and take {label} away from the field first.",
             obj=field,
@@ -118,7 +118,7 @@ def check_removals(
         for column in dropped
         for label, field in claimed
         if label in column.labels
-        and column.name != f"{field.model._meta.label}.{field.name}"
+        and column.name != str(field)
         and (pending is None or column.step in pending)
     ]
 

@@ -1,9 +1,11 @@
 """``FromRow``: a key-context value that each row gives."""
 
 from operator import attrgetter
+from typing import Any
 
-from django.core.exceptions import ObjectDoesNotExist
+from django.core.exceptions import FieldDoesNotExist, ObjectDoesNotExist
 from django.db.models import Model
+from django.db.models.constants import LOOKUP_SEP
 from django.utils.deconstruct import deconstructible
 
 from django_workos_vault.exceptions import MissingKeyContext
@@ -43,6 +45,29 @@ class FromRow:
         if value is None or value == "":
             raise self._missing(instance)
         return str(value)
+
+    def column(self, model: type[Model]) -> Any:
+        """Return the field of ``model`` that the path begins with, None where it begins with a property."""
+        try:
+            return model._meta.get_field(self.path.partition(".")[0])
+        except FieldDoesNotExist:
+            return None
+
+    def relations(self, model: Any) -> str:
+        """Return the relations from ``model`` that the path goes through, as a path of a prefetch."""
+        followed: list[str] = []
+        for name in self.path.split("."):
+            try:
+                field = model._meta.get_field(name)
+            except FieldDoesNotExist:
+                break
+            if not (field.many_to_one or field.one_to_one):
+                break
+            followed.append(name)
+            model = field.related_model
+            if model is None:
+                break  # a generic relation
+        return LOOKUP_SEP.join(followed)
 
     def _missing(self, instance: Model) -> MissingKeyContext:
         return MissingKeyContext(

@@ -10,7 +10,7 @@ from functools import cached_property
 from hashlib import sha256
 from typing import Any
 
-from django.core.exceptions import FieldDoesNotExist, FieldError
+from django.core.exceptions import FieldError
 from django.db.models import BooleanField, CharField, DateField, DateTimeField, IntegerField, Model, UUIDField
 
 from django_workos_vault.cipher import Cipher
@@ -57,8 +57,10 @@ class Scheme:
         self.labels: tuple[str, ...] = (self.label, *field.previous_labels)
         #: whether cells are sealed for their row from now on, and whether some may open only in their row
         self.binds, self.is_bound = bool(field.bind_to), any(self._bindings)
+        #: what of the row chooses the key context
+        self.chosen_by = tuple(item for item in (self._given or {}).values() if isinstance(item, FromRow))
         #: whether sealing needs the row: for its key context, or because cells are bound to it
-        self.needs_row = self.binds or any(isinstance(v, FromRow) for v in (self._given or {}).values())
+        self.needs_row = self.binds or bool(self.chosen_by)
         #: whether a value keeps what its row held when it was loaded: to open it, or to store it anew
         self.remembers_row = self.needs_row or self.is_bound
 
@@ -128,15 +130,14 @@ class Scheme:
     @cached_property
     def context_columns(self) -> tuple[str, ...]:
         """Attribute names of the local columns that choose the key context."""
-        names = []
-        for item in (self._given or {}).values():
-            if isinstance(item, FromRow):
-                try:
-                    column: Any = self._options.get_field(item.path.partition(".")[0])
-                except FieldDoesNotExist:
-                    continue  # a property: nothing that could be watched
-                names.append(column.attname)
-        return tuple(dict.fromkeys(names))
+        columns = (item.column(self._options.model) for item in self.chosen_by)
+        return tuple(dict.fromkeys(column.attname for column in columns if column is not None))
+
+    @cached_property
+    def context_relations(self) -> tuple[str, ...]:
+        """The relations that the key context is read through, as paths of a prefetch."""
+        paths = {item.relations(self._options.model) for item in self.chosen_by}
+        return tuple(sorted(paths - {""}))
 
     @cached_property
     def row_columns(self) -> tuple[str, ...]:

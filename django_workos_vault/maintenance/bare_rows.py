@@ -7,7 +7,7 @@ from itertools import repeat
 from types import NoneType
 from typing import Any
 
-from django.core.exceptions import EmptyResultSet, FieldDoesNotExist
+from django.core.exceptions import EmptyResultSet
 from django.db import connections
 from django.db.models import (
     CharField,
@@ -30,7 +30,6 @@ except ImportError:
 from django_workos_vault.context import KeyContext
 from django_workos_vault.fields.column import as_bytes, sealing_converter
 from django_workos_vault.fields.field import EncryptedField
-from django_workos_vault.fields.from_row import FromRow
 from django_workos_vault.maintenance.cells import StoredBytes, relations
 from django_workos_vault.maintenance.row_versions import RowVersion
 
@@ -112,17 +111,13 @@ def suffice(fields: Iterable[EncryptedField]) -> bool:
 
 
 def _chosen_by_columns(field: EncryptedField) -> bool:
-    for item in (field.key_context or {}).values():
-        if isinstance(item, FromRow):
-            try:
-                column: Any = field.model._meta.get_field(item.path.partition(".")[0])
-            except FieldDoesNotExist:
-                return False
-            target = getattr(column, "target_field", column)
-            if not isinstance(target, _COMPARABLE):
-                return False
-            if hasattr(target, "holds_cells") or hasattr(target, "from_db_value"):
-                return False
+    for item in field.scheme.chosen_by:
+        column = item.column(field.model)
+        target = getattr(column, "target_field", column)
+        if not isinstance(target, _COMPARABLE):  # or a property
+            return False
+        if hasattr(target, "holds_cells") or hasattr(target, "from_db_value"):
+            return False
     return True
 
 

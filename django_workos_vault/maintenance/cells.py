@@ -5,7 +5,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from django.core.exceptions import FieldDoesNotExist
 from django.db.models import BinaryField, F, Model, QuerySet
 from django.db.models.expressions import Col
 
@@ -20,7 +19,6 @@ from django_workos_vault.exceptions import (
 )
 from django_workos_vault.fields.cell import opened, stored_cell
 from django_workos_vault.fields.field import EncryptedField
-from django_workos_vault.fields.from_row import FromRow
 from django_workos_vault.frame_locals import forget_locals
 
 #: wrapped keys whose refusal a tool remembers
@@ -66,7 +64,7 @@ def rows(fields: list[EncryptedField], using: str) -> QuerySet[Model]:
     whose related row is gone.
     """
     queryset: QuerySet[Model] = QuerySet(fields[0].model, using=using)
-    return queryset.prefetch_related(*sorted(relations(fields))) if relations(fields) else queryset
+    return queryset.prefetch_related(*sorted(relations(fields)))
 
 
 class StoredBytes(F):
@@ -164,24 +162,4 @@ def _cannot_open(exc: EnvelopeError | VaultError | InvalidVaultConfiguration) ->
 
 def relations(fields: Sequence[EncryptedField]) -> set[str]:
     """Return the relations that the key contexts of ``fields`` are read through, as paths of a prefetch."""
-    paths = (
-        _relation_path(field.model, item.path)
-        for field in fields
-        for item in (field.key_context or {}).values()
-        if isinstance(item, FromRow)
-    )
-    return {path for path in paths if path}
-
-
-def _relation_path(model: Any, dotted: str) -> str:
-    relations: list[str] = []
-    for name in dotted.split("."):
-        try:
-            field = model._meta.get_field(name)
-        except FieldDoesNotExist:
-            break
-        if not (field.many_to_one or field.one_to_one):
-            break
-        relations.append(name)
-        model = field.related_model
-    return "__".join(relations)
+    return {path for field in fields for path in field.scheme.context_relations}

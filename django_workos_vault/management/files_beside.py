@@ -28,7 +28,7 @@ def commands_for_files(targets: Sequence[str], name: str, options: Mapping[str, 
     extra += ["--database", database] if database else []
     extra += [f"--{each.replace('_', '-')}" for each in ("plan", "dry_run") if options[each]]
     return [
-        shlex.join(["manage.py", "vault_reencrypt", f"{field.model._meta.label}.{field.name}", *extra])
+        shlex.join(["manage.py", "vault_reencrypt", str(field), *extra])
         for field in dict.fromkeys(_file_fields(targets))
         if (database is None or router.allow_migrate_model(database, field.model))
         and _is_meant(field, options["where"])

@@ -53,7 +53,7 @@ class Journal:
 
     def __init__(self, path: Path, field: EncryptedFileField) -> None:
         self.path = path
-        self._field = f"{field.model._meta.label}.{field.name}"
+        self._field = str(field)
 
     def note(self, pk: Any, original: str, copy: str) -> None:
         """Add a line, and have it on the disk before this returns."""
@@ -172,5 +172,5 @@ class FileAdoption:
         self.counts.kept += not same
 
     def _leave(self, pk: Any, exc: Exception) -> None:
-        column = f"{self._field.model._meta.label}.{self._field.name}"
+        column = str(self._field)
         self.left.append(BadCell(column, pk, type(exc).__name__, str(exc)))

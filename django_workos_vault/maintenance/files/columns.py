@@ -41,11 +41,7 @@ def file_field(target: str) -> EncryptedFileField:
 
 
 def _all_fields() -> dict[str, EncryptedFileField]:
-    return {
-        f"{field.model._meta.label}.{field.name}": field
-        for model in apps.get_models()
-        for field in encrypted_file_fields(model)
-    }
+    return {str(field): field for model in apps.get_models() for field in encrypted_file_fields(model)}
 
 
 def rows_with_files(field: EncryptedFileField, using: str) -> "QuerySet[Model]":

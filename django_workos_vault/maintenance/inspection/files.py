@@ -47,7 +47,7 @@ class _Inspection:
     def __init__(self, field: EncryptedFileField, using: str) -> None:
         self._field = field
         self._using = using
-        self._name = f"{field.model._meta.label}.{field.name}"
+        self._name = str(field)
 
     def findings(self, sample: int | None, progress: Progress, *, orphans: bool) -> Iterator[Finding]:
         """Yield what is found. An outage is a finding, the last one."""

@@ -1,11 +1,9 @@
 """Objects in Vault and the rows that refer to them: objects that no row has, rows whose object is gone."""
 
 from collections.abc import Iterator
-from contextlib import suppress
 from typing import Any
 
 from django.apps import apps
-from django.core.exceptions import FieldDoesNotExist
 from django.db import connections, router
 from django.db.models import Model, QuerySet
 
@@ -16,7 +14,6 @@ from django_workos_vault.exceptions import (
     VaultError,
     VaultRequestError,
 )
-from django_workos_vault.fields.from_row import FromRow
 from django_workos_vault.fields.object_column import ObjectColumn, object_fields
 from django_workos_vault.fields.object_reference import is_name_under, name_of_copy
 from django_workos_vault.fields.object_value import StoredObject
@@ -90,14 +87,8 @@ class _Inspection:
 
     def _rows(self) -> QuerySet[Any]:
         """The rows that refer to an object, with the related rows that choose the key contexts."""
-        model = self._field.model
-        rows = model._base_manager.using(self._using).exclude(**{self._field.name: None})
-        for item in (self._field.key_context or {}).values():
-            relation, _, rest = item.path.partition(".") if isinstance(item, FromRow) else ("", "", "")
-            with suppress(FieldDoesNotExist):
-                if rest and model._meta.get_field(relation).many_to_one:
-                    rows = rows.prefetch_related(relation)
-        return rows
+        rows = self._field.model._base_manager.using(self._using).exclude(**{self._field.name: None})
+        return rows.prefetch_related(*self._field.scheme.context_relations)
 
     def _look_at(self, row: Model) -> Finding | None:
         """Note which objects a row needs, and return what is wrong with its reference."""

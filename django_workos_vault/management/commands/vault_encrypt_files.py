@@ -42,7 +42,7 @@ class Command(VaultCommand):
             field = file_field(target)
         except LookupError as exc:
             raise CommandError(exc.args[0]) from None
-        name = f"vault_encrypt_files.{field.model._meta.label}.{field.name}.jsonl"
+        name = f"vault_encrypt_files.{field}.jsonl"
         journal = Journal(options["journal"] or Path(name), field)
         run = FileAdoption(
             field,
