@@ -61,8 +61,8 @@ class FromRow:
                 field = model._meta.get_field(name)
             except FieldDoesNotExist:
                 break
-            if not (field.many_to_one or field.one_to_one):
-                break
+            if not (field.many_to_one or field.one_to_one) or field.name != name:
+                break  # a column, also one that holds the key of a relation
             followed.append(name)
             model = field.related_model
             if model is None:

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 from asgiref.sync import sync_to_async
+from django.contrib.contenttypes.fields import GenericForeignKey
+from django.contrib.contenttypes.models import ContentType
 from django.core import serializers
 from django.core.exceptions import FieldError
 from django.db import connections, models, transaction
@@ -15,7 +17,7 @@ from django.test.utils import isolate_apps
 from django_workos_vault import vaults
 from django_workos_vault.emulator import RunningEmulator
 from django_workos_vault.exceptions import EnvelopeError, InvalidVaultConfiguration, WrongBinding
-from django_workos_vault.fields import EncryptedCharField, stored_cell
+from django_workos_vault.fields import EncryptedCharField, FromRow, stored_cell
 from django_workos_vault.fields.cell import Sealed
 from tests.app.models import Device, Organization, Patient
 
@@ -288,3 +290,21 @@ def test_changed_binding_opens_as_before_until_it_is_sealed_anew(before: tuple[s
     anew = old.seal_value("1234", new)
     with pytest.raises(WrongBinding):
         old.open_cell(anew, row=(("b", 1) if before else ("b",)))
+
+
+@isolate_apps("tests.app", "django.contrib.contenttypes")
+def test_relations_that_choose_a_key() -> None:
+    """What a path goes through can be fetched ahead: up to a property, or to a row of any model."""
+
+    class Chart(models.Model):
+        kind = models.ForeignKey(ContentType, models.CASCADE)
+        number = models.IntegerField()
+        owner = GenericForeignKey("kind", "number")
+        device = models.ForeignKey(Device, models.CASCADE)
+
+        class Meta:
+            app_label = "app"
+
+    paths = ("owner.workos_id", "device.organization.workos_id", "device.organization_id", "tenant.device")
+    followed = [FromRow(path).relations(Chart) for path in paths]
+    assert followed == ["owner", "device__organization", "device", ""]

@@ -3,10 +3,11 @@
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import connection, models
 from django.db.models.signals import post_init
-from django.test.utils import CaptureQueriesContext
+from django.test.utils import CaptureQueriesContext, isolate_apps
 
+from django_workos_vault.fields import EncryptedCharField, FromRow
 from django_workos_vault.fields.field import EncryptedField
 from django_workos_vault.maintenance import bare_rows, cells
 from django_workos_vault.maintenance.cells import encrypted_fields
@@ -93,6 +94,30 @@ def test_keys_and_cells_are_those_of_instances(model: Any) -> None:
         assert [row.__dict__[field.attname] is None for row in rows] == [each is None for each in held]
         contexts = bare_rows.key_contexts(field, rows)
         assert contexts == [field.context_for(instance) for instance in instances]
+
+
+@isolate_apps("tests.app")
+def test_the_key_of_a_relation_chooses(organizations: list[Organization]) -> None:
+    """There is nothing to be fetched ahead: the column holds what the context is made of."""
+
+    class Sheet(models.Model):
+        organization = models.ForeignKey(Organization, models.CASCADE)
+        ssn = EncryptedCharField(
+            max_length=11, null=True, key_context={"organization": FromRow("organization_id")}
+        )
+
+        class Meta:
+            app_label = "app"
+            db_table = Patient._meta.db_table
+
+    for each in organizations:
+        Sheet.objects.create(organization=each, ssn="123-45-6789")
+    [field] = encrypted_fields(Sheet)
+    rows = cells.rows([field], "default").order_by("pk")
+    assert [row.ssn for row in rows] == ["123-45-6789"] * 2  # type: ignore[attr-defined]
+    expected = [{"organization": str(each.pk)} for each in organizations]
+    found = bare_rows.key_contexts(field, bare_rows.read([field], rows))
+    assert [context and context.items for context in found] == expected
 
 
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="others have one format")
