@@ -1,12 +1,14 @@
 """Model fields whose files are sealed: drop-in for Django's, over any storage."""
 
 import posixpath
+from collections.abc import Iterable
 from functools import cached_property
 from typing import Any
 
 from django.core import checks
+from django.core.exceptions import FieldError
 from django.core.files.storage import Storage
-from django.db.models import FileField, ImageField, Model
+from django.db.models import FileField, ImageField, Model, QuerySet
 from django.db.models.fields.files import FieldFile, ImageFieldFile
 
 from django_workos_vault.context import KeyContext
@@ -133,8 +135,24 @@ class EncryptedFileField(FileField):
         if self.bind_to:
             moves.watch_moves(cls)
 
-    refuse_move = moves.refuse_move
-    refuse_move_of = moves.refuse_move_of
+    def refuse_move(self, rows: QuerySet[Any], names: Iterable[str]) -> None:
+        """Raise FieldError when writing the columns ``names`` of ``rows`` would part files from rows."""
+        written = {rows.model._meta.pk.name if name == "pk" else name for name in names}
+        moved = [c.name for c in self.scheme.bound_columns if {c.name, c.attname} & written]
+        if moved and rows.exclude(**{self.attname: ""}).exclude(**{self.attname: None}).exists():
+            raise self._cannot_move(moved)
+
+    def refuse_move_of(self, instance: Model, names: Iterable[str]) -> None:
+        """The same for one row, which holds other values already."""
+        moved = moves.FileOfRow(self, instance).moved(frozenset(names))
+        if moved and getattr(instance, self.attname):
+            raise self._cannot_move(moved)
+
+    def _cannot_move(self, moved: list[str]) -> FieldError:
+        return FieldError(
+            f"{self} is bound to {', '.join(moved)}: only save() seals a file anew. Save these rows one by "
+            "one."
+        )
 
     @cached_property
     def scheme(self) -> Scheme:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.core.exceptions import FieldError
-from django.db.models import Model, QuerySet
+from django.db.models import Model
 
 from django_workos_vault.exceptions import EnvelopeError, WrongBinding
 from django_workos_vault.fields.django_internals.files import is_unsaved
@@ -29,34 +29,13 @@ def watch_moves(model: type[Model]) -> None:
     watch_loads(model, _MARK, lambda instance: _remember(instance, instance._meta.concrete_fields))
 
 
-def refuse_move(field: Any, rows: QuerySet[Any], names: Iterable[str]) -> None:
-    """Raise FieldError when writing the columns ``names`` of ``rows`` would part files from their rows."""
-    written = {rows.model._meta.pk.name if name == "pk" else name for name in names}
-    moved = [column.name for column in field.scheme.bound_columns if {column.name, column.attname} & written]
-    if moved and rows.exclude(**{field.attname: ""}).exclude(**{field.attname: None}).exists():
-        raise _refusal(field, moved)
-
-
-def refuse_move_of(field: Any, instance: Model, names: Iterable[str]) -> None:
-    """The same for one row, which holds other values already."""
-    moved = _FileOfRow(field, instance).moved(frozenset(names))
-    if moved and getattr(instance, field.attname):
-        raise _refusal(field, moved)
-
-
-def _refusal(field: Any, moved: list[str]) -> FieldError:
-    return FieldError(
-        f"{field} is bound to {', '.join(moved)}: only save() seals a file anew. Save these rows one by one."
-    )
-
-
 def _before_write(
     instance: Model, table: type[Model], raw: bool, using: Any, update_fields: frozenset[str] | None
 ) -> frozenset[str] | None:
     if raw:
         return update_fields
     for field in _bound(table._meta.local_concrete_fields):
-        file = _FileOfRow(field, instance)
+        file = FileOfRow(field, instance)
         file.refuse_to_write_one_alone(update_fields)
         if file.moved(update_fields) and file.sealed_anew() and update_fields:
             update_fields |= {field.name}
@@ -76,7 +55,7 @@ def _remember(instance: Model, fields: Iterable[Any]) -> None:
     rows.update((field.name, field.scheme.row_of(instance)) for field in _bound(fields))
 
 
-class _FileOfRow:
+class FileOfRow:
     """What a row has in a file field, beside what the row was when it was loaded."""
 
     def __init__(self, field: Any, instance: Model) -> None:
