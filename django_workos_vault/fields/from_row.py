@@ -4,7 +4,7 @@ from operator import attrgetter
 from typing import Any
 
 from django.core.exceptions import FieldDoesNotExist, ObjectDoesNotExist
-from django.db.models import Model
+from django.db.models import Model, Q
 from django.db.models.constants import LOOKUP_SEP
 from django.utils.deconstruct import deconstructible
 
@@ -68,6 +68,19 @@ class FromRow:
             if model is None:
                 break  # a generic relation
         return LOOKUP_SEP.join(followed)
+
+    def rows_with(self, model: Any, value: str) -> Q | None:
+        """Return the condition that a row has ``value``, None where no query can tell: of a property."""
+        names = self.path.split(".")
+        for name in names:
+            try:
+                field = None if model is None else model._meta.get_field(name)
+            except FieldDoesNotExist:
+                return None
+            if field is None or (field.is_relation and field.related_model is None):
+                return None  # behind a column, or a generic relation
+            model = field.related_model if field.is_relation else None
+        return Q(**{LOOKUP_SEP.join(names): value}) if model is None else None
 
     def _missing(self, instance: Model) -> MissingKeyContext:
         return MissingKeyContext(

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from django.core.exceptions import FieldDoesNotExist, FieldError, ValidationError
+from django.core.exceptions import FieldError, ValidationError
 from django.db.models import Model, Q, QuerySet
 
 from django_workos_vault.exceptions import InvalidVaultConfiguration
@@ -29,7 +29,7 @@ class Where:
         self._rows = Q()
         model = fields[0].model
         if self._fields:
-            conditions = [_condition(field, self._name, self._value) for field in self._fields]
+            conditions = [self._condition(field) for field in self._fields]
             if all(conditions):  # else one of them means every row
                 for condition in conditions:
                     self._rows |= condition or Q()
@@ -44,6 +44,13 @@ class Where:
             self.of(QuerySet(model))
         except (ValidationError, ValueError, TypeError, FieldError):
             raise UnknownCondition(f"{text!r}: {model._meta.label} holds no such value.") from None
+
+    def _condition(self, field: EncryptedField) -> Q | None:
+        """Return the rows whose key context has the item, None where no query can tell."""
+        item = _items(field)[self._name]
+        if isinstance(item, FromRow):
+            return item.rows_with(field.model, self._value)
+        return Q() if item == self._value else Q(pk__in=[])
 
     def of(self, rows: "QuerySet[Model]") -> "QuerySet[Model]":
         """Return those of ``rows`` in which a cell can be meant."""
@@ -64,24 +71,6 @@ def _items(field: EncryptedField) -> dict[str, Any]:
         return dict(field.key_context)
     context = field.vault.key_context
     return {} if context is None else dict(context.items)
-
-
-def _condition(field: EncryptedField, name: str, value: str) -> Q | None:
-    """Return the rows whose key context has the item; None where a query cannot tell, as with a property."""
-    item = _items(field)[name]
-    if not isinstance(item, FromRow):
-        return Q() if item == value else Q(pk__in=[])
-    options: Any = field.model._meta
-    parts = item.path.split(".")
-    for part in parts:
-        if options is None:
-            return None
-        try:
-            column = options.get_field(part)
-        except FieldDoesNotExist:
-            return None
-        options = column.related_model._meta if column.is_relation else None
-    return Q(**{"__".join(parts): value}) if options is None else None
 
 
 def _is_plain(model: type[Model], name: str) -> bool:
