@@ -7,16 +7,15 @@ from django import forms
 from django.core.checks import CheckMessage
 from django.core.exceptions import FieldError, ValidationError
 from django.db.models import Field, Model
-from django.db.models.lookups import Exact, In, Lookup
 from django.utils.translation import gettext_lazy as _
 
 from django_workos_vault.exceptions import VaultRequestError
 from django_workos_vault.fields import object_adoption, object_state, object_writes
 from django_workos_vault.fields.column import ReferenceCol
 from django_workos_vault.fields.django_internals.forms import CleansBoundField
-from django_workos_vault.fields.lookups import NullTest
 from django_workos_vault.fields.object_checks import ObjectFieldChecks
 from django_workos_vault.fields.object_column import ObjectColumn
+from django_workos_vault.fields.object_lookups import lookup_class
 from django_workos_vault.fields.object_reference import ObjectReference
 from django_workos_vault.fields.object_value import Assigned, StoredObject
 from django_workos_vault.frame_locals import leaves_no_locals
@@ -120,8 +119,7 @@ class VaultObjectField(ObjectColumn):
             self.get_prep_value(value)
 
     def get_lookup(self, lookup_name: str) -> Any:
-        known: dict[str, Any] = {"isnull": NullTest, "exact": _Exact, "in": _In}
-        return known.get(lookup_name, _Refused)
+        return lookup_class(lookup_name)
 
     def get_col(self, alias: Any, output_field: Any = None) -> Any:
         if output_field is None or output_field is self:
@@ -189,32 +187,3 @@ class VaultObjectField(ObjectColumn):
 
     def check(self, **kwargs: Any) -> list[CheckMessage]:
         return [*super().check(**kwargs), *ObjectFieldChecks(self).messages()]
-
-
-class _Exact(Exact):
-    """Whether the column holds this very reference."""
-
-    reads_ciphertext = True
-
-    def __init__(self, lhs: Any, rhs: Any) -> None:
-        if hasattr(rhs, "resolve_expression"):
-            raise lhs.output_field.lookup_refusal()
-        super().__init__(lhs, rhs)
-
-
-class _In(In):
-    """Whether the column holds one of these references."""
-
-    reads_ciphertext = True
-
-    def __init__(self, lhs: Any, rhs: Any) -> None:
-        if hasattr(rhs, "resolve_expression"):
-            raise lhs.output_field.lookup_refusal()
-        super().__init__(lhs, rhs)
-
-
-class _Refused(Lookup):
-    lookup_name = "refused"
-
-    def __init__(self, lhs: Any, rhs: Any) -> None:
-        raise lhs.output_field.lookup_refusal()
