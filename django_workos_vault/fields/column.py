@@ -55,12 +55,13 @@ class EncryptedCol(ReferenceCol):
 def held_opener(field: Any) -> Callable[[Sealed], Any]:
     """Return ``field.open_held``, what it needs at hand: it runs for every value that is read."""
     scheme, decode, open_bound = field.scheme, field.encoding.decode, field.open_bound
+    is_bound = scheme.is_bound
     cipher: Cipher | None = None
 
     def open_held(held: Sealed) -> Any:
         nonlocal cipher
         try:
-            if scheme.is_bound:
+            if is_bound:
                 plaintext = open_bound(held.cell, held.neighbours, held.row)
             else:
                 if cipher is None or cipher.keyring.closed:
@@ -94,6 +95,7 @@ def held_opener(field: Any) -> Callable[[Sealed], Any]:
 def opening_converter(field: Any) -> Converter:
     """Return a converter that opens each cell, where there are no instances."""
     scheme, decode, open_bound = field.scheme, field.encoding.decode, field.open_bound
+    is_bound = scheme.is_bound
     cipher: Cipher | None = scheme.cipher_in_use
 
     def open_each(cell: Any, expression: Any, connection: Any) -> Any:
@@ -103,7 +105,7 @@ def opening_converter(field: Any) -> Converter:
         try:
             if type(cell) is not bytes:
                 cell = as_bytes(cell)
-            if scheme.is_bound:
+            if is_bound:
                 return open_bound(cell, None, None)  # says that it needs the row
             if cipher is None or cipher.keyring.closed:
                 cipher = scheme.cipher
