@@ -13,6 +13,7 @@ from django.db.models.fields.files import FieldFile, ImageFieldFile
 
 from django_workos_vault.context import KeyContext
 from django_workos_vault.fields.django_internals.files import is_unsaved, note_saved, refuse_none
+from django_workos_vault.fields.django_internals.frames import looks_for_renames
 from django_workos_vault.fields.scheme import Scheme
 from django_workos_vault.files import moves
 from django_workos_vault.files.checks import FileFieldChecks
@@ -112,6 +113,8 @@ class EncryptedFileField(FileField):
         name, path, args, kwargs = super().deconstruct()
         if path.startswith(f"{__package__}."):
             path = f"{__package__}.{type(self).__qualname__}"  # migrations do not depend on our files
+        if looks_for_renames():
+            return name, path, args, kwargs
         for option, value, default in (
             ("vault", self.vault_alias, "default"),
             ("key_context", self.key_context, None),

@@ -20,6 +20,7 @@ from django_workos_vault.fields import (
     VaultObjectField,
     encrypted,
 )
+from django_workos_vault.files import EncryptedFileField, EncryptedImageField
 from django_workos_vault.indexes import Exact
 
 Make = Callable[..., Any]
@@ -166,6 +167,25 @@ def test_vault_objects_are_renamed(options: dict[str, Any]) -> None:
     with isolate_apps("tests.app"):
         new = state_of(declare("Old", "new", VaultObjectField(**options)))
     assert kinds(detect(old, new)) == [RenameField]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"label": "app.Old.old"}, {"previous_labels": ("app.Old.old",)}, {"conceal_names": True}],
+    ids=str,
+)
+@pytest.mark.parametrize("kind", [EncryptedFileField, EncryptedImageField])
+def test_files_are_renamed(kind: Any, options: dict[str, Any]) -> None:
+    """Nor do those of a file field: the names of the files would go with the column."""
+    with isolate_apps("tests.app"):
+        old = state_of(declare("Old", "old", kind()))
+    old = apply(detect(ProjectState(), old), ProjectState())
+    with isolate_apps("tests.app"):
+        new = state_of(declare("Old", "new", kind(**options)))
+    first = detect(old, new)
+    assert kinds(first)[:1] == [RenameField]
+    reached = apply(first, old.clone())
+    assert detect(apply(detect(reached, new), reached), new) == []
 
 
 def test_a_subclassed_autodetector_is_understood() -> None:
