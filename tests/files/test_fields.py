@@ -388,3 +388,24 @@ def test_a_vault_that_is_none() -> None:
     """An unknown vault is an error that names it, when it is needed."""
     with pytest.raises(InvalidVaultConfiguration):
         EncryptedStorage("default", vault="nowhere").save("a", ContentFile(b"x"))
+
+
+@isolate_apps("tests.files")
+def test_a_renamed_field_opens_its_files_by_the_former_label(media: Path) -> None:
+    """As a column does its cells; without that label they are another field's."""
+
+    class Sheet(models.Model):
+        title = models.CharField(max_length=50, default="hand")
+        page = EncryptedFileField(db_column="file", previous_labels=("files.Scan.file",))
+        lost = EncryptedFileField(db_column="plain")
+
+        class Meta:
+            app_label = "files"
+            db_table = Scan._meta.db_table
+
+    scan = Scan.objects.create(file=ContentFile(SECRET, name="scan.bin"))
+    Scan.objects.update(plain=scan.file.name)
+    sheet = Sheet.objects.get()
+    assert text_of(sheet.page) == SECRET
+    with pytest.raises(WrongBinding):
+        text_of(sheet.lost)
