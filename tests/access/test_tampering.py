@@ -15,7 +15,7 @@ from django_workos_vault.exceptions import AccessNotRecorded
 from django_workos_vault.models import AccessChain, AccessRecord
 from tests.access.test_records import COLUMNS, TABLE, broken_at, record, sql
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("outside_of_checkouts")]
 
 
 @pytest.mark.parametrize("column", COLUMNS)

@@ -27,7 +27,7 @@ from django_workos_vault.overview.findings import DOCS, keep_findings, last_chec
 from tests.admin.test_outage import fail
 from tests.app.models import Device, Organization, Person
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("outside_of_checkouts")]
 PAGE, RUN = "/admin/django_workos_vault/vaultcheck/", "/admin/django_workos_vault/vaultcheck/run/"
 SSN = "123-45-6789"
 

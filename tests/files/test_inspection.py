@@ -14,7 +14,7 @@ from django.test import override_settings
 
 from tests.files.models import Report, Scan
 
-pytestmark = pytest.mark.django_db(databases="__all__")
+pytestmark = [pytest.mark.django_db(databases="__all__"), pytest.mark.usefixtures("outside_of_checkouts")]
 
 
 def findings(*options: str) -> dict[str, list[Any]]:

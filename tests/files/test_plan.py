@@ -28,7 +28,7 @@ from tests.maintenance.test_failing_keys import KeysDown, down
 
 __all__ = ["down"]  # a fixture
 
-pytestmark = pytest.mark.django_db(databases="__all__")
+pytestmark = [pytest.mark.django_db(databases="__all__"), pytest.mark.usefixtures("outside_of_checkouts")]
 
 REPORTS, SCANS = "files.Report.file", "files.Scan.file"
 

@@ -16,7 +16,7 @@ from django_workos_vault.exceptions import InvalidVaultConfiguration, Undeclared
 from django_workos_vault.fields import stored_cell
 from tests.app.models import Account, Contract, Organization, Patient, Person
 
-pytestmark = pytest.mark.django_db(databases="__all__")
+pytestmark = [pytest.mark.django_db(databases="__all__"), pytest.mark.usefixtures("outside_of_checkouts")]
 
 KNOWN = ["org_known"]
 REFUSED = r"item 'organization_id' .* DECLARED_CONTEXTS .* misspelt"

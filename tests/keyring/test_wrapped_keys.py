@@ -29,7 +29,7 @@ from django_workos_vault.models import DataKeyRecord
 from django_workos_vault.registry import DatabaseRegistry
 from tests.app.models import Person
 
-pytestmark = pytest.mark.django_db(databases="__all__")
+pytestmark = [pytest.mark.django_db(databases="__all__"), pytest.mark.usefixtures("outside_of_checkouts")]
 
 CLINIC = KeyContext({"app": "clinic"})
 MASTER_KEY = b"tests only: this is not a secret"

@@ -11,7 +11,10 @@ from django.db import connection
 
 from tests.app.models import Account, Person
 
-pytestmark = pytest.mark.django_db(databases=["default", "other"])
+pytestmark = [
+    pytest.mark.django_db(databases=["default", "other"]),
+    pytest.mark.usefixtures("outside_of_checkouts"),
+]
 
 
 def plan(target: str) -> dict[str, Any]:

@@ -114,6 +114,7 @@ class TestAdopting:
 
 
 @pytest.mark.django_db(transaction=True, databases=["default", "other"])
+@pytest.mark.usefixtures("outside_of_checkouts")
 class TestVaultCheck:
     @pytest.mark.parametrize("text", ["x", UUIDS, "copy"])
     def test_goes_on(self, vault: Any, text: str) -> None:

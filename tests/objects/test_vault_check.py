@@ -16,6 +16,7 @@ from tests.objects.rows import column
 
 
 @pytest.mark.django_db(transaction=True, databases=["default", "other"])
+@pytest.mark.usefixtures("outside_of_checkouts")
 class TestVaultCheck:
     def findings(self) -> list[tuple[str, str]]:
         out = StringIO()

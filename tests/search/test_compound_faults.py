@@ -14,7 +14,7 @@ from django_workos_vault.exceptions import EnvelopeError
 from django_workos_vault.fields import stored_cell
 from tests.app.models import Voter
 
-pytestmark = pytest.mark.django_db(databases="__all__")
+pytestmark = [pytest.mark.django_db(databases="__all__"), pytest.mark.usefixtures("outside_of_checkouts")]
 
 
 @pytest.fixture(params=["surname", "town"])

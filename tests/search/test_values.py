@@ -126,3 +126,14 @@ def test_a_cell_from_another_column_is_validated_by_its_value() -> None:
         carried = model.objects.create(other="taken").__dict__["other"]
         with pytest.raises(ValidationError):
             model(value=carried).validate_constraints()
+
+
+def test_what_a_list_repeats_is_sought_once() -> None:
+    """As with a plain column, however long the list: each value is digested, and each digest sent."""
+    with model_with(value=EncryptedIntegerField(blind_indexes=[Exact()])) as model:
+        row = model.objects.create(value=1)
+        found = model.objects.filter(value__in=[1, 2, "1"] * 1000)
+        [lookup] = found.query.where.children
+        assert len(lookup.rhs) == 3
+        assert [*found] == [row]
+        assert model.objects.filter(value__in=[1, True, 1.0]).count() == 1
