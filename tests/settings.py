@@ -100,6 +100,8 @@ INSTALLED_APPS = [
     "tests.files",
     "tests.renamed",
 ]
+if "VAULT_TEST_DATABASES_OF_PARENT" in os.environ:
+    INSTALLED_APPS.remove("strawberry_django")  # it has no tables, and takes as long to import as Django
 MIDDLEWARE = [
     "tests.admin.policy.strict_policy",
     "django.contrib.sessions.middleware.SessionMiddleware",

@@ -110,13 +110,13 @@ class EncryptedFieldChecks(FieldChecks):
         field, advice = self.field, IndexAdvice(self.field)
         unique = field.unique and not field.primary_key
         refused = (
-            ("E001", "primary_key", field.primary_key, "Use an ordinary primary key."),
-            ("E002", "unique", unique, advice.of_unique()),
-            ("E003", "db_index", field.db_index and not unique, advice.of_db_index()),
-            ("E004", "db_default", field.db_default is not NOT_PROVIDED, "Use default."),
+            ("E001", "primary_key", field.primary_key and "Use an ordinary primary key."),
+            ("E002", "unique", unique and advice.of_unique()),
+            ("E003", "db_index", field.db_index and not unique and advice.of_db_index()),
+            ("E004", "db_default", field.db_default is not NOT_PROVIDED and "Use default."),
         )
-        for number, option, given, instead in refused:
-            if given:
+        for number, option, instead in refused:
+            if instead:
                 yield self.error(
                     number,
                     f"An encrypted field cannot have {option}.",

@@ -30,15 +30,19 @@ def orgs() -> list[Organization]:
     """Three organizations with forty residents."""
     made = [Organization.objects.create(name=name, workos_id=f"org_{name}") for name in "abc"]
     chance = random.Random(7)
+    residents = []
     for number in range(40):
         town = chance.choice(TOWNS)
-        Resident.objects.create(
-            organization=chance.choice(made),
-            room=chance.choice([1, 2, None]),
-            town=town,
-            plain=town,
-            street=number,
+        residents.append(
+            Resident(
+                organization=chance.choice(made),
+                room=chance.choice([1, 2, None]),
+                town=town,
+                plain=town,
+                street=number,
+            )
         )
+    Resident.objects.bulk_create(residents)
     return made
 
 
