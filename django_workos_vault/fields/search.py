@@ -1,7 +1,6 @@
 """Lookups that compare digests instead of values: the only ones that find an encrypted value."""
 
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from functools import lru_cache
 from typing import Any
 
@@ -136,8 +135,8 @@ def _terms(field: Any, lookup: str, rhs: Any, many: bool) -> Any:
     values = list(rhs)
     if any(hasattr(value, "resolve_expression") for value in values):
         raise FieldError(f"A list searched for in {field} takes values, not expressions. Use Q().")
-    with suppress(TypeError):  # Django's own leaves repeated values out, too, if they have hashes
-        values = list({(type(value), value): value for value in values}.values())
+    if all(type(value) is str for value in values):  # which are equal only where their bytes are
+        values = list(dict.fromkeys(values))
     return tuple(Term(field, lookup, value) for value in values if value is not None)
 
 
