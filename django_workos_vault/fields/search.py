@@ -135,9 +135,8 @@ def _terms(field: Any, lookup: str, rhs: Any, many: bool) -> Any:
     values = list(rhs)
     if any(hasattr(value, "resolve_expression") for value in values):
         raise FieldError(f"A list searched for in {field} takes values, not expressions. Use Q().")
-    if all(
-        type(value) in (str, int) for value in values
-    ):  # equal only where their bytes are, as a time is not
+    # Not those of other types: two equal naive times may be two instants.
+    if all(type(value) in (str, int) for value in values):
         values = list(dict.fromkeys(values))
     return tuple(Term(field, lookup, value) for value in values if value is not None)
 
