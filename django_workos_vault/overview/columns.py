@@ -8,12 +8,13 @@ from datetime import datetime
 from typing import Any
 
 from django.apps import apps
-from django.db import DatabaseError, connections, models, router
+from django.db import DatabaseError, models, router
 
 from django_workos_vault.fields.field import EncryptedField
 from django_workos_vault.maintenance import cells
 from django_workos_vault.maintenance.cells import CannotOpen
 from django_workos_vault.maintenance.engine.estimate import estimated_rows
+from django_workos_vault.maintenance.tables import Tables
 from django_workos_vault.models import DataKeyRecord
 
 #: rows of a table that are looked at
@@ -61,7 +62,7 @@ class ColumnSample:
 def sampled_columns(sample: int = SAMPLE, budget: float | None = None) -> list[ColumnSample]:
     """Look at ``sample`` rows of each table, for ``budget`` seconds. No cell is opened."""
     ends_at = time.monotonic() + (BUDGET if budget is None else budget)
-    tables: dict[str, set[str]] = {}
+    tables: dict[str, Tables | None] = {}
     told: list[ColumnSample] = []
     kinds: list[Counter[_Kind]] = []
     for model in apps.get_models():
@@ -74,9 +75,10 @@ def sampled_columns(sample: int = SAMPLE, budget: float | None = None) -> list[C
             using = router.db_for_read(model)
             with suppress(DatabaseError):  # of one database, which takes no other along
                 if using not in tables:
-                    tables[using] = set()  # not asked again, should it be down
-                    tables[using] = set(connections[using].introspection.table_names(include_views=True))
-                if model._meta.db_table in tables[using]:
+                    tables[using] = None  # not asked again, should it be down
+                    tables[using] = Tables(using)
+                found = tables[using]
+                if found is not None and found.have(model):
                     _look(model, using, fields, columns, counted, sample)
     _share(told, kinds)
     return told

@@ -12,6 +12,7 @@ from django.db.models import FileField, Model, QuerySet
 
 from django_workos_vault.exceptions import EnvelopeError
 from django_workos_vault.files.fields import EncryptedFileField
+from django_workos_vault.maintenance.tables import Tables
 from django_workos_vault.streams.frames import AT_ONCE
 from django_workos_vault.streams.header import MAGIC
 from django_workos_vault.streams.sources import Source
@@ -57,9 +58,9 @@ class Referrers:
         self._columns: list[tuple[QuerySet[Model], str]] = [
             (QuerySet(model, using=alias), field.attname)
             for alias in connections
-            for tables in [connections[alias].introspection.table_names(include_views=True)]
+            for tables in [Tables(alias)]
             for model in apps.get_models()
-            if router.allow_migrate_model(alias, model) and model._meta.db_table in tables
+            if router.allow_migrate_model(alias, model) and tables.have(model)
             for field in model._meta.local_concrete_fields
             if isinstance(field, FileField)
         ]

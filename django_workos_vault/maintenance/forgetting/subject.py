@@ -8,7 +8,7 @@ from typing import Any
 
 from django.apps import apps
 from django.core.exceptions import FieldDoesNotExist, ValidationError
-from django.db import connections, router
+from django.db import router
 from django.db.models import CharField, IntegerField, Model, Q, UUIDField
 
 from django_workos_vault.context import KeyContext
@@ -17,6 +17,7 @@ from django_workos_vault.fields.from_row import FromRow
 from django_workos_vault.fields.vault_field import VaultField
 from django_workos_vault.files.fields import EncryptedFileField
 from django_workos_vault.handler import vaults
+from django_workos_vault.maintenance.tables import Tables
 
 _NO_ROW = Q(pk__in=[])
 
@@ -56,13 +57,12 @@ class Subject:
 
     def models(self) -> Iterator[tuple[type[Model], str]]:
         """Yield every model that has a table, with the database that it is looked for in."""
-        tables: dict[str, set[str]] = {}
+        tables: dict[str, Tables] = {}
         for model in apps.get_models():
             using = self.database or router.db_for_write(model)
             if using not in tables:
-                found = connections[using].introspection.table_names(include_views=True)
-                tables[using] = set(found)
-            if model._meta.db_table in tables[using]:
+                tables[using] = Tables(using)
+            if tables[using].have(model):
                 yield model, using
 
     def fields(self, model: type[Model], *kinds: type[Any]) -> list[Any]:

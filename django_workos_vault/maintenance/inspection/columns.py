@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from django.apps import apps
-from django.db import connections, router
+from django.db import router
 from django.db.models import Model, QuerySet
 
 from django_workos_vault.exceptions import REFUSALS, EnvelopeError, VaultError
@@ -16,6 +16,7 @@ from django_workos_vault.maintenance import cells
 from django_workos_vault.maintenance.cells import BadCell, CannotOpen, CellReader
 from django_workos_vault.maintenance.inspection.findings import Finding, Progress, advice_for
 from django_workos_vault.maintenance.inspection.proofs import Proofs
+from django_workos_vault.maintenance.tables import Tables
 from django_workos_vault.models import DataKeyRecord
 from django_workos_vault.registry.rows import as_told
 
@@ -64,7 +65,7 @@ def inspect_columns(
     """
     model = fields[0].model
     using = using or router.db_for_read(model)
-    if model._meta.db_table not in connections[using].introspection.table_names(include_views=True):
+    if not Tables(using).have(model):
         yield Finding(
             "columns",
             model._meta.label,

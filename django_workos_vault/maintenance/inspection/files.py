@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from django.apps import apps
 from django.core.files.storage import Storage
-from django.db import connections, router
+from django.db import router
 
 from django_workos_vault import envelope
 from django_workos_vault.exceptions import REFUSALS, EnvelopeError, InvalidVaultConfiguration, VaultError
@@ -19,6 +19,7 @@ from django_workos_vault.maintenance.files.columns import (
     rows_with_files,
 )
 from django_workos_vault.maintenance.inspection.findings import Finding, Progress, advice_for
+from django_workos_vault.maintenance.tables import Tables
 from django_workos_vault.streams.cipher import read_header
 
 _ROWS_AT_A_TIME = 500
@@ -52,9 +53,10 @@ class _Inspection:
     def findings(self, sample: int | None, progress: Progress, *, orphans: bool) -> Iterator[Finding]:
         """Yield what is found. An outage is a finding, the last one."""
         try:
-            table = self._field.model._meta.db_table
-            if table not in connections[self._using].introspection.table_names(include_views=True):
-                yield self._problem(f"Database {self._using!r} has no table {table}.", "Run migrate.")
+            model = self._field.model
+            if not Tables(self._using).have(model):
+                missing = f"Database {self._using!r} has no table {model._meta.db_table}."
+                yield self._problem(missing, "Run migrate.")
                 return
             yield self._opened(sample, progress)
             if orphans:

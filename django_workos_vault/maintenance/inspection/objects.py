@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from django.apps import apps
-from django.db import connections, router
+from django.db import router
 from django.db.models import Model, QuerySet
 
 from django_workos_vault.exceptions import (
@@ -19,6 +19,7 @@ from django_workos_vault.fields.object_reference import is_name_under, name_of_c
 from django_workos_vault.fields.object_value import StoredObject
 from django_workos_vault.maintenance.inspection.findings import Finding, Progress, advice_for
 from django_workos_vault.maintenance.inspection.object_parts import ObjectsOfField
+from django_workos_vault.maintenance.tables import Tables
 
 _PAGE = 100
 _ROWS_AT_A_TIME = 2000
@@ -51,10 +52,11 @@ class _Inspection:
 
     def findings(self, progress: Progress) -> Iterator[Finding]:
         """Yield what is found. An outage is a finding, the last one."""
-        table = self._field.model._meta.db_table
+        model = self._field.model
         try:
-            if table not in connections[self._using].introspection.table_names(include_views=True):
-                yield self._problem(f"Database {self._using!r} has no table {table}.", "Run migrate.")
+            if not Tables(self._using).have(model):
+                missing = f"Database {self._using!r} has no table {model._meta.db_table}."
+                yield self._problem(missing, "Run migrate.")
                 return
             # Objects first: one that is made meanwhile is no orphan then, one deleted meanwhile is asked for.
             self._names = self._names_by_id()
