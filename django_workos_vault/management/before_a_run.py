@@ -55,6 +55,7 @@ def primary_key(field: "Field[Any, Any]", text: str | None) -> Any:
     if text is None:
         return None
     try:
+        text.encode()  # or it is none that a database takes
         return field.model._meta.pk.to_python(text)
     except ValidationError as exc:
         raise CommandError(f"--start-after: {'; '.join(exc.messages)}") from None

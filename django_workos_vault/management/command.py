@@ -3,6 +3,7 @@
 Where nobody reads its progress and errors any more, it does its work all the same.
 """
 
+import os
 import sys
 from typing import Any, TextIO
 
@@ -12,6 +13,13 @@ from django_workos_vault.management.output import silence
 
 #: what a shell reports of a process that SIGPIPE ended
 _STATUS = 141
+
+
+def open_closed_streams() -> None:
+    """Have what was closed before the process began, as a daemon's streams may be, take what is written."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115  # until the process ends
 
 
 class ReaderGone(BrokenPipeError):
@@ -45,7 +53,7 @@ class _Errors(OutputWrapper):
         try:
             super().write(*args, **kwargs)
             self.flush()
-        except BrokenPipeError:
+        except OSError:  # or a full disk
             silence(self._stream)
 
 
@@ -55,6 +63,7 @@ class VaultCommand(BaseCommand):
     def __init__(
         self, stdout: TextIO | None = None, stderr: TextIO | None = None, *args: Any, **kwargs: Any
     ) -> None:
+        open_closed_streams()
         super().__init__(stdout, stderr, *args, **kwargs)
         self.stdout = _Output(stdout or sys.stdout)
         paint = self.stderr.style_func

@@ -8,6 +8,8 @@ from contextlib import suppress
 from multiprocessing import get_context
 from typing import Any
 
+from django.db import DatabaseError
+
 from django_workos_vault.maintenance.engine import runs
 from django_workos_vault.maintenance.engine.work import Worker
 from django_workos_vault.management.output import progress_bar, tell
@@ -60,16 +62,25 @@ def follow(run: MaintenanceRun, *, workers: int, verbosity: int, as_json: bool) 
     Raises what :meth:`Worker.one_chunk` raises; of worker processes, nothing: the run says why it is paused.
     """
     with Stopping().signals() as stop:
-        told = Progress(run, verbosity, as_json)
-        with told.bar:
-            if workers == 1:
-                Worker(run, stop=stop, told=told.add).work()
-            else:
-                _processes(run, workers, stop, told)
+        try:
+            told = Progress(run, verbosity, as_json)
+            with told.bar:
+                if workers == 1:
+                    Worker(run, stop=stop, told=told.add).work()
+                else:
+                    _processes(run, workers, stop, told)
+        except Exception as exc:  # of what the work needs: the worker itself pauses the run where it fails
+            with suppress(DatabaseError):
+                _pause_if_idle(run, f"{type(exc).__name__}.")
+            raise
+    _pause_if_idle(run, "Interrupted." if stop.asked else "Every worker process has died.")
+    return stop.asked
+
+
+def _pause_if_idle(run: MaintenanceRun, reason: str) -> None:
     run.refresh_from_db()
     if run.state == runs.State.RUNNING and not runs.progress(run).workers:
-        runs.pause(run, "Interrupted." if stop.asked else "Every worker process has died.")
-    return stop.asked
+        runs.pause(run, reason)
 
 
 def _processes(run: MaintenanceRun, workers: int, stop: Callable[[], bool], told: Progress) -> None:

@@ -38,11 +38,11 @@ def silence(stream: Any) -> None:
 
 
 def tell(line: str) -> None:
-    """Write a line to stderr, as long as somebody reads it."""
+    """Write a line to stderr, as long as somebody reads it, or the disk takes it."""
     try:
         sys.stderr.write(f"{line}\n")
         sys.stderr.flush()
-    except BrokenPipeError:
+    except OSError:
         silence(sys.stderr)
 
 

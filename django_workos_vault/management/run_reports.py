@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from django.db import DatabaseError
+
 from django_workos_vault.maintenance.cells import BadCell
 from django_workos_vault.maintenance.engine import runs
 from django_workos_vault.maintenance.engine.columns import ColumnCounts
@@ -117,9 +119,12 @@ def rehearsed(
 
 def way_on(run: MaintenanceRun) -> str:
     """Return how to go on with a run that was stopped."""
-    told = runs.progress(run)
     where = "" if run._state.db == runs.usual_database() else f" --database {run._state.db}"
     on = f"--resume {run.pk}{where}"
+    try:
+        told = runs.progress(run)
+    except DatabaseError:  # which may be what stopped it
+        return f"Go on with: {on}"
     if run.state == runs.State.CANCELLED:
         return "What is done stays."
     if told.workers:

@@ -21,6 +21,7 @@ from django_workos_vault.maintenance.engine.names import is_dead
 from django_workos_vault.maintenance.engine.transactions import in_transaction
 from django_workos_vault.maintenance.engine.where import Where
 from django_workos_vault.maintenance.files.columns import named_file_field
+from django_workos_vault.maintenance.operations import NAMES
 from django_workos_vault.maintenance.reencryption.target import UnknownTarget, fields_of, model_of
 from django_workos_vault.models import MaintenanceChunk, MaintenanceRun
 from django_workos_vault.registry.rows import as_stored
@@ -141,6 +142,11 @@ def fields_of_run(run: MaintenanceRun) -> list[EncryptedField]:
             fields += fields_of(target) if file_field is None else [file_field]
     except UnknownTarget as exc:
         raise RunRefused(f"Run {run.pk} cannot go on: {exc} Cancel it, and begin another.") from None
+    if run.operation not in NAMES:
+        raise RunRefused(
+            f"Run {run.pk} cannot go on: this release knows no operation {run.operation!r}. Go on with the "
+            f"release that began it, or --cancel {run.pk}."
+        )
     if fingerprint(fields) != run.fingerprint:
         raise RunRefused(
             f"The code has changed fields of run {run.pk} ({', '.join(run.targets)}) since it was begun. "

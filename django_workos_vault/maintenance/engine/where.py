@@ -27,20 +27,25 @@ class Where:
             raise UnknownCondition(f"{text!r} is not name=value.")
         self._fields = [field for field in fields if self._name in _items(field)]
         self._rows = Q()
+        plain = None
         model = fields[0].model
         if self._fields:
             conditions = [self._condition(field) for field in self._fields]
             if all(conditions):  # else one of them means every row
                 for condition in conditions:
                     self._rows |= condition or Q()
-        elif _is_plain(model, self._name):
-            self._rows = Q(**{self._name: self._value})
         else:
+            plain = _plain(model, self._name)
+        if not self._fields and plain is None:
             raise UnknownCondition(
                 f"{self._name!r} is no item of a key context of {', '.join(map(str, fields))}, and no plain "
                 f"column of {model._meta.label}."
             )
         try:
+            if "\0" in self._value.encode().decode():
+                raise ValueError
+            if plain is not None:
+                self._rows = Q(**{self._name: plain.to_python(self._value)})
             self.of(QuerySet(model))
         except (ValidationError, ValueError, TypeError, FieldError):
             raise UnknownCondition(f"{text!r}: {model._meta.label} holds no such value.") from None
@@ -73,6 +78,7 @@ def _items(field: EncryptedField) -> dict[str, Any]:
     return {} if context is None else dict(context.items)
 
 
-def _is_plain(model: type[Model], name: str) -> bool:
+def _plain(model: type[Model], name: str) -> Any:
     columns: Any = model._meta.concrete_fields
-    return any(name in (column.name, column.attname) and not hasattr(column, "bind_to") for column in columns)
+    named = (each for each in columns if name in (each.name, each.attname))
+    return next((each for each in named if not hasattr(each, "bind_to")), None)

@@ -75,10 +75,7 @@ class Command(VaultCommand):
         except KeyboardInterrupt:
             interrupted = True
         lines, document = report.text(run.plan, run), as_json(report.document(run.plan, run))
-        if file is not None:
-            file.write_text(
-                (document if file.suffix == ".json" else "\n".join(lines)) + "\n", encoding="utf-8"
-            )
+        unwritten = None if file is None else _written(file, lines, document)
         if options["format"] == "text":
             self._write(["", *lines])
         else:
@@ -89,6 +86,8 @@ class Command(VaultCommand):
             raise CommandError(f"Stopped: {run.stopped} Run it again: it destroys the rest.")
         if run.left:
             raise CommandError(f"{len(run.left)} objects were not deleted. Run it again.")
+        if unwritten is not None:
+            raise CommandError(f"The report above was not written to {file}: {unwritten}")
 
     def _subject(self, options: dict[str, Any]) -> Subject:
         try:
@@ -119,3 +118,12 @@ class Command(VaultCommand):
 
     def _write(self, lines: list[str]) -> None:
         self.stdout.write("\n".join(lines))
+
+
+def _written(file: Path, lines: list[str], document: str) -> OSError | None:
+    """Write the report, and return why that failed: what is destroyed by now is told all the same."""
+    try:
+        file.write_text((document if file.suffix == ".json" else "\n".join(lines)) + "\n", encoding="utf-8")
+    except OSError as exc:
+        return exc
+    return None

@@ -160,7 +160,10 @@ class Command(VaultCommand):
             name = type(exc).__name__
             stopped = CommandError(f"Stopped by {name}: --traceback tells more. {run_reports.way_on(run)}")
             stopped.__cause__ = exc
-        told = runs.progress(run)
+        try:
+            told = runs.progress(run)
+        except DatabaseError:
+            raise stopped or CommandError("The database does not tell how far the run is.") from None
         if run.state == runs.State.FINISHED:
             stopped = None
         elif stopped is None:

@@ -1,0 +1,144 @@
+"""However a run or its report ends: the run can be gone on with, and what was done is told."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import OperationalError, connection
+
+from django_workos_vault import vaults
+from django_workos_vault.maintenance.engine import runs
+from django_workos_vault.management.output import tell
+from django_workos_vault.models import DataKeyRecord, MaintenanceRun
+from tests.app.models import Person
+from tests.maintenance.forgetting.forgetting import CONTEXT, customer, vault_of
+from tests.maintenance.forgetting.forgetting import failing as failing_to_forget
+from tests.maintenance.processes import in_databases_of_test
+from tests.maintenance.reencrypting import failing, people, reencrypt
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+pytestmark = pytest.mark.django_db(transaction=True, databases="__all__")
+
+
+def begun(**changes: Any) -> MaintenanceRun:
+    people(2)
+    run = runs.begin([Person._meta.get_field("ssn")], "reseal", using="default")
+    MaintenanceRun.objects.filter(pk=run.pk).update(state="paused", **changes)
+    return run
+
+
+def state() -> str:
+    return MaintenanceRun.objects.get().state
+
+
+def test_an_operation_of_another_release() -> None:
+    """Its run is not taken up, and can be cancelled."""
+    run = begun(operation="shred")
+    error, _ = failing(resume=run.pk)
+    assert "this release knows no operation 'shred'" in str(error)
+    assert state() == "paused"
+    reencrypt(cancel=run.pk)
+    assert state() == "cancelled"
+
+
+def test_a_condition_that_the_code_has_no_column_for_any_more() -> None:
+    """The run is paused again, and does not stand in the way of others as one that is under way."""
+    run = begun(options={"where": "surname=Lovelace"})
+    error, _ = failing(resume=run.pk)
+    assert "'surname' is no item of a key context" in str(error)
+    assert (state(), MaintenanceRun.objects.get().reason) == ("paused", "UnknownCondition.")
+    reencrypt("app.Person.ssn")
+
+
+@pytest.mark.parametrize(
+    "where", ["name=\udcff", "name=a\0b", "email=x", "id=abc", "id=1.5"], ids=lambda where: ascii(where)
+)
+@pytest.mark.parametrize("how", [{}, {"plan": True}, {"dry_run": True}], ids=lambda how: "".join(how))
+def test_conditions_that_no_row_can_meet(where: str, how: dict[str, Any]) -> None:
+    """Bytes that are no text, or what the column's type does not hold, are refused in one line."""
+    error, _ = failing("app.Person", where=where, **how)
+    assert "holds no such value" in str(error) or "no plain column" in str(error)
+    assert not MaintenanceRun.objects.exists()
+
+
+def test_a_row_to_start_after_that_is_no_text() -> None:
+    error, _ = failing("app.Unit", start_after="\udcff")
+    assert "is no primary key" in str(error)
+
+
+def test_a_database_that_fails_when_the_end_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where it went away in the middle: one line, with the way to go on."""
+    people(3)
+
+    def away(execute: Any, sql: str, *rest: Any) -> Any:
+        if ("app_person" in sql and sql.startswith("UPDATE")) or failed:
+            failed.append(sql)
+            raise OperationalError("the server has gone away")
+        return execute(sql, *rest)
+
+    failed: list[str] = []
+    with connection.execute_wrapper(away), pytest.raises(CommandError) as caught:
+        call_command("vault_reencrypt", "app.Person.ssn", batch_size=1)
+    run = MaintenanceRun.objects.get()
+    assert str(caught.value) == f"Stopped by the database: OperationalError. Go on with: --resume {run.pk}"
+    assert f"Run {run.pk} is finished: 3 rows" in reencrypt(resume=run.pk)
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Any]:
+    """Run a command in the databases of the test, with some of its streams closed."""
+    in_databases_of_test(monkeypatch)
+
+    def run(*arguments: str, closed: tuple[int, ...]) -> Any:
+        closing = "".join(f" {number}>&-" for number in closed)
+        return subprocess.run(
+            ["/bin/sh", "-c", f'exec "$@"{closing}', "sh", sys.executable, "-m", "django", *arguments],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
+            capture_output=True,
+            check=False,
+            timeout=120,
+        )
+
+    return run
+
+
+@pytest.mark.parametrize("closed", [(1,), (2,), (0, 1, 2)], ids=str)
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_streams_that_were_closed(command: Any, closed: tuple[int, ...], workers: str) -> None:
+    """As a daemon's may be, before the command began: it does its work, and says what it can."""
+    people(3)
+    done = command("vault_reencrypt", "app.Person", "--workers", workers, closed=closed)
+    assert (done.returncode, state()) == (0, "finished")
+    assert (b"is finished: 3 rows" in done.stdout) is (closed == (2,))
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full")
+def test_progress_that_no_disk_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not what a run ends for."""
+    with open("/dev/full", "w") as full:
+        monkeypatch.setattr(sys, "stderr", full)
+        tell("Run 1: 5 of 10 rows")
+        tell("Run 1: 10 of 10 rows")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full")
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_a_report_that_no_disk_takes(form: str) -> None:
+    """What was destroyed is told all the same, and that the file has nothing of it."""
+    with vault_of("reference"):
+        vaults["default"].rotate({"organization_id": "org_1"})
+        customer("org_1")
+        error, out = failing_to_forget(CONTEXT, report=Path("/dev/full"), format=form)
+    assert str(error).startswith("The report above was not written to /dev/full: [Errno 28]")
+    if form == "json":
+        assert json.loads(out)["done"]["finished"]
+    else:
+        assert "Destroyed:" in out
+    assert not DataKeyRecord.objects.filter(key_context={"organization_id": "org_1"}).exists()
