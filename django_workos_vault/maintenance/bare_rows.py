@@ -30,7 +30,7 @@ except ImportError:
 from django_workos_vault.context import KeyContext
 from django_workos_vault.fields.column import as_bytes, sealing_converter
 from django_workos_vault.fields.field import EncryptedField
-from django_workos_vault.maintenance.cells import StoredBytes, relations
+from django_workos_vault.maintenance.cells import StoredBytes, prefetches
 from django_workos_vault.maintenance.row_versions import RowVersion
 
 #: PostgreSQL's types of which Django gets the same from the binary format as from text.
@@ -160,7 +160,7 @@ def _choosers(
         pk = record[0] if len(keys) > 1 else record[:1]
         held = dict(zip((*keys, *names), (*pk, *chosen), strict=True))
         choosers[chosen] = model.from_db(using, loaded, [held[name] for name in loaded])
-    prefetch_related_objects(list(choosers.values()), *sorted(relations(fields)))
+    prefetch_related_objects(list(choosers.values()), *prefetches(fields, using))
     return choosers
 
 

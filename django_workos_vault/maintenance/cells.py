@@ -5,7 +5,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import BinaryField, F, Model, QuerySet
+from django.db import router
+from django.db.models import BinaryField, F, Model, Prefetch, QuerySet
+from django.db.models.base import ModelState
 from django.db.models.expressions import Col
 
 from django_workos_vault import envelope
@@ -64,7 +66,7 @@ def rows(fields: list[EncryptedField], using: str) -> QuerySet[Model]:
     whose related row is gone.
     """
     queryset: QuerySet[Model] = QuerySet(fields[0].model, using=using)
-    return queryset.prefetch_related(*sorted(relations(fields)))
+    return queryset.prefetch_related(*prefetches(fields, using))
 
 
 class StoredBytes(F):
@@ -163,3 +165,26 @@ def _cannot_open(exc: EnvelopeError | VaultError | InvalidVaultConfiguration) ->
 def relations(fields: Sequence[EncryptedField]) -> set[str]:
     """Return the relations that the key contexts of ``fields`` are read through, as paths of a prefetch."""
     return {path for field in fields for path in field.scheme.context_relations}
+
+
+def prefetches(fields: Sequence[EncryptedField], using: str) -> list[Any]:
+    """Return what gets those relations for rows of the database ``using``.
+
+    From where they are written: a replica may lag behind, and what it says would choose the keys.
+    """
+    found: dict[str, Any] = {}
+    for path in sorted(relations(fields)):
+        model: Any = fields[0].model
+        alias, names = using, path.split("__")
+        for end, name in enumerate(names, start=1):
+            row = model.__new__(model)  # which routers are told of, as they are of a row that was read
+            row._state = ModelState()
+            row._state.db = alias
+            lookup = "__".join(names[:end])
+            model = model._meta.get_field(name).related_model
+            if model is None:  # a generic relation
+                found[lookup] = lookup
+                break
+            alias = router.db_for_write(model, instance=row)
+            found.setdefault(lookup, Prefetch(lookup, model._base_manager.using(alias)))
+    return list(found.values())

@@ -7,6 +7,7 @@ from functools import partial
 from random import shuffle
 from typing import Any
 
+from django.db import router
 from django.db.models import Model
 
 from django_workos_vault.backends.base import VaultBackend
@@ -164,7 +165,8 @@ def _contexts(columns: Columns, rows: Sequence[Model]) -> list[KeyContext]:
 
 
 def _answers(vault: Vault, failing: Set[str], contexts: Iterable[KeyContext]) -> bool:
-    newest = DataKeyRecord.objects.filter(vault=vault.alias).defer("key_context").order_by("-pk")[:_NEWEST]
+    on_record = DataKeyRecord.objects.using(router.db_for_write(DataKeyRecord)).filter(vault=vault.alias)
+    newest = on_record.defer("key_context").order_by("-pk")[:_NEWEST]
     records = {row.context_digest: key_record(row) for row in reversed(list(newest))}
     others = [each for context, each in records.items() if each.is_sound and context not in failing]
     shuffle(others)

@@ -8,7 +8,7 @@ from django.db.models import Model, QuerySet
 
 from django_workos_vault.exceptions import EnvelopeError, UnknownFormat
 from django_workos_vault.files.fields import EncryptedFieldFile, EncryptedFileField
-from django_workos_vault.maintenance.cells import CannotOpen, relations
+from django_workos_vault.maintenance.cells import CannotOpen, prefetches
 from django_workos_vault.maintenance.disk import free_for_file
 from django_workos_vault.maintenance.engine.failing_keys import FailingKeys
 from django_workos_vault.maintenance.engine.plan import ColumnPlan, FilePlan, is_sampled, looked_at
@@ -40,6 +40,7 @@ class FilePlanner:
         at_once: int = 1,
     ) -> None:
         self._field = field
+        self._using = using
         self._files = _Files([field], operation, using, where=where)
         self._renewal = FileRenewal(field, operation, using)
         self._rekeys = isinstance(operation, Rekeying)
@@ -72,8 +73,8 @@ class FilePlanner:
         )
 
     def _rows(self) -> "QuerySet[Model]":
-        paths = sorted(relations(self._files.fields))
-        return self._files.rows().prefetch_related(*paths) if paths else self._files.rows()
+        related = prefetches(self._files.fields, self._using)
+        return self._files.rows().prefetch_related(*related) if related else self._files.rows()
 
     def _look_at(self, column: ColumnPlan, rows: Sequence[Model]) -> None:
         names = [str(getattr(row, self._field.attname).name) for row in rows]

@@ -69,7 +69,7 @@ def begin(
     # Looked for after it was written: of two that begin at once, at least one sees the other.
     other = in_transaction(using, partial(_other_under_way, run))
     if other is not None:
-        run.delete()
+        run.delete(using=using)
         raise refused_for(other)
     return run
 
@@ -130,7 +130,7 @@ def newest(using: str | None = None, number: int = 20) -> list[MaintenanceRun]:
 def note_workers(run: MaintenanceRun, number: int) -> None:
     """Note how many workers share the run's limits."""
     run.options = {**run.options, "workers": number}
-    run.save(update_fields=["options"])
+    run.save(using=run._state.db, update_fields=["options"])
 
 
 def fields_of_run(run: MaintenanceRun) -> list[EncryptedField]:
@@ -195,7 +195,7 @@ def fail(run: MaintenanceRun, reason: str) -> bool:
 def _turn(run: MaintenanceRun, states: "list[State]", to: str, **changes: Any) -> bool:
     rows = MaintenanceRun.objects.using(run._state.db).filter(pk=run.pk, state__in=states)
     turned = bool(rows.update(state=to, **changes))
-    run.refresh_from_db()
+    run.refresh_from_db(using=run._state.db)
     return turned
 
 

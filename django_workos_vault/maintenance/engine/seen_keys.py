@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
+from django.db import router
+
 from django_workos_vault import envelope
 from django_workos_vault.context import KeyContext
 from django_workos_vault.envelope import Envelope
@@ -39,7 +41,8 @@ class SeenKeys:
         missing = sorted({commitment.hex() for commitment in commitments} - self._filed.keys())
         for start in range(0, len(missing), _AT_A_TIME):
             some = missing[start : start + _AT_A_TIME]
-            records = DataKeyRecord.objects.filter(commitment__in=some).defer("wrapped", "key_context")
+            rows = DataKeyRecord.objects.using(router.db_for_write(DataKeyRecord))
+            records = rows.filter(commitment__in=some).defer("wrapped", "key_context")
             self._filed |= dict.fromkeys(some) | {record.commitment: record for record in records}
 
     def note(self, plan: ColumnPlan, field: Any, sealed: Envelope, context: KeyContext | None) -> None:
