@@ -56,7 +56,8 @@ def primary_key(field: "Field[Any, Any]", text: str | None) -> Any:
         return None
     try:
         text.encode()  # or it is none that a database takes
-        return field.model._meta.pk.to_python(text)
+        key = field.model._meta.pk.to_python(text)
+        return tuple(key) if isinstance(key, list) else key
     except ValidationError as exc:
         raise CommandError(f"--start-after: {'; '.join(exc.messages)}") from None
     except (ValueError, TypeError):  # of several columns, which come as a JSON list

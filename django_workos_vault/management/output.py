@@ -13,6 +13,7 @@ from django.core.serializers.json import DjangoJSONEncoder
 from tqdm import tqdm
 
 from django_workos_vault.maintenance.cells import BadCell
+from django_workos_vault.maintenance.engine.keys import told
 
 #: primary keys printed for one reason; JSON has them all
 KEYS_SHOWN = 100
@@ -78,7 +79,7 @@ def bad_cells(cells: Iterable[BadCell]) -> list[str]:
     lines = []
     for (column, reason), group in groups.items():
         more = len(group) - KEYS_SHOWN
-        keys = ", ".join(str(cell.pk) for cell in group[:KEYS_SHOWN])
+        keys = ", ".join(told(cell.pk) for cell in group[:KEYS_SHOWN])
         lines.append(f"{column}, {reason}: {len(group)}. {group[0].message}")
         lines.append(
             f"  primary keys: {keys}" + (f" and {more} more; --format json has all" if more > 0 else "")
@@ -88,4 +89,9 @@ def bad_cells(cells: Iterable[BadCell]) -> list[str]:
 
 def as_json(document: object) -> str:
     """Return ``document`` as JSON; what JSON has no type for (keys that are UUIDs, dates) as text."""
-    return json.dumps(document, cls=DjangoJSONEncoder, indent=2)
+    return json.dumps(document, cls=_Encoder, indent=2)
+
+
+class _Encoder(DjangoJSONEncoder):
+    def default(self, o: Any) -> Any:
+        return told(o) if isinstance(o, bytes | memoryview) else super().default(o)

@@ -10,6 +10,7 @@ from django_workos_vault.exceptions import VaultError
 from django_workos_vault.fields.field import EncryptedField
 from django_workos_vault.maintenance.cells import BadCell
 from django_workos_vault.maintenance.engine.columns import ColumnCounts
+from django_workos_vault.maintenance.engine.keys import as_argument
 from django_workos_vault.maintenance.engine.rehearsal import Pass
 from django_workos_vault.maintenance.operations import operation
 from django_workos_vault.management.output import progress_bar
@@ -69,4 +70,5 @@ def _stopped(run: Pass, verbosity: int) -> CommandError | None:
 def _go_on(run: Pass) -> str:
     if run.last_pk is None:
         return "No row was changed. Run the command again."
-    return f"Everything up to row {run.last_pk} is done. Go on with: --start-after {run.last_pk}"
+    row = as_argument(run.last_pk)
+    return f"Everything up to row {row} is done. Go on with: --start-after {row}"

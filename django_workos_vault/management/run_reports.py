@@ -9,7 +9,7 @@ from django.db import DatabaseError
 from django_workos_vault.maintenance.cells import BadCell
 from django_workos_vault.maintenance.engine import runs
 from django_workos_vault.maintenance.engine.columns import ColumnCounts
-from django_workos_vault.maintenance.engine.keys import from_text
+from django_workos_vault.maintenance.engine.keys import as_argument, from_text
 from django_workos_vault.maintenance.engine.runs import Progress
 from django_workos_vault.maintenance.reencryption.target import model_of
 from django_workos_vault.management.files_beside import of_files
@@ -134,7 +134,8 @@ def way_on(run: MaintenanceRun) -> str:
     last = _last_key(run, told)
     if last is None:
         return f"{told.rows} rows are done. Go on with: {on}"
-    return f"Everything up to row {last} is done. Go on with: {on}, or a new run with: --start-after {last}"
+    row = as_argument(last)
+    return f"Everything up to row {row} is done. Go on with: {on}, or a new run with: --start-after {row}"
 
 
 def _state(run: MaintenanceRun, told: Progress) -> str:

@@ -1,0 +1,109 @@
+"""Rows by whatever key: a run goes through all, names those it left, and tells behind which to begin."""
+
+import json
+import re
+import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+import pytest
+from django.apps import apps
+from django.db import connection, models
+
+from django_workos_vault.fields import EncryptedCharField, FromRow
+from django_workos_vault.maintenance.engine import runs
+from django_workos_vault.management.run_reports import way_on
+from tests.maintenance.noting import stop_at
+from tests.maintenance.reencrypting import failing, reencrypt
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+KEYS: dict[str, tuple[Any, list[Any]]] = {
+    "binary": (models.BinaryField(primary_key=True), [b"\x00\x01", b"abc", b"\xff\xfe"]),
+    "bool": (models.BooleanField(primary_key=True), [False, True]),
+    "char": (
+        models.CharField(max_length=40, primary_key=True),
+        ["", "'; x", 'a\n"\\', "ä%s", "\u2028x"],
+    ),
+    "date": (models.DateField(primary_key=True), [date(1, 1, 1), date(2024, 2, 29), date(9999, 12, 31)]),
+    "datetime": (
+        models.DateTimeField(primary_key=True),
+        [datetime(2024, 1, 1, 0, 0, 0, 1001 * n, tzinfo=UTC) for n in range(3)],
+    ),
+    "decimal": (
+        models.DecimalField(max_digits=10, decimal_places=3, primary_key=True),
+        [Decimal("-1.5"), Decimal(0), Decimal("1.005")],
+    ),
+    "duration": (
+        models.DurationField(primary_key=True),
+        [timedelta(days=-1, seconds=5), timedelta(0), timedelta(days=400, microseconds=3)],
+    ),
+    "float": (models.FloatField(primary_key=True), [-0.1, 0.1 + 0.2, 1e300]),
+    "integer": (models.BigIntegerField(primary_key=True), [-(2**63), -1, 2**63 - 1]),
+    "ip": (models.GenericIPAddressField(primary_key=True), ["10.0.0.1", "9.0.0.1", "::1"]),
+    "time": (models.TimeField(primary_key=True), [time(0), time(1, 2, 3, 4), time(23, 59, 59)]),
+    "uuid": (models.UUIDField(primary_key=True), [UUID(int=0), UUID(int=5), UUID(int=2**128 - 1)]),
+}
+
+
+@contextmanager
+def table(**columns: Any) -> Iterator[Any]:
+    columns["s"] = EncryptedCharField(max_length=9)
+    columns["t"] = EncryptedCharField(max_length=9, key_context={"organization_id": FromRow("who")})
+    columns["who"] = models.CharField(max_length=9, default="org_1")
+    meta = type("Meta", (), {"app_label": "app"})
+    body = {**columns, "Meta": meta, "__module__": __name__, "__str__": lambda self: "odd"}
+    model: Any = type("Odd", (models.Model,), body)
+    try:
+        with connection.schema_editor() as editor:
+            editor.create_model(model)
+        try:
+            yield model
+        finally:
+            with connection.schema_editor() as editor:
+                editor.delete_model(model)
+    finally:
+        del apps.all_models["app"]["odd"]
+        apps.clear_cache()
+
+
+def goes_through(model: Any, rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = runs.begin([model._meta.get_field("s")], "reseal", using="default", options={"batch_size": 1})
+    stop_at(run, 1)
+    runs.pause(run)
+    match = re.search(r"--start-after (.*)", way_on(run), re.DOTALL)
+    assert match
+    [behind] = shlex.split(match[1])
+    assert f"Run {run.pk} is finished: {rows} rows" in reencrypt(resume=run.pk)
+    document = json.loads(reencrypt("app.Odd", format="json", verify=True, start_after=behind))
+    assert [each["renewed"] for each in document["columns"]] == [rows - 1] * 2
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE app_odd SET s = %s", [b"junk"])
+    monkeypatch.setattr("django_workos_vault.maintenance.engine.chunks.CHUNK_SIZE", 1)
+    left = [str(each["pk"]) for each in json.loads(failing("app.Odd", format="json")[1])["left"]]
+    assert len(set(left)) == rows
+    assert f"app.Odd.s, MalformedEnvelope: {rows}." in failing("app.Odd", dry_run=True)[1]
+    assert f"app.Odd.s, MalformedEnvelope: {rows}." in failing("app.Odd")[1]
+
+
+@pytest.mark.parametrize("kind", KEYS)
+def test_one_column(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if kind == "binary" and connection.vendor == "mysql":
+        pytest.skip("no key of such a type")
+    key, values = KEYS[kind]
+    with table(id=key.clone()) as model:
+        for value in values:
+            model(pk=value, s="x", t="y").save(force_insert=True)
+        goes_through(model, len(values), monkeypatch)
+
+
+def test_two_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    columns = {"code": models.CharField(max_length=9), "number": models.IntegerField()}
+    with table(pk=models.CompositePrimaryKey("code", "number"), **columns) as model:
+        for code, number in (("a b", 1), ("a b", 2), ("c'", -1)):
+            model(code=code, number=number, s="x", t="y").save(force_insert=True)
+        goes_through(model, 3, monkeypatch)
