@@ -17,11 +17,6 @@ from django_workos_vault.fields.scheme import unbindable
 from django_workos_vault.handler import vaults
 
 
-def field_messages(field: Any) -> Iterator[CheckMessage]:
-    """Yield what is wrong with the declaration of an encrypted ``field``, its blind indexes apart."""
-    return EncryptedFieldChecks(field).messages()
-
-
 class FieldChecks:
     """What is wrong with the declaration of one field, as far as any field that uses a vault has it."""
 

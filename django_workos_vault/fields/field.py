@@ -18,7 +18,7 @@ from django_workos_vault.exceptions import OUTAGES, EnvelopeError, VaultError
 from django_workos_vault.fields import fixtures
 from django_workos_vault.fields.cell import Sealed, SealedAttribute, opened
 from django_workos_vault.fields.cell_field import CellField
-from django_workos_vault.fields.checks import field_messages
+from django_workos_vault.fields.checks import EncryptedFieldChecks
 from django_workos_vault.fields.defaults import DefaultOf, LiteralDefault
 from django_workos_vault.fields.django_internals.frames import looks_for_renames
 from django_workos_vault.fields.encodings import Integer, Serialized
@@ -136,7 +136,7 @@ class EncryptedField(CellField):
     def check(self, **kwargs: Any) -> list[CheckMessage]:
         return [
             *super().check(**kwargs),
-            *field_messages(self),
+            *EncryptedFieldChecks(self).messages(),
             *IndexChecks(self).messages(kwargs.get("databases")),
         ]
 
