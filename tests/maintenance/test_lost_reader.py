@@ -40,12 +40,16 @@ def nobody_reads() -> int:
     return writing
 
 
-@pytest.mark.parametrize("unbuffered", ["", "1"], ids=["at the last flush", "at the first line"])
-def test_a_command_ends_quietly(unbuffered: str) -> None:
+@pytest.mark.parametrize(
+    ("page", "unbuffered"),
+    [("E010", ""), ("settings", ""), ("settings", "1")],
+    ids=["at the last flush", "when a buffer is full", "at the first line"],
+)
+def test_a_command_ends_quietly(page: str, unbuffered: str) -> None:
     """No traceback of ours, and no complaint of Python's when it ends."""
     writing = nobody_reads()
     done = subprocess.run(
-        [sys.executable, "-m", "django", "vault_check", "--explain", "settings"],
+        [sys.executable, "-m", "django", "vault_check", "--explain", page],
         cwd=CHECKOUT,
         env={
             **os.environ,
