@@ -5,19 +5,21 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import OperationalError, connection
+from django.test import override_settings
 
 from django_workos_vault import vaults
 from django_workos_vault.maintenance.engine import runs
 from django_workos_vault.management.output import tell
-from django_workos_vault.models import DataKeyRecord, MaintenanceRun
+from django_workos_vault.models import DataKeyRecord, IndexKeyRecord, MaintenanceRun
 from tests.app.models import Person
-from tests.maintenance.forgetting.forgetting import CONTEXT, customer, vault_of
+from tests.maintenance.forgetting.forgetting import CONTEXT, LOCAL, customer, vault_of
 from tests.maintenance.forgetting.forgetting import failing as failing_to_forget
 from tests.maintenance.processes import in_databases_of_test
 from tests.maintenance.reencrypting import failing, people, reencrypt
@@ -142,3 +144,32 @@ def test_a_report_that_no_disk_takes(form: str) -> None:
     else:
         assert "Destroyed:" in out
     assert not DataKeyRecord.objects.filter(key_context={"organization_id": "org_1"}).exists()
+
+
+@pytest.mark.parametrize("when", ["looking", "keys", "roots"])
+def test_a_database_that_fails_while_a_customer_is_forgotten(when: str) -> None:
+    """What is destroyed by then is told; run again, it does the rest."""
+    table = {"looking": "app_patient", "keys": "datakeyrecord", "roots": "indexkeyrecord"}[when]
+    verb = "SELECT" if when == "looking" else "DELETE"
+
+    def fails(execute: Any, sql: str, *rest: Any) -> Any:
+        if sql.startswith(verb) and table in sql:
+            raise OperationalError("canceling statement due to lock timeout")
+        return execute(sql, *rest)
+
+    alone = {**LOCAL, "KEY_CONTEXT": {"organization_id": "org_1"}}  # no field is of it: so its root key goes
+    with override_settings(WORKOS_VAULTS={"default": {**LOCAL, "KEY_CONTEXT": {"app": "x"}}, "alone": alone}):
+        vaults["alone"].rotate({"organization_id": "org_1"})
+        vaults["alone"].index_keys.key(1, b"x")
+        with connection.execute_wrapper(fails):
+            error, out = failing_to_forget(CONTEXT, format="json")
+        if when == "looking":
+            assert str(error) == "Nothing was changed. The database: OperationalError."
+        else:
+            assert str(error).startswith("Stopped by the database: OperationalError. Run it again")
+            assert len(json.loads(out)["done"]["data_keys"]) == (when == "roots")
+        assert DataKeyRecord.objects.exists() is (when != "roots")
+        out = StringIO()
+        call_command("vault_forget", CONTEXT, yes=True, stdout=out)
+    assert not DataKeyRecord.objects.exists()
+    assert not IndexKeyRecord.objects.exists()

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
-from django.db import connections
+from django.db import DatabaseError, connections
 
 from django_workos_vault.exceptions import InvalidVaultConfiguration, VaultError
 from django_workos_vault.handler import vaults
@@ -60,6 +60,8 @@ class Command(VaultCommand):
                 raise CommandError("Nothing was changed.")
         except VaultError as exc:
             raise CommandError(f"Nothing was changed. {exc}") from None
+        except DatabaseError as exc:
+            raise CommandError(f"Nothing was changed. The database: {type(exc).__name__}.") from exc
         except KeyboardInterrupt:
             raise CommandError("Interrupted. Nothing was changed.", returncode=130) from None
         self._carry_out(Forgetting(plan), options, verbosity)
@@ -67,13 +69,15 @@ class Command(VaultCommand):
     def _carry_out(self, run: Forgetting, options: dict[str, Any], verbosity: int) -> None:
         file = options["report"]
         self._reserve(file)
-        interrupted = False
+        interrupted, failed = False, None
         try:
             with progress_bar(len(run.plan.objects), "objects", verbosity) as bar:
                 for _ in run.steps():
                     bar.update(1)
         except KeyboardInterrupt:
             interrupted = True
+        except DatabaseError as exc:
+            failed = exc
         lines, document = report.text(run.plan, run), as_json(report.document(run.plan, run))
         unwritten = None if file is None else _written(file, lines, document)
         if options["format"] == "text":
@@ -82,6 +86,11 @@ class Command(VaultCommand):
             self.stdout.write(document)
         if interrupted:
             raise CommandError("Interrupted. Run it again: it destroys the rest.", returncode=130)
+        if failed is not None:
+            name = type(failed).__name__
+            raise CommandError(
+                f"Stopped by the database: {name}. Run it again: it destroys the rest."
+            ) from failed
         if run.stopped is not None:
             raise CommandError(f"Stopped: {run.stopped} Run it again: it destroys the rest.")
         if run.left:
