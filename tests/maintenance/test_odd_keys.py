@@ -5,7 +5,7 @@ import re
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -17,6 +17,7 @@ from django.db import connection, models
 from django_workos_vault.fields import EncryptedCharField, FromRow
 from django_workos_vault.maintenance.engine import runs
 from django_workos_vault.management.run_reports import way_on
+from tests.app.everything import UTC
 from tests.maintenance.noting import stop_at
 from tests.maintenance.reencrypting import failing, reencrypt
 
