@@ -1,12 +1,12 @@
-"""What other packages are told about encrypted fields, by the means they offer, when they are installed."""
+"""What other packages are told about encrypted fields, by the means they offer, when they are used."""
 
-from contextlib import suppress
 from functools import wraps
 from importlib import import_module
 from typing import Any
 
 from django.apps import apps
 
+from django_workos_vault.after_import import after_import
 from django_workos_vault.fields import twins
 from django_workos_vault.fields.django_internals.frames import let_move_values
 from django_workos_vault.fields.field import EncryptedField
@@ -17,13 +17,13 @@ _OURS = (VaultField, EncryptedFileField)
 
 
 def introduce() -> None:
-    """Tell those packages that are there. Called whenever the apps are loaded, as tests do more than once."""
-    with suppress(ImportError):
-        introduce_to_ninja(import_module("ninja.orm.fields"))
-    with suppress(ImportError):
-        introduce_by_class(import_module("model_bakery.generators").default_mapping)
-    with suppress(ImportError):
-        introduce_to_rest_framework(import_module("rest_framework.serializers").ModelSerializer)
+    """Tell those packages that are used. Called whenever the apps are loaded, as tests do more than once.
+
+    What is no app is told when it is imported: a process that has no use for it need not load it.
+    """
+    after_import("ninja.orm.fields", introduce_to_ninja)
+    after_import("model_bakery.generators", lambda module: introduce_by_class(module.default_mapping))
+    after_import("rest_framework.serializers", lambda m: introduce_to_rest_framework(m.ModelSerializer))
     if apps.is_installed("strawberry_django"):
         types = import_module("strawberry_django.fields.types")
         introduce_by_class(types.field_type_map)
