@@ -13,7 +13,7 @@ from django_workos_vault.maintenance.files.many import FAILURES
 from django_workos_vault.models import DataKeyRecord
 from tests.app.models import Patient
 from tests.files.models import Report
-from tests.maintenance.forgetting.faulty_s3 import FaultyS3, at, faulty_s3
+from tests.maintenance.forgetting.faulty_s3 import FaultyS3, at
 from tests.maintenance.forgetting.forgetting import (
     CONTEXT,
     customer,
@@ -26,12 +26,6 @@ from tests.maintenance.forgetting.forgetting import (
 )
 
 pytestmark = pytest.mark.django_db(databases="__all__")
-
-
-@pytest.fixture
-def s3(settings: Any) -> Iterator[FaultyS3]:
-    with faulty_s3(settings) as server:
-        yield server
 
 
 @pytest.fixture

@@ -1,13 +1,12 @@
 """``vault_forget`` and files on S3 that it cannot look at: each is told, and stops nothing."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from tests.app.models import Patient
 from tests.files.models import Report
-from tests.maintenance.forgetting.faulty_s3 import FAULTS, FaultyS3, at, faulty_s3
+from tests.maintenance.forgetting.faulty_s3 import FAULTS, FaultyS3, at
 from tests.maintenance.forgetting.forgetting import (
     CONTEXT,
     customer,
@@ -20,12 +19,6 @@ from tests.maintenance.forgetting.forgetting import (
 )
 
 pytestmark = pytest.mark.django_db(databases="__all__")
-
-
-@pytest.fixture
-def s3(settings: Any) -> Iterator[FaultyS3]:
-    with faulty_s3(settings) as server:
-        yield server
 
 
 def counted(report: dict[str, Any]) -> dict[str, int]:
