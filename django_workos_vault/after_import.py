@@ -32,7 +32,7 @@ class _Finder(MetaPathFinder):
         then = self.waiting.get(fullname)
         if then is None:
             return None
-        others = (finder for finder in sys.meta_path if finder is not self)
+        others = (each for each in sys.meta_path if each is not self and hasattr(each, "find_spec"))
         found = (finder.find_spec(fullname, path, target) for finder in others)
         spec = next((each for each in found if each is not None), None)
         if spec is not None and spec.loader is not None:
@@ -46,6 +46,9 @@ class _Loader(Loader):
     def __init__(self, loader: Any, then: Then) -> None:
         self._loader = loader
         self._then = then
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._loader, name)  # of whoever looks for the module, and does not load it
 
     def create_module(self, spec: ModuleSpec) -> ModuleType | None:
         made: ModuleType | None = self._loader.create_module(spec)

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from importlib import import_module, invalidate_caches
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 
@@ -53,6 +54,9 @@ def test_a_module_is_handed_over_when_it_is_complete(companion: Path) -> None:
 
     after_import("a_companion", note)
     companion.write_text("first = 1\nlast = 2\n")
+    found = find_spec("a_companion")
+    assert found is not None
+    assert found.loader.get_source("a_companion").startswith("first")  # type: ignore[union-attr]
     import_module("a_companion")
     import_module("a_companion")
     assert seen == [("a_companion", True)]
