@@ -33,14 +33,15 @@ class KeysDown:
         self.paths: set[str] = set()
         self.everything = False
         self.refused = 0
-        #: seconds for which a failure waits until something else was answered
+        #: seconds for which a failure waits until the others were answered
         self.patience = 0.0
-        self._answered = threading.Event()
+        self._others = self._answers = 0
+        self._answered = threading.Condition()
         self._owner: dict[str, str] = {}
 
-    def begin(self) -> None:
-        """Forget that anything was answered."""
-        self._answered.clear()
+    def begin(self, others: int) -> None:
+        """From now on, a failure waits for so many answers."""
+        self._others, self._answers = others, 0
 
     def __call__(self, environ: Any, start_response: Callable[..., Any]) -> Iterable[bytes]:
         body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
@@ -51,12 +52,16 @@ class KeysDown:
         down = owners & self.organizations or wrapped in self.wrapped or environ["PATH_INFO"] in self.paths
         if self.everything or down:
             self.refused += 1
-            if self._answered.wait(self.patience) and self.patience:
-                time.sleep(0.3)  # the answer has its way to go, too
+            if self.patience:
+                with self._answered:
+                    self._answered.wait_for(lambda: self._answers >= self._others, self.patience)
+                time.sleep(0.3)  # the last answer has its way to go, too
             start_response("503 Down", [("Content-Type", "application/json"), ("Content-Length", "2")])
             return [b"{}"]
         answer = b"".join(self._app(environ, start_response))
-        self._answered.set()
+        with self._answered:
+            self._answers += 1
+            self._answered.notify_all()
         made = json.loads(answer)
         if asked.get("context") and "encrypted_keys" in made:
             self._owner[made["encrypted_keys"]] = asked["context"].get("organization_id", "")

@@ -195,8 +195,8 @@ def test_one_organizations_key_fails(down: KeysDown, orgs: list[Organization]) -
     assert Resident.objects.filter(town="Paris").exists()
     vaults["default"].keyring.forget()
     assert Resident.objects.filter(organization=orgs[0], town="Nowhere").count() == 0  # the index's key
-    down.organizations, down.patience = {"org_b"}, 20.0
-    down.begin()
+    down.organizations, down.patience = {"org_b"}, 3.0
+    down.begin(others=2)
     found, rest = set(Resident.objects.filter(town="Paris")), set(Resident.objects.exclude(town="Paris"))
     assert found == set(Resident.objects.filter(plain="Paris").exclude(organization=orgs[1]))
     assert failing <= rest
