@@ -3,6 +3,8 @@
 They hold no key material in clear, and no value.
 """
 
+from typing import Any
+
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
@@ -84,7 +86,18 @@ class IndexKeyTurn(models.Model):
         return f"index root keys {self.version}"
 
 
-class MaintenanceRun(models.Model):
+class _OfItsDatabase(models.Model):
+    """A record that is read again where it was read, not from the replica that a router may name."""
+
+    class Meta:
+        abstract = True
+
+    def refresh_from_db(self, using: str | None = None, *args: Any, **kwargs: Any) -> None:
+        """Refresh it from its own database unless ``using`` names another."""
+        super().refresh_from_db(using or self._state.db, *args, **kwargs)
+
+
+class MaintenanceRun(_OfItsDatabase):
     """Columns on their way from one state to another. Written by ``maintenance.engine`` only.
 
     It is in the database of its rows, so that a batch and the count of it commit together.
@@ -117,7 +130,7 @@ class MaintenanceRun(models.Model):
         return f"run {self.pk}: {self.operation} of {', '.join(self.targets)}"
 
 
-class MaintenanceChunk(models.Model):
+class MaintenanceChunk(_OfItsDatabase):
     """A range of one model's primary keys, and how far the work on it is.
 
     Keys are JSON lists of texts, one for each column of the key; an empty text is no bound.

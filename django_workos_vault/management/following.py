@@ -78,7 +78,7 @@ def follow(run: MaintenanceRun, *, workers: int, verbosity: int, as_json: bool) 
 
 
 def _pause_if_idle(run: MaintenanceRun, reason: str) -> None:
-    run.refresh_from_db(using=run._state.db)
+    run.refresh_from_db()
     if run.state == runs.State.RUNNING and not runs.progress(run).workers:
         runs.pause(run, reason)
 

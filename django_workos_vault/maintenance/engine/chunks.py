@@ -72,7 +72,7 @@ def _given_up(run: MaintenanceRun, worker: str, lease: float) -> MaintenanceChun
         claimed = {"state": _CLAIMED, "worker": worker, "lease_until": time.time() + lease}
         if not taken.update(**claimed):
             return None
-        chunk.refresh_from_db(using=using)
+        chunk.refresh_from_db()
     return chunk
 
 
@@ -86,7 +86,7 @@ def _next(
     using = run._state.db or "default"
     rows = MaintenanceRun.objects.using(using).filter(pk=run.pk, state=MaintenanceRun.State.RUNNING)
     while True:
-        run.refresh_from_db(using=using)
+        run.refresh_from_db()
         if run.next_model >= len(models):
             return None
         model, made = models[run.next_model], run.next_ordinal

@@ -73,8 +73,7 @@ class FilePlanner:
         )
 
     def _rows(self) -> "QuerySet[Model]":
-        related = prefetches(self._files.fields, self._using)
-        return self._files.rows().prefetch_related(*related) if related else self._files.rows()
+        return self._files.rows().prefetch_related(*prefetches(self._files.fields, self._using))
 
     def _look_at(self, column: ColumnPlan, rows: Sequence[Model]) -> None:
         names = [str(getattr(row, self._field.attname).name) for row in rows]

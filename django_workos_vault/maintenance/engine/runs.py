@@ -195,7 +195,7 @@ def fail(run: MaintenanceRun, reason: str) -> bool:
 def _turn(run: MaintenanceRun, states: "list[State]", to: str, **changes: Any) -> bool:
     rows = MaintenanceRun.objects.using(run._state.db).filter(pk=run.pk, state__in=states)
     turned = bool(rows.update(state=to, **changes))
-    run.refresh_from_db(using=run._state.db)
+    run.refresh_from_db()
     return turned
 
 

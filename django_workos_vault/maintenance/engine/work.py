@@ -94,7 +94,7 @@ class Worker:
         while not self._stop():
             if self.one_chunk():
                 continue
-            self.run.refresh_from_db(using=self._using)
+            self.run.refresh_from_db()
             if self.run.state != runs.State.RUNNING:
                 return
             wait(_POLL, self._stop)  # the last chunks are others', who may die
@@ -148,7 +148,7 @@ class Worker:
                 self._pace.crowded()
                 continue
             # not its worker: that may be another by now
-            chunk.refresh_from_db(using=self._using, fields=_PROGRESS)
+            chunk.refresh_from_db(fields=_PROGRESS)
             self._keys_told = self._operation.keys_made
             self._told(done)
             heartbeat.committed()
@@ -208,7 +208,7 @@ class Worker:
         return rows.values_list("state", flat=True).first() == runs.State.RUNNING
 
     def _end(self) -> None:
-        self.run.refresh_from_db(using=self._using)
+        self.run.refresh_from_db()
         if self.run.next_model >= len(self._columns) and not chunks.others_at_work(self.run):
             runs.finish(self.run)
 

@@ -38,7 +38,7 @@ def one_turn(number: int, using: str) -> Turn:
         if run.state != runs.State.RUNNING:
             return Turn.OVER
         did = Worker(run).one_chunk()
-        run.refresh_from_db(using=using)
+        run.refresh_from_db()
     except (VaultError, NotAsWritten, runs.RunRefused, DatabaseError) as exc:
         logger.warning("A worker of run %s stopped: %s.", number, type(exc).__name__)
         return Turn.OVER
