@@ -1,11 +1,13 @@
 """The beginnings of many files of one storage, several at a time where each is a request."""
 
+import errno
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from threading import Lock
 
+from django.core.exceptions import SuspiciousOperation
 from django.core.files.storage import Storage
 
 from django_workos_vault.files.sources import at_once, opener_of
@@ -17,12 +19,23 @@ from django_workos_vault.streams.sources import Source
 FAILURES = 5
 _MOST_THREADS = 32
 
+_NO_FILE = (FileNotFoundError, IsADirectoryError, NotADirectoryError)
+_NO_NAME = (SuspiciousOperation, ValueError)
+
 #: The beginning, or what the storage raised.
 Outcome = Beginning | Exception
 
 
 class NotAsked(Exception):
     """The storage failed for others before, and was not asked for this one."""
+
+
+def may_be_there(error: Exception) -> bool:
+    """Whether there may be a file that a storage did not give: not where ``error`` says that there is none,
+    or that it takes no such name."""
+    if isinstance(error, (*_NO_FILE, *_NO_NAME)):
+        return False
+    return not isinstance(error, OSError) or error.errno != errno.ENAMETOOLONG
 
 
 class Beginnings:

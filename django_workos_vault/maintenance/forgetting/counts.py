@@ -22,7 +22,7 @@ class Counts:
     ``by_key`` counts the ``destroyed`` ones by the commitment of their key. ``carries`` are commitments of
     such keys that inline ones here have with them. Those ``of_others`` were sealed with the keys, and stand
     in rows of another key context. ``not_read`` could not be looked at, ``unread`` counts them by the class
-    of the error. ``gave_up`` is the class of the one after which a storage was not asked for more.
+    of the error, and ``not_given`` those of them that may be there: their storage did not give them.
     """
 
     column: str
@@ -37,7 +37,7 @@ class Counts:
     not_read: int = 0
     not_read_of_others: int = 0
     unread: dict[str, int] = field(default_factory=dict)
-    gave_up: str = ""
+    not_given: dict[str, int] = field(default_factory=dict)
     by_key: dict[str, int] = field(default_factory=dict)
     carries: set[str] = field(default_factory=set)
     #: primary keys of the rows of ``destroyed_of_others``, a few of them

@@ -9,7 +9,7 @@ from django.db.models import Model, Q
 from django_workos_vault.files.fields import EncryptedFileField
 from django_workos_vault.maintenance import cells
 from django_workos_vault.maintenance.files.columns import rows_with_files
-from django_workos_vault.maintenance.files.many import Beginnings, Outcome
+from django_workos_vault.maintenance.files.many import Beginnings, Outcome, may_be_there
 from django_workos_vault.maintenance.forgetting.counts import Counting, Counts
 from django_workos_vault.maintenance.forgetting.subject import Subject, context_for
 
@@ -50,7 +50,6 @@ def survey(subject: Subject, keys: Collection[str], progress: Progress) -> Itera
                         for (row, is_mine), outcome in zip(looked_at, beginnings.of(names), strict=True):
                             _count(counting, each, row, counts, outcome, is_mine=is_mine)
                             bar.update(1)
-            counts.gave_up = beginnings.gave_up
             if counts.found:
                 yield counts
 
@@ -63,6 +62,9 @@ def _count(
             raise outcome
         header = outcome.header()
     except Exception as exc:  # each storage has its own, and names in a table are anybody's
-        counts.count_unread(type(exc).__name__, is_mine=is_mine)
+        name = type(exc).__name__
+        counts.count_unread(name, is_mine=is_mine)
+        if exc is outcome and may_be_there(exc):
+            counts.not_given[name] = counts.not_given.get(name, 0) + 1
     else:
         counting.count(counts, header, row, context_for(column, row), is_mine=is_mine)

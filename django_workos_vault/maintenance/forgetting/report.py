@@ -103,15 +103,17 @@ def _listed(things: Any, attribute: str) -> str:
 
 
 def unread(plan: Plan) -> str:
-    """Return why keys are not to be destroyed yet: a storage fails. Nothing where none does."""
-    away = [each for each in plan.files if each.gave_up]
+    """Return why keys are not to be destroyed yet: files were not given. Nothing where all were."""
+    away = [each for each in plan.files if each.not_given]
     if not (away and plan.keys):
         return ""
-    told = ", ".join(f"{sum(each.unread.values())} of {each.column} ({each.gave_up})" for each in away)
+    told = ", ".join(
+        f"{sum(each.not_given.values())} of {each.column} ({stays.by_number(each.not_given)})"
+        for each in away
+    )
     return (
-        f"A storage fails, and was not asked for more. Files that were not looked at: {told}. Which of them "
-        "carry a key of this key context cannot be told once that is destroyed. Wait for the storage, or add "
-        "--despite-unread-files."
+        f"A storage did not give files: {told}. Which of them carry a key of this key context cannot be told "
+        "once that is destroyed. Wait for the storage, or add --despite-unread-files."
     )
 
 

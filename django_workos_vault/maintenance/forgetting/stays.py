@@ -35,7 +35,7 @@ def reasons(plan: Plan) -> Iterator[tuple[str, str]]:
         if cells.with_digests:
             yield f"{cells.with_digests} of {cells.column}, their digests", _DIGESTS
     for each in _counted(plan):
-        errors = ", ".join(f"{number} {name}" for name, number in sorted(each.unread.items()))
+        errors = by_number(each.unread)
         if each.not_read:
             why = _NO_CELL if isinstance(each, Cells) else _NOT_READ
             yield f"{each.not_read} of {each.column}", why.format(errors)
@@ -60,6 +60,11 @@ def reasons(plan: Plan) -> Iterator[tuple[str, str]]:
     yield "backups of the database", _BACKUPS
     yield "keys in other processes' memory", _memory(plan)
     yield "the rows themselves", _ROWS
+
+
+def by_number(errors: dict[str, int]) -> str:
+    """Return the classes of errors, each with how many there are of it."""
+    return ", ".join(f"{number} {name}" for name, number in sorted(errors.items()))
 
 
 def unreadable(plan: Plan, advice: str) -> Iterator[str]:

@@ -31,7 +31,7 @@ class Command(VaultCommand):
         parser.add_argument(
             "--despite-unread-files",
             action="store_true",
-            help="destroy keys though a storage fails, and its files were not looked at",
+            help="destroy keys though a storage did not give files that may carry them",
         )
         parser.add_argument(
             "--report", type=Path, metavar="FILE", help="a new file; JSON if it ends in .json"

@@ -18,6 +18,7 @@ from tests.files.models import FOLDERS, Report
 from tests.maintenance.forgetting.forgetting import (
     CONTEXT,
     customer,
+    failing,
     forget,
     handed_over,
     opens,
@@ -143,6 +144,35 @@ def test_files_of_others_that_cannot_be_looked_at() -> None:
         assert report["done"]["finished"]
         assert not opens(patient, "ssn")
         assert "whether they carry a key of this one is not known" in reasons(report)
+
+
+@pytest.mark.parametrize("name", ["..", "nowhere", "é" * 130, "a folder", "plain.txt", "plain.txt/x"])
+def test_names_of_no_file_stop_nothing(name: str, tmp_path: Path) -> None:
+    """Whoever writes the table does not keep a customer from being forgotten."""
+    with vault_of("reference"):
+        patient = Patient.objects.create(organization=customer("org_1"), ssn="123-45-6789")
+        report_of("org_1")
+        (tmp_path / "a folder").mkdir()
+        (tmp_path / "plain.txt").write_bytes(b"not encrypted")
+        report = report_of("org_2")
+        Report.objects.filter(pk=report.pk).update(file=name)
+        assert forget(CONTEXT)["done"]["finished"]
+        assert not opens(patient, "ssn")
+
+
+def test_a_file_that_the_disk_does_not_give(tmp_path: Path) -> None:
+    """One alone, of anybody's, that may carry a key: nothing is destroyed unless that is said."""
+    with vault_of("reference"):
+        patient = Patient.objects.create(organization=customer("org_1"), ssn="123-45-6789")
+        report = report_of("org_2")
+        stored = tmp_path / report.file.name
+        stored.unlink()
+        stored.symlink_to(stored)  # ELOOP
+        error, _ = failing(CONTEXT)
+        assert "A storage did not give files: 1 of files.Report.file (1 OSError)" in str(error)
+        assert opens(patient, "ssn")
+        assert forget(CONTEXT, despite_unread_files=True)["done"]["finished"]
+        assert not opens(patient, "ssn")
 
 
 def test_what_no_row_has_is_readable_and_not_looked_for() -> None:

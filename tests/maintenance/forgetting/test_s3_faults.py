@@ -1,4 +1,4 @@
-"""``vault_forget`` and files on S3 that it cannot look at: each is told, and stops nothing."""
+"""``vault_forget`` and files on S3 that it cannot look at: they are told, and the keys stay."""
 
 from typing import Any
 
@@ -10,6 +10,7 @@ from tests.maintenance.forgetting.faulty_s3 import FAULTS, FaultyS3, at
 from tests.maintenance.forgetting.forgetting import (
     CONTEXT,
     customer,
+    failing,
     forget,
     handed_over,
     opens,
@@ -45,7 +46,11 @@ def test_a_fault_stays_where_it_is(s3: FaultyS3, status: str) -> None:
         )
         s3.faults = {faulty.file.name: status, hidden.file.name: status}
         missing.file.storage.inner.delete(missing.file.name)
-        report = forget(CONTEXT)
+        error, told = failing(CONTEXT)
+        assert str(error).startswith("Nothing was changed. A storage did not give files: 2 of ")
+        assert "files.Report.file: the file is not there, cannot be read" in told
+        assert opens(patient, "ssn")
+        report = forget(CONTEXT, despite_unread_files=True)
         assert report["done"]["finished"]
         assert not opens(patient, "ssn")
         found = {"inline": 2, "inline_of_others": 1, "not_read": 2, "not_read_of_others": 1}
@@ -72,12 +77,15 @@ def test_what_it_costs(s3: FaultyS3) -> None:
 
 
 def test_while_s3_is_away(s3: FaultyS3, settings: Any) -> None:
-    """The plan says that it could look at none; the keys are destroyed, and no row and no file is touched."""
+    """Two files are enough: nothing is destroyed. With the option, no row and no file is touched."""
     with vault_of("reference"):
         patient = Patient.objects.create(organization=customer("org_1"), ssn="123-45-6789")
         names = {report_of(clinic).file.name for clinic in ("org_1", "org_2")}
         settings.STORAGES = at("http://127.0.0.1:9")
-        report = forget(CONTEXT)
+        error, _ = failing(CONTEXT)
+        assert "2 of files.Report.file (2 EndpointConnectionError)" in str(error)
+        assert opens(patient, "ssn")
+        report = forget(CONTEXT, despite_unread_files=True)
         assert counted(report) == {"not_read": 1, "not_read_of_others": 1, "faults": 2}
         assert "2 EndpointConnectionError" in reasons(report)
         assert report["done"]["finished"]
