@@ -4,12 +4,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.db import connection, models
+from django.db import models
 from django.test.utils import isolate_apps
 from model_utils import FieldTracker
 
 from django_workos_vault.fields import EncryptedCharField, encrypted
 from tests.project import Project
+from tests.tables import tables
 
 TRANSLATED = """
 class Note(models.Model):
@@ -79,17 +80,12 @@ def test_field_tracker() -> None:
             app_label = "app"
 
     assert ids(Tracked) == []
-    with connection.schema_editor() as editor:
-        editor.create_model(Tracked)
-    try:
+    with tables(Tracked):
         row = Tracked.objects.create(ssn="123")
         row.ssn = "456"
         assert row.tracker.previous("ssn") == "123"
         row.save()
         assert Tracked.objects.get().ssn == "456"
-    finally:
-        with connection.schema_editor() as editor:
-            editor.delete_model(Tracked)
 
 
 @isolate_apps("tests.app")

@@ -28,6 +28,7 @@ from django_workos_vault.checks.companions import check_companions
 from django_workos_vault.exceptions import EnvelopeError
 from django_workos_vault.fields import EncryptedCharField, VaultObjectField, stored_cell
 from tests.companions.models import Letter, Memo
+from tests.tables import tables
 
 pytestmark = pytest.mark.django_db
 SECRET = "123-45-6789"
@@ -371,19 +372,6 @@ class TestFieldTracker:
             row = Watched.objects.get()
             assert SECRET in str(row.tracker.saved_data)
             assert SECRET.encode() in pickle.dumps(row.tracker.saved_data)
-
-
-@contextmanager
-def tables(*created: type[models.Model]) -> Iterator[None]:
-    with connection.schema_editor() as editor:
-        for model in created:
-            editor.create_model(model)
-    try:
-        yield
-    finally:
-        with connection.schema_editor() as editor:
-            for model in reversed(created):
-                editor.delete_model(model)
 
 
 def of_models(monkeypatch: pytest.MonkeyPatch, *declared: type[models.Model]) -> list[CheckMessage]:

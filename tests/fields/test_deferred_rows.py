@@ -4,12 +4,13 @@ from typing import Any
 
 import pytest
 from django.core import serializers
-from django.db import connection, models
+from django.db import models
 from django.test.utils import isolate_apps
 
 from django_workos_vault import envelope
 from django_workos_vault.fields import EncryptedCharField, stored_cell
 from tests.app.models import Contract, Device, Organization, Patient
+from tests.tables import tables
 
 pytestmark = pytest.mark.django_db
 
@@ -110,10 +111,7 @@ def test_a_parents_column_moves_a_childs_cell() -> None:
         class Meta:
             app_label = "app"
 
-    with connection.schema_editor() as editor:
-        editor.create_model(Base)
-        editor.create_model(Child)
-    try:
+    with tables(Base, Child):
         Child.objects.create(code="a", secret="s")
         row = Child.objects.defer("secret").get()
         row.code = "b"
@@ -123,7 +121,3 @@ def test_a_parents_column_moves_a_childs_cell() -> None:
         row.code = "c"
         row.save()
         assert row.secret == Child.objects.get().secret == "s"
-    finally:
-        with connection.schema_editor() as editor:
-            editor.delete_model(Child)
-            editor.delete_model(Base)

@@ -1,8 +1,6 @@
 """Children of two parents, composite keys, and what a child's queryset writes into its parent."""
 
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -17,19 +15,9 @@ from django_workos_vault.fields import EncryptedCharField, EncryptedEmailField, 
 from django_workos_vault.indexes import BlindIndex, Exact
 from django_workos_vault.querysets import EncryptedManager, EncryptedQuerySet
 from tests.app.models import Device, Organization, Voter
+from tests.tables import tables
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@contextmanager
-def tables(*made: Any) -> Iterator[None]:
-    with connection.schema_editor() as editor:
-        for model in made:
-            editor.create_model(model)
-    yield
-    with connection.schema_editor() as editor:
-        for model in reversed(made):
-            editor.delete_model(model)
 
 
 @isolate_apps("tests.app")

@@ -14,6 +14,7 @@ from django_workos_vault.exceptions import WrongBinding
 from django_workos_vault.fields import EncryptedCharField, EncryptedIntegerField
 from django_workos_vault.querysets import EncryptedManager
 from tests.migrations.test_defaults import Table
+from tests.tables import tables
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -34,11 +35,8 @@ def note() -> Iterator[Any]:
                 app_label = "app"
 
         assert [m for m in Note.check() if "vault" in str(m.id)] == []
-        with connection.schema_editor() as editor:
-            editor.create_model(Note)
-        yield Note
-        with connection.schema_editor() as editor:
-            editor.delete_model(Note)
+        with tables(Note):
+            yield Note
 
 
 def swap(model: Any, one: Any, other: Any, *columns: str) -> None:

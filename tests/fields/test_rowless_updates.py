@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from django.core.exceptions import FieldError
-from django.db import connection, models, transaction
+from django.db import models, transaction
 from django.db.models import Case, F, Value, When
 from django.db.models.functions import Concat, Upper
 from django.test.utils import isolate_apps
@@ -15,6 +15,7 @@ from django_workos_vault import vaults
 from django_workos_vault.fields import EncryptedCharField, FromRow, stored_cell
 from django_workos_vault.indexes import Compound, Exact
 from tests.app.models import Organization, Patient
+from tests.tables import tables
 
 pytestmark = pytest.mark.django_db
 
@@ -117,14 +118,8 @@ def made(django_db_setup: None, django_db_blocker: Any) -> Iterator[dict[str, An
                     db_table = f"chart_{len(found)}"
 
             found[name] = Chart
-    with django_db_blocker.unblock():
-        with connection.schema_editor() as editor:
-            for model in found.values():
-                editor.create_model(model)
+    with django_db_blocker.unblock(), tables(*found.values()):
         yield found
-        with connection.schema_editor() as editor:
-            for model in found.values():
-                editor.delete_model(model)
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 from django.core.files.base import ContentFile
-from django.db import connection, models
+from django.db import models
 from django.test.utils import isolate_apps
 
 from django_workos_vault.fields import EncryptedCharField, FromRow
 from django_workos_vault.files import EncryptedFileField
+from tests.tables import tables
 
 CONTEXT = {"organization_id": FromRow("tenant")}
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -35,9 +36,7 @@ def test_every_way_of_writing_a_row(column: str, report: str, settings: Any, tmp
         class Meta:
             app_label = "app"
 
-    with connection.schema_editor() as editor:
-        editor.create_model(Report)
-    try:
+    with tables(Report):
         Report(tenant="org_1", ssn="123-45").file.save("report.txt", ContentFile(b"hello"))
         Report.objects.get().save()
         Report.objects.get().save(update_fields=["ssn"])
@@ -52,6 +51,3 @@ def test_every_way_of_writing_a_row(column: str, report: str, settings: Any, tmp
         assert (first.ssn, second.ssn) == ("123-45", "678-90")
         with first.file.open() as stored:
             assert stored.read() == b"hello"
-    finally:
-        with connection.schema_editor() as editor:
-            editor.delete_model(Report)

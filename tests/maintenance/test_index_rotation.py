@@ -19,6 +19,7 @@ from django_workos_vault.maintenance.engine.rehearsal import Pass
 from django_workos_vault.maintenance.operations import Resealing
 from django_workos_vault.models import IndexKeyRecord
 from tests.maintenance.reencrypting import at_once
+from tests.tables import tables
 
 ROWS = 40
 WRITES = 12
@@ -46,13 +47,10 @@ class Steps:
 def steps(transactional_db: None) -> Iterator[Steps]:
     with isolate_apps("tests.app"):
         steps = Steps()
-    with connection.schema_editor() as editor:
-        editor.create_model(steps.before)
-        editor.add_constraint(steps.before, FIRST)
-    steps.before.objects.bulk_create([steps.before(handle=f"member {n}") for n in range(ROWS)])
-    yield steps
-    with connection.schema_editor() as editor:
-        editor.delete_model(steps.before)
+    with tables(steps.before):
+        constrain(steps.before, FIRST)
+        steps.before.objects.bulk_create([steps.before(handle=f"member {n}") for n in range(ROWS)])
+        yield steps
 
 
 def reencrypt(model: Any) -> None:

@@ -20,6 +20,7 @@ from django_workos_vault.management.run_reports import way_on
 from tests.app.everything import UTC
 from tests.maintenance.noting import stop_at
 from tests.maintenance.reencrypting import failing, reencrypt
+from tests.tables import tables
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -60,13 +61,8 @@ def table(**columns: Any) -> Iterator[Any]:
     body = {**columns, "Meta": meta, "__module__": __name__, "__str__": lambda self: "odd"}
     model: Any = type("Odd", (models.Model,), body)
     try:
-        with connection.schema_editor() as editor:
-            editor.create_model(model)
-        try:
+        with tables(model):
             yield model
-        finally:
-            with connection.schema_editor() as editor:
-                editor.delete_model(model)
     finally:
         del apps.all_models["app"]["odd"]
         apps.clear_cache()

@@ -19,6 +19,7 @@ from django_workos_vault.fields.cell import Sealed
 from django_workos_vault.maintenance.engine.transactions import in_transaction
 from django_workos_vault.maintenance.reencryption import swap
 from tests.app.everything import UTC
+from tests.tables import tables
 
 # Each test makes and drops tables of its own: nearly nothing has to be flushed afterwards.
 pytestmark = pytest.mark.django_db(transaction=True, available_apps=["django_workos_vault"])
@@ -114,15 +115,8 @@ KINDS += ["relation", "child", "composite", "composite relation"]
 def rows(kind: str) -> Iterator[Any]:
     with isolate_apps("tests.app"):
         models_made, arguments = made(kind)
-        with connection.schema_editor() as editor:
-            for each in models_made:
-                editor.create_model(each)
-        try:
+        with tables(*models_made):
             yield models_made[-1], arguments
-        finally:
-            with connection.schema_editor() as editor:
-                for each in reversed(models_made):
-                    editor.delete_model(each)
 
 
 def store(row_model: Any, arguments: Any, cells: dict[str, bytes | None]) -> Any:
@@ -247,13 +241,8 @@ def test_rows_of_several_models_in_one_call() -> None:
 def rows_of_other() -> Iterator[Any]:
     with isolate_apps("tests.app"):
         other = model("Other", **columns())
-        with connection.schema_editor() as editor:
-            editor.create_model(other)
-        try:
+        with tables(other):
             yield other
-        finally:
-            with connection.schema_editor() as editor:
-                editor.delete_model(other)
 
 
 needs_row_locks = pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite locks the whole database")

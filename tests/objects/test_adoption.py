@@ -23,6 +23,7 @@ from django_workos_vault.models import IndexKeyRecord
 from tests.app.models import Contract, Credential, Organization
 from tests.objects.rows import column, loaded, names
 from tests.objects.test_references import UUIDS, put, refused
+from tests.tables import tables
 
 
 @pytest.mark.django_db(transaction=True)
@@ -159,9 +160,7 @@ class TestPrimaryKeys:
             class Meta:
                 app_label = "app"
 
-        with connection.schema_editor() as editor:
-            editor.create_model(Keyed)
-        try:
+        with tables(Keyed):
             rows = [Keyed.objects.create(id=key, token=key) for key in keys[1:]]
             assert [loaded(row).token for row in rows] == keys[1:]
             first, second = (
@@ -172,9 +171,6 @@ class TestPrimaryKeys:
             with pytest.raises(EnvelopeError):
                 _ = loaded(rows[0]).token
             assert loaded(rows[1]).token == keys[2]
-        finally:
-            with connection.schema_editor() as editor:
-                editor.delete_model(Keyed)
 
     @isolate_apps("tests.app")
     def test_inheritance(self, vault: Any) -> None:
@@ -192,10 +188,7 @@ class TestPrimaryKeys:
             class Meta:
                 app_label = "app"
 
-        with connection.schema_editor() as editor:
-            editor.create_model(Parent)
-            editor.create_model(Child)
-        try:
+        with tables(Parent, Child):
             child = Child.objects.create(token="a", extra="b")
             again = Child.objects.get()
             assert (again.token, again.extra, Parent.objects.get().token) == ("a", "b", "a")
@@ -204,10 +197,6 @@ class TestPrimaryKeys:
             assert (loaded(child).token, loaded(child).extra) == ("c", "d")
             child.delete()
             assert names() == []
-        finally:
-            with connection.schema_editor() as editor:
-                editor.delete_model(Child)
-                editor.delete_model(Parent)
 
 
 @isolate_apps("tests.app")

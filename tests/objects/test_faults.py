@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from django.core.exceptions import ValidationError
-from django.db import connection, models
+from django.db import models
 from django.forms import modelform_factory
 from django.test import override_settings
 from django.test.utils import isolate_apps
@@ -24,6 +24,7 @@ from tests.objects.rows import column, loaded, names
 from tests.objects.test_references import put
 from tests.scripted import Reply, scripted_server
 from tests.security.test_attacks import our_locals
+from tests.tables import tables
 
 pytestmark = pytest.mark.django_db(transaction=True)
 CHANGES = [{"proof": "00" * 32}, {"proof": "zz"}, {"proof": ""}, {"wrapped": b"junk"}]
@@ -121,9 +122,7 @@ def test_after_a_rename(vault: Any) -> None:
             app_label = "app"
             db_table = "app_renamed_objects"
 
-    with connection.schema_editor() as editor:
-        editor.create_model(Before)
-    try:
+    with tables(Before):
         Before.objects.create(token="one")
         with pytest.raises(UntrustedReference):
             _ = Forgotten.objects.get().token
@@ -135,9 +134,6 @@ def test_after_a_rename(vault: Any) -> None:
         assert After.objects.get().token == "two"
         After.objects.get().delete()
         assert names() == []
-    finally:
-        with connection.schema_editor() as editor:
-            editor.delete_model(Before)
 
 
 class TestAnswers:

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
 
-from django.db import connection, models
+from django.db import models
 from django.test.utils import isolate_apps
 
 from django_workos_vault.fields import encrypted
@@ -21,6 +21,7 @@ from django_workos_vault.indexes import (
 )
 from django_workos_vault.querysets import EncryptedManager
 from tests.app.everything import TYPES, encrypted_class, encrypted_field, plain_field
+from tests.tables import tables
 
 
 def shout(text: str) -> str:
@@ -91,12 +92,5 @@ def all_models(columns: dict[str, list[Any]] = COLUMNS) -> Iterator[dict[str, An
     for name in MADE_BY:
         with isolate_apps("tests.app"):
             made[name] = make_model(name, columns)
-    with connection.schema_editor() as editor:
-        for model in made.values():
-            editor.create_model(model)
-    try:
+    with tables(*made.values()):
         yield made
-    finally:
-        with connection.schema_editor() as editor:
-            for model in made.values():
-                editor.delete_model(model)

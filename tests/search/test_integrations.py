@@ -9,7 +9,7 @@ import pytest
 from django.contrib import admin
 from django.contrib.admin.views.autocomplete import AutocompleteJsonView
 from django.contrib.auth.models import User
-from django.db import connection, models
+from django.db import models
 from django.db.migrations.autodetector import MigrationAutodetector
 from django.db.migrations.state import ProjectState
 from django.db.migrations.writer import MigrationWriter
@@ -22,6 +22,7 @@ from django_workos_vault.admin import MaskedAdminMixin
 from django_workos_vault.fields import EncryptedCharField, EncryptedDateField, EncryptedIntegerField
 from django_workos_vault.indexes import BlindIndex, Digits, Exact, Normalised
 from tests.app.models import Account, Session
+from tests.tables import tables
 
 pytestmark = pytest.mark.django_db
 
@@ -108,9 +109,7 @@ def test_other_types() -> None:
         class Meta:
             app_label = "app"
 
-    with connection.schema_editor() as editor:
-        editor.create_model(Reading)
-    try:
+    with tables(Reading):
         made = Reading.objects.create(count=7, day=date(2026, 11, 22))
         Reading.objects.create(count=8, day=date(2026, 11, 23))
         assert Reading.objects.get(count="7") == made
@@ -119,9 +118,6 @@ def test_other_types() -> None:
         with pytest.raises(ValueError, match="does not take") as caught:
             list(Reading.objects.filter(count="Secret"))
         assert "Secret" not in str(caught.value)
-    finally:
-        with connection.schema_editor() as editor:
-            editor.delete_model(Reading)
 
 
 def shout(text: str) -> str:
@@ -156,11 +152,6 @@ def test_migrations_are_stable_and_usable() -> None:
     declared = ProjectState.from_apps(Row._meta.apps)
     assert MigrationAutodetector(replayed, declared)._detect_changes() == {}
     historical: Any = replayed.apps.get_model("app", "Row")
-    with connection.schema_editor() as editor:
-        editor.create_model(historical)
-    try:
+    with tables(historical):
         historical.objects.create(code="ab")
         assert Row.objects.get(code="AB").code == "ab"
-    finally:
-        with connection.schema_editor() as editor:
-            editor.delete_model(historical)

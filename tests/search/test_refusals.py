@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from django.core.exceptions import FieldError
-from django.db import connection, models
+from django.db import models
 from django.test.utils import isolate_apps
 
 from django_workos_vault import indexes
@@ -13,6 +13,7 @@ from django_workos_vault.fields import EncryptedCharField, EncryptedTextField
 from tests.app.everything import TYPES, encrypted_field, plain_field
 from tests.app.models import Person
 from tests.search.declared import values_of
+from tests.tables import tables
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -49,16 +50,11 @@ def test_what_the_message_says_answers(lookup: str, kind: Any) -> None:
         class Meta:
             app_label = "app"
 
-    with connection.schema_editor() as editor:
-        editor.create_model(Diary)
-    try:
+    with tables(Diary):
         Diary.objects.create(notes="Grace Hopper")
         wanted = Diary.objects.create(notes="Ada Lovelace")
         path = f"notes__{asked[1] if asked else lookup}"
         assert Diary.objects.get(**{path: ANSWERED[lookup]}) == wanted
-    finally:
-        with connection.schema_editor() as editor:
-            editor.delete_model(Diary)
 
 
 @pytest.mark.parametrize("lookup", UNANSWERED)
@@ -107,17 +103,12 @@ def test_every_type_and_lookup(made_by: str) -> None:
         model = declared(made_by, eval(kinds, vars(indexes)))
         field = model._meta.get_field("value")
         assert [m.id for m in field.check() if m.is_serious()] == [], kinds
-        with connection.schema_editor() as editor:
-            editor.create_model(model)
-        try:
+        with tables(model):
             row = model.objects.create(value=value)
             text = str(value)
             for lookup, path in lookups:
                 given = {"startswith": text[:3], "endswith": text[-4:], "in": [value]}.get(lookup, value)
                 assert model.objects.get(**{f"value__{path}": given}) == row, (lookup, path)
-        finally:
-            with connection.schema_editor() as editor:
-                editor.delete_model(model)
 
 
 @isolate_apps("tests.app")

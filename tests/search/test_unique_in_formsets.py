@@ -7,13 +7,13 @@ import pytest
 from django import forms
 from django.contrib import admin
 from django.contrib.auth.models import User
-from django.db import connection
 from django.test import RequestFactory
 from django.test.utils import isolate_apps
 
 from django_workos_vault.admin import MaskedAdminMixin
 from tests.app.models import Organization
 from tests.search.test_unique_in_serializers import make_model
+from tests.tables import tables
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -23,11 +23,8 @@ def member() -> Iterator[Any]:
     """A number that is unique in its organization."""
     with isolate_apps("tests.app"):
         model = make_model("plain", "one key")
-    with connection.schema_editor() as editor:
-        editor.create_model(model)
-    yield model
-    with connection.schema_editor() as editor:
-        editor.delete_model(model)
+    with tables(model):
+        yield model
 
 
 def posted(prefix: str, rows: list[dict[str, Any]], initial: int = 0) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import pytest
 from django import forms
 from django.contrib import admin
 from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
-from django.db import connection, models
+from django.db import models
 from django.test import RequestFactory
 from django.test.utils import isolate_apps
 from rest_framework import serializers
@@ -16,6 +16,7 @@ from django_workos_vault.admin import MaskedAdminMixin
 from django_workos_vault.fields import EncryptedCharField
 from django_workos_vault.indexes import BlindIndex, Digits
 from tests.app.models import Organization
+from tests.tables import tables
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -37,13 +38,10 @@ def member() -> Iterator[Any]:
                     models.UniqueConstraint("organization", BlindIndex("number"), name="member_number")
                 ]
 
-        with connection.schema_editor() as editor:
-            editor.create_model(Member)
-        one = Organization.objects.create(name="one", workos_id="org_1")
-        Member.objects.create(organization=one, number="1-2-3")
-        yield Member
-        with connection.schema_editor() as editor:
-            editor.delete_model(Member)
+        with tables(Member):
+            one = Organization.objects.create(name="one", workos_id="org_1")
+            Member.objects.create(organization=one, number="1-2-3")
+            yield Member
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ from django_workos_vault.fields import (
     encrypted,
 )
 from django_workos_vault.indexes import BlindIndex, Digits, Exact, FirstCharacters, LastCharacters
+from tests.tables import tables
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -41,13 +42,8 @@ def model_with(**fields: Any) -> Iterator[Any]:
     meta = type("Meta", (), {"app_label": "app", "constraints": constraints})
     with isolate_apps("tests.app"):
         model: Any = type("Valued", (models.Model,), {**fields, "Meta": meta, "__module__": __name__})
-    with connection.schema_editor() as editor:
-        editor.create_model(model)
-    try:
+    with tables(model):
         yield model
-    finally:
-        with connection.schema_editor() as editor:
-            editor.delete_model(model)
 
 
 @pytest.mark.parametrize(
