@@ -87,7 +87,10 @@ class ConfiguredVault(Client):
 
     def access_records(self) -> AccessRecords:
         """Return the chain of access records, with a key of this vault."""
-        return AccessRecords(lambda: self.index_keys.key(_PROOFS, b"access-records"))
+        return AccessRecords(
+            lambda: self.index_keys.key(_PROOFS, b"access-records"),
+            lambda: self.index_keys.made_elsewhere(_PROOFS),
+        )
 
     @property
     def proves_at_once(self) -> bool:

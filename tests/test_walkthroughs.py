@@ -104,8 +104,10 @@ def test_renaming(clinic: Walk) -> None:
 
 
 def test_moving(production: Walk) -> None:
-    """From the file on a disk to WorkOS, with searches on the way, and the file is not needed any more."""
+    """From the file on a disk to WorkOS, with searches and reveals on the way, and its settings can go."""
     page = DOCS / "moving.md"
+    reveal = 'from django_workos_vault import vaults\nwith vaults["{}"].justified("ticket"):\n    pass\n'
+    production.run("python manage.py shell", reveal.format("default"))
     production.environment["WORKOS_API_KEY"] = TEST_KEY
     production.follow(page, until="**2.")
     replace(production, "clinic/models.py", 'mask="last4"', 'mask="last4", vault="production"')
@@ -117,8 +119,12 @@ def test_moving(production: Walk) -> None:
     production.run("python manage.py makemigrations clinic\npython manage.py migrate")
     production.follow(page, since="```sh\npython manage.py shell")
     replace(production, "mysite/settings.py", '"ALSO_READS": ["default"],', "")
+    with (production.path / "mysite/settings.py").open("a") as file:
+        file.write('\ndel WORKOS_VAULTS["default"]\n')
     production.run("rm vault.key")
     assert ask(production, number) == "123-45-6789"
+    production.run("python manage.py shell", reveal.format("production"))
+    production.run("python manage.py vault_check --all")
 
 
 def test_backups(clinic: Walk) -> None:

@@ -6,7 +6,7 @@ writer, so there a transaction under way refuses the record instead.
 """
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -52,10 +52,15 @@ class LimitReached(Exception):
 
 
 class AccessRecords:
-    """The chain of access records. ``key`` returns the 32 bytes that it is made with, from Vault."""
+    """The chain of access records. ``key`` returns the 32 bytes that it is made with, from Vault.
 
-    def __init__(self, key: Key) -> None:
-        self._key = key
+    ``made_elsewhere`` names the vaults that have it, where ``key`` would make another: a chain that is there
+    would look changed then.
+    """
+
+    def __init__(self, key: Key, made_elsewhere: Callable[[], Sequence[str]] = tuple) -> None:
+        self._make_key = key
+        self._made_elsewhere = made_elsewhere
 
     def append(self, entries: Sequence[Entry], *limits: Limit) -> list[AccessRecord]:
         """Write ``entries``, all or none, and return their records once they are stored.
@@ -65,7 +70,7 @@ class AccessRecords:
         """
         alias = router.db_for_write(AccessRecord)
         try:
-            key = self._key()
+            key = self._key(alias)
             if would_be_undone(alias):
                 raise AccessNotRecorded(
                     "Nothing is revealed inside a transaction on SQLite: rolling it back would take the "
@@ -91,7 +96,8 @@ class AccessRecords:
 
     def verify(self) -> "verification.Verified":
         """Go through the chain. Raises VaultError, WrongKey or InvalidVaultConfiguration without its key."""
-        return verification.verify(self._key(), router.db_for_read(AccessRecord))
+        alias = router.db_for_read(AccessRecord)
+        return verification.verify(self._key(alias), alias)
 
     def lines(self) -> Iterator[str]:
         """Yield the records in order, each as one line of JSON."""
@@ -103,13 +109,23 @@ class AccessRecords:
         ``entry`` goes on record instead of them. Raises ``verification.Broken`` when what would go is broken.
         """
         alias = router.db_for_write(AccessRecord)
-        key = self._key()
+        key = self._key(alias)
         with transaction.atomic(using=alias):
             chain = _locked(alias, key)
             gone = retention.prune(chain, key, alias, as_stored(before))
             records = _extend(chain, key, alias, [entry]) if gone else []
         _tell(records)
         return gone
+
+    def _key(self, alias: str) -> bytes:
+        makers = self._made_elsewhere()
+        if makers and AccessChain.objects.using(alias).exists():
+            raise InvalidVaultConfiguration(
+                f"The access records are chained with a key of vault {' or '.join(map(repr, makers))}, and "
+                "the vault of WORKOS_VAULT_ADMIN['RECORD_VAULT'] has none. Name that one in its ALSO_READS, "
+                "and the key is carried over: manage.py vault_check --explain moving."
+            )
+        return self._make_key()
 
     def _append(
         self, alias: str, key: bytes, entries: Sequence[Entry], limits: Iterable[Limit]

@@ -1,12 +1,15 @@
 """Columns with blind indexes move: the digests of both vaults are made with one root key."""
 
+from datetime import UTC, datetime
 from io import StringIO
 
 import pytest
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
+from django.test import override_settings
 
 from django_workos_vault import vaults
 from django_workos_vault.exceptions import (
+    AccessNotRecorded,
     EnvelopeError,
     InvalidVaultConfiguration,
     WrongKey,
@@ -87,3 +90,26 @@ def test_vaults_that_name_each_other_and_have_no_root_key(how: dict[str, bool]) 
         with fields_name("new", Account):
             move = {"operation": "move", "from_vault": "default"}
             call_command("vault_reencrypt", "app.Account", stdout=StringIO(), **move, **how)
+
+
+def test_the_chain_of_access_records_goes_on_under_the_new_vault() -> None:
+    """By its record vault's name alone, while it reads the old one; without that, no other chain is begun."""
+    old, new = local(1), local(2)
+    with only(default=old), vaults["default"].justified("ticket 1"):
+        pass
+    with override_settings(WORKOS_VAULT_ADMIN={"RECORD_VAULT": "new"}):
+        with only(new=new):
+            with pytest.raises(AccessNotRecorded), vaults["new"].justified("ticket 2"):
+                pass
+            with pytest.raises(InvalidVaultConfiguration, match="key of vault 'default'"):
+                vaults.access_records().verify()
+            with pytest.raises(CommandError, match="Nothing was pruned: The access records are chained"):
+                call_command("vault_access_records", prune=True, before=datetime.now(UTC))
+            assert not IndexKeyRecord.objects.filter(vault="new").exists()
+        with only(default=old, new={**new, "ALSO_READS": ["default"]}), vaults["new"].justified("ticket 2"):
+            pass
+        with only(new=new):
+            with vaults["new"].justified("ticket 3"):
+                pass
+            verified = vaults.access_records().verify()
+            assert (verified.last, verified.found) == (3, None)

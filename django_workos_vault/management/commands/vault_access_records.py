@@ -8,7 +8,12 @@ from django.utils.dateparse import parse_date, parse_datetime
 from django.utils.timezone import get_default_timezone, is_naive, make_aware
 
 from django_workos_vault.access import Broken, Entry
-from django_workos_vault.exceptions import AccessNotRecorded, VaultError, WrongKey
+from django_workos_vault.exceptions import (
+    AccessNotRecorded,
+    InvalidVaultConfiguration,
+    VaultError,
+    WrongKey,
+)
 from django_workos_vault.handler import vaults
 from django_workos_vault.management.command import VaultCommand
 
@@ -39,7 +44,7 @@ class Command(VaultCommand):
             number = records.prune(before, entry)
         except Broken as exc:
             raise CommandError(f"Nothing was pruned: {exc} Run vault_check.") from None
-        except (AccessNotRecorded, VaultError, WrongKey) as exc:
+        except (AccessNotRecorded, InvalidVaultConfiguration, VaultError, WrongKey) as exc:
             raise CommandError(f"Nothing was pruned: {exc}") from None
         self.stdout.write(f"{number} records were pruned.")
 
