@@ -1,6 +1,6 @@
 """What every command is: one that ends quietly when the reader of its output goes away, as ``head`` does.
 
-Where nobody reads its progress and errors any more, it does its work all the same.
+Ctrl-C ends it in one line. Where nobody reads its progress and errors any more, it does its work nonetheless.
 """
 
 import os
@@ -11,8 +11,8 @@ from django.core.management.base import BaseCommand, OutputWrapper
 
 from django_workos_vault.management.output import silence
 
-#: what a shell reports of a process that SIGPIPE ended
-_STATUS = 141
+#: what a shell reports of a process that SIGINT, or SIGPIPE, ended
+_INTERRUPTED, _UNREAD = 130, 141
 
 
 def open_closed_streams() -> None:
@@ -58,7 +58,7 @@ class _Errors(OutputWrapper):
 
 
 class VaultCommand(BaseCommand):
-    """Exit status 141 when its output was not read to the end."""
+    """Exit status 130 after Ctrl-C, 141 when its output was not read to the end."""
 
     def __init__(
         self, stdout: TextIO | None = None, stderr: TextIO | None = None, *args: Any, **kwargs: Any
@@ -75,8 +75,11 @@ class VaultCommand(BaseCommand):
         try:
             try:
                 super().run_from_argv(argv)
+            except KeyboardInterrupt:
+                self.stderr.write("Interrupted.")
+                sys.exit(_INTERRUPTED)
             finally:
                 self.stdout.flush()
         except ReaderGone:
             silence(sys.stdout)
-            sys.exit(_STATUS)
+            sys.exit(_UNREAD)

@@ -14,6 +14,7 @@ from django_workos_vault.maintenance.engine.keys import as_argument
 from django_workos_vault.maintenance.engine.rehearsal import Pass
 from django_workos_vault.maintenance.operations import operation
 from django_workos_vault.management.output import progress_bar
+from django_workos_vault.management.stopping import Stopping
 
 
 @dataclass(slots=True)
@@ -35,8 +36,8 @@ def rehearse(
     start_after: Any,
 ) -> Rehearsed:
     """Examine every cell of the fields, model by model, as the operation ``name`` would."""
-    found = Rehearsed()
-    for fields in models:
+    found, models = Rehearsed(), list(models)
+    for number, fields in enumerate(models):
         one = Pass(
             fields,
             operation(name, options=options),
@@ -46,7 +47,7 @@ def rehearse(
             dry_run=True,
             where=options["where"],
         )
-        found.stopped = _stopped(one, options["verbosity"])
+        found.stopped = _stopped(one, models[number:] if len(models) > 1 else [], options["verbosity"])
         found.counts += one.counts.values()
         found.left += one.left
         found.last_pk = one.last_pk
@@ -55,20 +56,26 @@ def rehearse(
     return found
 
 
-def _stopped(run: Pass, verbosity: int) -> CommandError | None:
+def _stopped(run: Pass, left: Sequence[Sequence[EncryptedField]], verbosity: int) -> CommandError | None:
+    """Go through one model. ``left`` is that and the models after it, where there are several."""
     try:
-        with progress_bar(run.total(), "rows", verbosity) as bar:
+        with Stopping().signals() as stop, progress_bar(run.total(), "rows", verbosity) as bar:
             for rows in run.batches():
                 bar.update(rows)
+                if stop.asked:
+                    raise KeyboardInterrupt
     except KeyboardInterrupt:
-        return CommandError(f"Interrupted. {_go_on(run)}", returncode=130)
+        return CommandError(f"Interrupted. {_go_on(run, left)}", returncode=130)
     except VaultError as exc:
-        return CommandError(f"Stopped: {exc} {_go_on(run)}")
+        return CommandError(f"Stopped: {exc} {_go_on(run, left)}")
     return None
 
 
-def _go_on(run: Pass) -> str:
+def _go_on(run: Pass, left: Sequence[Sequence[EncryptedField]]) -> str:
+    this, *others = [f"{' '.join(map(str, fields))} " for fields in left] or [""]
+    rest = f", then with: {''.join(others)}".rstrip() if others else ""
     if run.last_pk is None:
-        return "No row was changed. Run the command again."
+        again = f"Go on with: {this.rstrip()}{rest}" if this else "Run the command again."
+        return f"No row was changed. {again}"
     row = as_argument(run.last_pk)
-    return f"Everything up to row {row} is done. Go on with: --start-after {row}"
+    return f"Everything up to row {row} is done. Go on with: {this}--start-after {row}{rest}"

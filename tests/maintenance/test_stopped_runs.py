@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -10,19 +11,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.core.management import CommandError, call_command
+from django.core.management import CommandError, call_command, load_command_class
 from django.db import OperationalError, connection
 from django.test import override_settings
 
 from django_workos_vault import vaults
+from django_workos_vault.access import Entry
 from django_workos_vault.maintenance.engine import runs
 from django_workos_vault.management.output import tell
 from django_workos_vault.models import DataKeyRecord, IndexKeyRecord, MaintenanceRun
-from tests.app.models import Person
+from tests.app.models import Organization, Patient, Person
 from tests.maintenance.forgetting.forgetting import CONTEXT, LOCAL, customer, vault_of
 from tests.maintenance.forgetting.forgetting import failing as failing_to_forget
 from tests.maintenance.processes import in_databases_of_test
 from tests.maintenance.reencrypting import failing, people, reencrypt
+from tests.maintenance.test_interrupted_reencryption import once_after
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.django_db(transaction=True, databases="__all__")
@@ -173,3 +176,43 @@ def test_a_database_that_fails_while_a_customer_is_forgotten(when: str) -> None:
         call_command("vault_forget", CONTEXT, yes=True, stdout=out)
     assert not DataKeyRecord.objects.exists()
     assert not IndexKeyRecord.objects.exists()
+
+
+LOOKS = {
+    "vault_check": ["--sample", "1"],
+    "vault_index_plan": ["app.Person.ssn"],
+    "vault_access_records": ["--export"],
+    "vault_reencrypt": ["app.Person", "--plan"],
+}
+
+
+@pytest.mark.parametrize("name", LOOKS)
+def test_ctrl_c_while_it_looks(name: str, ctrl_c_works: None, capsys: pytest.CaptureFixture[str]) -> None:
+    """One line, and the exit status that the page names: no traceback, and no death by a signal."""
+    people(1)
+    vaults.access_records().append([Entry("reveal")])
+    command = load_command_class("django_workos_vault", name)
+    interrupt = lambda: signal.raise_signal(signal.SIGINT)  # noqa: E731
+    table = "django_workos_vault_accessrecord" if name == "vault_access_records" else "app_person"
+    with once_after("SELECT", interrupt, table=table), pytest.raises(SystemExit) as ended:
+        command.run_from_argv(["manage.py", name, *LOOKS[name]])
+    assert (ended.value.code, capsys.readouterr().err.strip()) == (130, "Interrupted.")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_dry_run_that_is_stopped(number: signal.Signals, ctrl_c_works: None) -> None:
+    """It tells what it found by then, and how to go on: after the row of this model, then with the others."""
+    first = Patient.objects.create(
+        organization=Organization.objects.create(name="A", workos_id="org_1"), ssn="1"
+    )
+    people(3)
+    stop = lambda: signal.raise_signal(number)  # noqa: E731
+    with once_after("SELECT", stop, calls=2, table="app_patient"):
+        error, told = failing("app.Patient", "app.Person.ssn", dry_run=True, batch_size=1)
+    assert error.returncode == 130
+    assert "app.Patient.ssn" in told
+    assert str(error).endswith(
+        f"Go on with: app.Patient.ssn --start-after {first.pk}, then with: app.Person.ssn"
+    )
+    reencrypt("app.Patient.ssn", start_after=f"{first.pk}", dry_run=True)
+    reencrypt("app.Person.ssn", dry_run=True)
