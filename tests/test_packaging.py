@@ -59,6 +59,14 @@ def test_the_search_sees_this_file() -> None:
     assert Path(__file__).resolve() in repository_files()
 
 
+def test_every_file_can_be_read_at_a_sitting() -> None:
+    """No module of the package has more than 300 lines, and none of the tests more than 400."""
+    for folder, most in (("django_workos_vault", 300), ("tests", 400)):
+        for path in (CHECKOUT / folder).rglob("*.py"):
+            lines = len(path.read_text().splitlines())
+            assert lines <= most, f"{path.relative_to(CHECKOUT)} has {lines}"
+
+
 @pytest.mark.django_db
 def test_models_and_migrations_agree() -> None:
     """``makemigrations --check`` has nothing to add for the package and the example project."""

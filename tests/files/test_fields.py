@@ -8,7 +8,6 @@ import os
 import pickle
 import re
 import resource
-import uuid
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -20,8 +19,7 @@ from django.core.files.base import ContentFile, File
 from django.core.files.images import get_image_dimensions
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.management import call_command
-from django.db import models, transaction
-from django.test.utils import isolate_apps
+from django.db import transaction
 from PIL import Image
 from rest_framework import serializers as serializers_of_drf
 
@@ -34,8 +32,7 @@ from django_workos_vault.exceptions import (
     TamperedEnvelope,
     WrongBinding,
 )
-from django_workos_vault.fields import FromRow
-from django_workos_vault.files import EncryptedFileField, EncryptedImageField, EncryptedStorage
+from django_workos_vault.files import EncryptedStorage
 from tests.files.models import Portrait, Report, Scan
 
 pytestmark = pytest.mark.django_db
@@ -336,76 +333,7 @@ def test_async_code_reads_files() -> None:
         assert asyncio.run(whole()) == SECRET
 
 
-def test_migrations_name_the_options_and_nothing_else() -> None:
-    """deconstruct() gives what was said, by the public path, and makes the same field again."""
-    field = Report._meta.get_field("file")
-    _, path, args, kwargs = field.deconstruct()  # type: ignore[union-attr]
-    assert path == "django_workos_vault.files.EncryptedFileField"
-    assert kwargs == {
-        "upload_to": field.upload_to,  # type: ignore[union-attr]
-        "key_context": {"organization_id": FromRow("clinic")},
-        "bind_to": ("pk", "clinic"),
-        "padding": "padme",
-        "conceal_names": True,
-        "url_name": "report",
-        "max_length": 200,
-    }
-    assert EncryptedFileField(*args, **kwargs).deconstruct()[1:] == (path, args, kwargs)
-    assert EncryptedImageField().deconstruct()[1] == "django_workos_vault.files.EncryptedImageField"
-    assert set(EncryptedFileField().deconstruct()[3]) == {"upload_to"}
-
-
-def ids(model: Any) -> list[str]:
-    return [str(message.id).rpartition(".")[2] for message in model.check()]
-
-
-@isolate_apps("tests.files")
-def test_checks_and_their_hints() -> None:
-    """What would fail late is a check, and its hint leads to a field that passes."""
-
-    class Wrong(models.Model):
-        one = EncryptedFileField(bind_to=("pk",))
-        two = EncryptedFileField(bind_to=("nothing",))
-        three = EncryptedFileField(key_context={})
-        four = EncryptedFileField(storage=EncryptedStorage("default"))
-
-    class Right(models.Model):
-        row_id = models.UUIDField(default=uuid.uuid4, editable=False)
-        one = EncryptedFileField(bind_to=("row_id",))
-        two = EncryptedFileField(key_context={"app": "clinic"})
-        three = models.FileField(storage=EncryptedStorage("default"))
-
-    assert ids(Wrong) == ["E130", "E130", "E005", "W130"]
-    hints = [str(message.hint) for message in Wrong.check()]
-    assert 'bind_to=("row_id",)' in hints[0]
-    assert "use Django's own field over this one" in hints[3]
-    assert ids(Right) == []
-    with pytest.raises(ValueError, match="padding"):
-        EncryptedFileField(padding="blocks")
-
-
 def test_a_vault_that_is_none() -> None:
     """An unknown vault is an error that names it, when it is needed."""
     with pytest.raises(InvalidVaultConfiguration):
         EncryptedStorage("default", vault="nowhere").save("a", ContentFile(b"x"))
-
-
-@isolate_apps("tests.files")
-def test_a_renamed_field_opens_its_files_by_the_former_label(media: Path) -> None:
-    """As a column does its cells; without that label they are another field's."""
-
-    class Sheet(models.Model):
-        title = models.CharField(max_length=50, default="hand")
-        page = EncryptedFileField(db_column="file", previous_labels=("files.Scan.file",))
-        lost = EncryptedFileField(db_column="plain")
-
-        class Meta:
-            app_label = "files"
-            db_table = Scan._meta.db_table
-
-    scan = Scan.objects.create(file=ContentFile(SECRET, name="scan.bin"))
-    Scan.objects.update(plain=scan.file.name)
-    sheet = Sheet.objects.get()
-    assert text_of(sheet.page) == SECRET
-    with pytest.raises(WrongBinding):
-        text_of(sheet.lost)
