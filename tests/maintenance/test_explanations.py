@@ -108,3 +108,19 @@ def test_messages_name_what_an_installation_has() -> None:
     assert len(topics) > 5
     for topic in topics:
         assert explain(topic)
+
+
+def test_every_reason_why_a_cell_is_left() -> None:
+    """The page that a run with cells left points to has each of them."""
+    table = (DOCS / "commands.md").read_text().partition("| reason |")[2].partition("\n\n")[0]
+    told = {name for row in table.splitlines()[2:] for name in re.findall(r"`(\w+)`", row.split(" | ")[0])}
+    of_code = {
+        name
+        for path in (PACKAGE / "maintenance" / "operations").glob("*.py")
+        for name in re.findall(r'CannotOpen\(\s*"(\w+)"', path.read_text())
+    }
+    assert of_code > {"KeyInRegistry", "ValuesDiffer"}
+    of_vault = {"VaultPermissionDenied", "VaultRequestError", "UndeclaredKeyContext", "VaultContextMismatch"}
+    of_rows = {"MissingKeyContext", "InvalidVaultConfiguration", "VaultUnavailable"}
+    of_cells = {kind.__name__ for kind in exceptions.EnvelopeError.__subclasses__()} - {"UntrustedReference"}
+    assert told >= of_code | of_vault | of_rows | of_cells

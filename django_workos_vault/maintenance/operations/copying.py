@@ -16,7 +16,10 @@ _DIFFER = (
 )
 #: Fields of one Python type.
 _FAMILIES: tuple[tuple[Any, ...], ...] = ((CharField, TextField), (IntegerField,))
-_LONG = "Its value is longer than the plaintext column takes, or has a NUL in it. Widen the column."
+_LONG = (
+    "Its value is longer than the plaintext column takes, or has a NUL in it. Widen the column, or assign a "
+    "value without."
+)
 
 
 class Copying:
