@@ -46,17 +46,12 @@ class CannotOpen(Exception):
 
     def of(self, field: EncryptedField, instance: Model) -> BadCell:
         """Return this as a record of the cell of ``instance``."""
-        return BadCell(column_name(field), instance.pk, self.reason, str(self))
+        return BadCell(str(field), instance.pk, self.reason, str(self))
 
 
 def encrypted_fields(model: type[Model]) -> list[EncryptedField]:
     """Return the encrypted fields whose columns are in the model's own table."""
     return [field for field in model._meta.local_concrete_fields if isinstance(field, EncryptedField)]
-
-
-def column_name(field: EncryptedField) -> str:
-    """Return ``app.Model.field`` as a person types it, whatever label the cells are sealed for."""
-    return f"{field.model._meta.label}.{field.name}"
 
 
 def rows(fields: list[EncryptedField], using: str) -> QuerySet[Model]:

@@ -67,7 +67,7 @@ def sampled_columns(sample: int = SAMPLE, budget: float | None = None) -> list[C
     kinds: list[Counter[_Kind]] = []
     for model in apps.get_models():
         fields = cells.encrypted_fields(model)
-        columns = [ColumnSample(cells.column_name(each)) for each in fields]
+        columns = [ColumnSample(str(each)) for each in fields]
         counted: list[Counter[_Kind]] = [Counter() for _ in fields]
         told += columns
         kinds += counted

@@ -37,7 +37,7 @@ class CellPlanner:
         plan = Plan([], disk_free=free_for_database(self._using))
         for columns in self._columns:
             total = estimated_rows(columns.fields[0].model, self._using)
-            plans = {f.name: ColumnPlan(cells.column_name(f), total) for f in columns.fields}
+            plans = {f.name: ColumnPlan(str(f), total) for f in columns.fields}
             rows_seen = 0
             for rows in looked_at(columns.rows(), total):
                 rows_seen += len(rows)

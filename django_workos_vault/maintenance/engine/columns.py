@@ -105,7 +105,7 @@ class Columns:
 
     def empty(self, rows: Sequence[Model]) -> Batch:
         """Return a batch of ``rows`` of which nothing is known yet."""
-        return Batch(rows, {f.name: ColumnCounts(cells.column_name(f)) for f in self.fields})
+        return Batch(rows, {f.name: ColumnCounts(str(f)) for f in self.fields})
 
     def prepared(self, rows: Sequence[Model], *, dry_run: bool = False) -> Batch:
         """Make the replacements of the cells of ``rows``. A dry run only examines them.

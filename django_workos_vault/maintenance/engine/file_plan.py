@@ -55,7 +55,7 @@ class FilePlanner:
         """Return the plan. Raises VaultError in an outage."""
         rows = self._rows()
         total = rows.count()
-        column = ColumnPlan(f"{self._field.model._meta.label}.{self._field.name}", total)
+        column = ColumnPlan(str(self._field), total)
         for some in looked_at(rows, total):
             self._look_at(column, [row for row in some if self._files.means(self._files.fields[0], row)])
         size, name = self._largest

@@ -6,7 +6,6 @@ from hashlib import sha256
 from typing import Any
 
 from django_workos_vault.fields.field import EncryptedField
-from django_workos_vault.maintenance.cells import column_name
 
 
 def fingerprint(fields: Iterable[EncryptedField]) -> str:
@@ -16,7 +15,7 @@ def fingerprint(fields: Iterable[EncryptedField]) -> str:
     """
     declared = [  # a file field has no type of column, index or block
         [
-            column_name(field),
+            str(field),
             field.model._meta.db_table,
             field.column,
             getattr(field, "plain_type", "file"),

@@ -5,7 +5,6 @@ from functools import partial
 from typing import Any
 
 from django_workos_vault.fields.field import EncryptedField
-from django_workos_vault.maintenance import cells
 from django_workos_vault.maintenance.cells import BadCell
 from django_workos_vault.maintenance.engine.columns import ColumnCounts
 from django_workos_vault.maintenance.engine.copied import columns_for
@@ -38,7 +37,7 @@ class Pass:
         self._using = using
         self._batch_size = batch_size
         self._dry_run = dry_run
-        self.counts = {field.name: ColumnCounts(cells.column_name(field)) for field in fields}
+        self.counts = {field.name: ColumnCounts(str(field)) for field in fields}
         self.left: list[BadCell] = []
         #: primary key of the last row that is done
         self.last_pk = start_after

@@ -12,7 +12,7 @@ from django.db import DatabaseError, connections, models, router, transaction
 from django.db.models import Model
 
 from django_workos_vault.fields.field import EncryptedField
-from django_workos_vault.maintenance.cells import BadCell, column_name
+from django_workos_vault.maintenance.cells import BadCell
 from django_workos_vault.maintenance.engine.columns import ColumnCounts
 from django_workos_vault.maintenance.engine.estimate import estimated_rows
 from django_workos_vault.maintenance.engine.fingerprint import fingerprint
@@ -48,7 +48,7 @@ def begin(
     ``start_after`` is a primary key as text of :mod:`~.keys`. Raises RunRefused where a run is under way on
     one of the columns, or where the tables are not there.
     """
-    columns = [column_name(each) for each in fields]
+    columns = [*map(str, fields)]
     runs = MaintenanceRun.objects.using(using)
     try:
         with transaction.atomic(using=using):

@@ -89,7 +89,7 @@ def _surveyed(
     rows: QuerySet[Model],
     using: str,
 ) -> Iterator[Cells]:
-    found = {each.name: Cells(cells.column_name(each), using) for each in fields}
+    found = {each.name: Cells(str(each), using) for each in fields}
     counting = Counting(subject, keys)
     for batch in cells.batches(rows, _ROWS_AT_A_TIME):
         with counting.batch():

@@ -32,7 +32,7 @@ def survey(subject: Subject, keys: Collection[str], progress: Progress) -> Itera
                 continue
             with_files = rows_with_files(each, using).values("pk")
             rows = cells.rows(sealed, using).filter(condition, pk__in=with_files)
-            counts = Counts(f"{model._meta.label}.{each.name}", using)
+            counts = Counts(str(each), using)
             counting = Counting(subject, keys)
             beginnings = Beginnings(each.storage)
             with progress(rows.count(), f"files of {counts.column}") as bar:

@@ -123,7 +123,7 @@ def _referred(subject: Subject) -> tuple[dict[tuple[str, str], str], set[tuple[s
                     continue
                 name = field.vault_alias, stored.reference.id
                 if context == subject.context:
-                    columns[name] = f"{model._meta.label}.{field.name}"
+                    columns[name] = str(field)
                 elif not subject.is_wider(context) and _is_proven(stored, row):
                     others.add(name)
     return columns, others

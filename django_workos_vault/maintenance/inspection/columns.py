@@ -74,7 +74,7 @@ def inspect_columns(
             "Run migrate.",
         )
         return
-    mine = [ColumnReport(cells.column_name(f)) for f in fields]
+    mine = [ColumnReport(str(f)) for f in fields]
     reports += mine
     rows = cells.rows(fields, using)
     total = rows.count()

@@ -7,7 +7,7 @@ from django.db import router
 from django.db.models import Model
 
 from django_workos_vault.fields.field import EncryptedField
-from django_workos_vault.maintenance.cells import column_name, encrypted_fields
+from django_workos_vault.maintenance.cells import encrypted_fields
 
 
 class UnknownTarget(Exception):
@@ -28,7 +28,7 @@ def fields_of(target: str) -> list[EncryptedField]:
         raise UnknownTarget(f"{target!r}: {exc}") from None
     chosen = [field for field in fields if parts[2:] in ([], [field.name])]
     if not chosen:
-        known = ", ".join(column_name(field) for field in _all_fields()) or "none"
+        known = ", ".join(map(str, _all_fields())) or "none"
         raise UnknownTarget(f"{target!r} names no encrypted column. Encrypted columns: {known}.")
     return chosen
 
