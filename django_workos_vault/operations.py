@@ -16,7 +16,7 @@ class EncryptColumn(Operation):
     ``model_name``, ``plain`` and ``encrypted`` are names; the encrypted field must exist and be nullable
     while the copy runs. Put it into a migration of its own with ``atomic = False``, so that each batch of
     ``batch_size`` rows is committed: an interrupted copy is begun again and skips what is done. In reverse it
-    copies back. Afterwards both columns are compared, row by row.
+    copies back what the plaintext column lacks. Afterwards both columns are compared, row by row.
     """
 
     reduces_to_sql = False

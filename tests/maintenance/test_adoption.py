@@ -81,6 +81,22 @@ def test_reverse_writes_the_plaintext_back() -> None:
     assert [c.tax_id for c in Citizen.objects.order_by("pk")] == ["1", None]
 
 
+def test_reverse_writes_over_nothing() -> None:
+    """A plaintext that some code wrote alone may be the newer value: the rows are named, and stay."""
+    plaintext_only("1", "2", "3")
+    run(encrypt())
+    stale, missing, lacking = Citizen.objects.order_by("pk")
+    Citizen.objects.filter(pk=stale.pk).update(tax_id="newer")
+    Citizen.objects.filter(pk=missing.pk).update(tax_id_sealed=None)
+    Citizen.objects.filter(pk=lacking.pk).update(tax_id=None)
+    with pytest.raises(ColumnsDiffer, match=rf"2 rows .* keys {stale.pk}, {missing.pk}\. .* save those rows"):
+        run(encrypt(), backwards=True)
+    assert [c.tax_id for c in Citizen.objects.order_by("pk")] == ["newer", "2", "3"]
+    for citizen in Citizen.objects.all():
+        citizen.save()
+    run(encrypt(), backwards=True)
+
+
 def test_verifying_never_quotes_a_value() -> None:
     """The error names rows by primary key."""
     plaintext_only("very secret")

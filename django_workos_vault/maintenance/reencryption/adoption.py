@@ -46,7 +46,10 @@ class Adoption:
         self._copy(back=False)
 
     def decrypt(self) -> None:
-        """Write every encrypted value back to the plaintext column, for a migration in reverse."""
+        """Write encrypted values back where the plaintext column is NULL, for a migration in reverse.
+
+        Where both hold a value, which one is newer cannot be told: :meth:`verify` names those that differ.
+        """
         self._copy(back=True)
 
     def verify(self) -> None:
@@ -57,11 +60,11 @@ class Adoption:
                 f"{len(different)} rows of {self._encrypted.model._meta.label} hold different values in "
                 f"{self._plain.name} and {self._encrypted.name}, among them primary keys "
                 f"{', '.join(map(str, different[:10]))}. Find the code that writes one column alone, then "
-                "run the copy again."
+                "save those rows, or copy again with another EncryptColumn."
             )
 
     def _copy(self, *, back: bool) -> None:
-        operation = Copying(self._plain.name, back=back, overwrites=True)
+        operation = Copying(self._plain.name, back=back, overwrites=not back)
         columns = CopiedColumns([self._encrypted], operation, self._using)
         missed: list[Any] | None = None
         for _ in range(PASSES):
@@ -75,8 +78,9 @@ class Adoption:
     def _write(self, columns: CopiedColumns, rows: list[Model]) -> list[Any]:
         """Write the rows that differ; return the keys of those changed since they were read."""
         batch = columns.prepared(rows)
-        if batch.left:
-            raise self._cannot_be_opened(batch.left[0].pk, batch.left[0].message)
+        for cell in batch.left:
+            if cell.reason != "ValuesDiffer":
+                raise self._cannot_be_opened(cell.pk, cell.message)
         in_transaction(self._using, partial(columns.store, batch))
         return columns.missed
 
