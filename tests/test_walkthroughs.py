@@ -76,7 +76,11 @@ def test_adopting(walk: Walk) -> None:
     walk.follow(DOCS / "adopting.md", until="## 5. Drop")
     walk.run("python manage.py migrate clinic 0001_initial")
     walk.run("python manage.py migrate")
-    walk.follow(DOCS / "adopting.md", since="## 5. Drop")
+    walk.follow(DOCS / "adopting.md", since="## 5. Drop", until="Deploy everywhere, and only then")
+    between = 'Taxpayer.objects.create(name="Between", tax_id="DE000001002")'
+    code = f"from clinic.models import Taxpayer; print({between}.delete()[0])"
+    assert ask(walk, code) == "1"
+    walk.follow(DOCS / "adopting.md", since="Deploy everywhere, and only then")
 
 
 def ask(walk: Walk, code: str) -> str:
