@@ -5,9 +5,11 @@ Ctrl-C ends it in one line. Where nobody reads its progress and errors any more,
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, TextIO
 
-from django.core.management.base import BaseCommand, OutputWrapper
+from django.core.management.base import BaseCommand, CommandError, OutputWrapper
 
 from django_workos_vault.management.output import silence
 
@@ -26,20 +28,34 @@ class ReaderGone(BrokenPipeError):
     """Nobody reads the command's output any more."""
 
 
+class OutputLost(CommandError):
+    """Nothing takes the command's output any more: a disk is full."""
+
+
 class _Output(OutputWrapper):
     """Tells a lost reader from a lost connection, which raises BrokenPipeError as well."""
 
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__(stream)
+        self._stream = stream
+
     def write(self, *args: Any, **kwargs: Any) -> Any:
-        try:
+        with self._losses():
             super().write(*args, **kwargs)
-        except BrokenPipeError:
-            raise ReaderGone from None
 
     def flush(self) -> None:
-        try:
+        with self._losses():
             super().flush()
+
+    @contextmanager
+    def _losses(self) -> Iterator[None]:
+        try:
+            yield
         except BrokenPipeError:
             raise ReaderGone from None
+        except OSError as exc:
+            silence(self._stream)  # what is held back would fail again at the end
+            raise OutputLost(f"The output could not be written: {exc}") from None
 
 
 class _Errors(OutputWrapper):
@@ -58,7 +74,7 @@ class _Errors(OutputWrapper):
 
 
 class VaultCommand(BaseCommand):
-    """Exit status 130 after Ctrl-C, 141 when its output was not read to the end."""
+    """Exit status 130 after Ctrl-C, 141 when its output was not read to the end, 1 when no disk took it."""
 
     def __init__(
         self, stdout: TextIO | None = None, stderr: TextIO | None = None, *args: Any, **kwargs: Any
@@ -83,3 +99,6 @@ class VaultCommand(BaseCommand):
         except ReaderGone:
             silence(sys.stdout)
             sys.exit(_UNREAD)
+        except OutputLost as exc:
+            self.stderr.write(f"{type(exc).__name__}: {exc}")
+            sys.exit(exc.returncode)

@@ -139,6 +139,38 @@ def test_nobody_reads_anything(command: Command, tmp_path: Path, settings: Any, 
     assert done[arguments[0]]()
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full")
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["vault_forget", "organization_id=org_1", "--yes"], "Nothing was changed: the plan could not be"),
+        (["vault_forget", "organization_id=org_1", "--yes", "--format", "json"], "1 wrapped data keys in"),
+        (["vault_check", "--explain", "E010"], ""),
+    ],
+)
+def test_a_disk_that_is_full(
+    command: Command, tmp_path: Path, settings: Any, arguments: list[str], said: str, unbuffered: str
+) -> None:
+    """One line says so. What it destroyed is told on stderr; and nothing is whose plan could not be told."""
+    settings.MEDIA_ROOT = str(tmp_path)
+    seal_everything(customer("org_1"))
+    reading, writing = os.pipe()
+    full = os.open("/dev/full", os.O_WRONLY)
+    process = command(
+        *arguments, stdout=full, stderr=writing, MEDIA_ROOT=str(tmp_path), PYTHONUNBUFFERED=unbuffered
+    )
+    with open(reading) as errors:
+        told = errors.read()
+    assert process.wait() == 1
+    assert "Traceback" not in told
+    assert told.endswith("The output could not be written: [Errno 28] No space left on device\n")
+    assert said in told
+    keys = DataKeyRecord.objects.filter(key_context={"organization_id": "org_1"})
+    assert keys.exists() is ("json" not in arguments)
+
+
 @pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("both", [True, False], ids=["2>&1 | head -1", "2> >(head -1)"])

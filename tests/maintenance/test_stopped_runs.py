@@ -170,7 +170,12 @@ def test_a_database_that_fails_while_a_customer_is_forgotten(when: str) -> None:
             assert str(error) == "Nothing was changed. The database: OperationalError."
         else:
             assert str(error).startswith("Stopped by the database: OperationalError. Run it again")
-            assert len(json.loads(out)["done"]["data_keys"]) == (when == "roots")
+            done = json.loads(out)["done"]
+            assert (len(done["data_keys"]), done["index_root_keys"], done["finished"]) == (
+                int(when == "roots"),
+                [],
+                False,
+            )
         assert DataKeyRecord.objects.exists() is (when != "roots")
         out = StringIO()
         call_command("vault_forget", CONTEXT, yes=True, stdout=out)

@@ -41,6 +41,7 @@ def document(plan: Plan, done: Forgetting | None) -> dict[str, Any]:
             "finished": done.finished,
             "stopped": None if done.stopped is None else str(done.stopped),
             "data_keys": [asdict(key) for key in done.keys],
+            "index_root_keys": [asdict(root) for root in done.roots],
             "objects": [asdict(found) for found in done.deleted],
             "objects_left": [asdict(left) for left in done.left],
             "destroyed_at": done.destroyed_at,
@@ -79,8 +80,8 @@ def _to_destroy(plan: Plan) -> list[str]:
 def _destroyed(done: Forgetting) -> list[str]:
     lines = [
         f"{len(done.keys)} wrapped data keys in the registry: {_listed(done.keys, 'key_id')}",
-        *stays.unreadable(done.plan, "They were lost to these"),
-        f"{len(done.plan.roots)} root keys of blind indexes",
+        *(stays.unreadable(done.plan, "They were lost to these") if done.keys else ()),
+        f"{len(done.roots)} root keys of blind indexes",
         f"{len(done.deleted)} objects in Vault: {_listed(done.deleted, 'name')}",
     ]
     for left in done.left:

@@ -8,7 +8,7 @@ from django_workos_vault.handler import vaults
 from django_workos_vault.maintenance.forgetting import objects
 from django_workos_vault.maintenance.forgetting.objects import FoundObject, LeftObject
 from django_workos_vault.maintenance.forgetting.plan import Plan
-from django_workos_vault.registry.destruction import FiledKey, destroy_keys, destroy_roots
+from django_workos_vault.registry.destruction import FiledKey, FiledRoot, destroy_keys, destroy_roots
 
 
 class Forgetting:
@@ -20,6 +20,7 @@ class Forgetting:
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.keys: list[FiledKey] = []
+        self.roots: list[FiledRoot] = []
         self.deleted: list[FoundObject] = []
         self.left: list[LeftObject] = []
         self.destroyed_at: datetime | None = None
@@ -31,6 +32,7 @@ class Forgetting:
         subject = self.plan.subject
         self.keys = destroy_keys(subject.context, subject.aliases)
         destroy_roots(self.plan.roots)
+        self.roots = self.plan.roots
         for alias in subject.aliases:
             vaults[alias].forget_keys()
         self.destroyed_at = datetime.now(UTC)
@@ -49,4 +51,4 @@ class Forgetting:
     @property
     def finished(self) -> bool:
         """Whether everything that was planned is destroyed."""
-        return self.destroyed_at is not None and self.stopped is None and not self.left
+        return self.destroyed_at is not None and len(self.deleted) == len(self.plan.objects)

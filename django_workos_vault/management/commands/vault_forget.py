@@ -13,12 +13,13 @@ from django_workos_vault.exceptions import InvalidVaultConfiguration, VaultError
 from django_workos_vault.handler import vaults
 from django_workos_vault.maintenance.forgetting import Forgetting, Plan, Subject, report
 from django_workos_vault.maintenance.forgetting.subject import parsed_items
-from django_workos_vault.management.command import VaultCommand
+from django_workos_vault.management.command import OutputLost, ReaderGone, VaultCommand
 from django_workos_vault.management.output import as_json, progress_bar
+from django_workos_vault.management.stopping import Stopping
 
 
 class Command(VaultCommand):
-    """Exit status 1 when something that was planned is not destroyed; 130 after Ctrl-C."""
+    """Exit status 1 when something that was planned is not destroyed; 130 after Ctrl-C or SIGTERM."""
 
     help = "Destroy the data keys and the objects in Vault of one key context, and say what stays readable."
 
@@ -49,7 +50,7 @@ class Command(VaultCommand):
             if plan.is_empty and (mistaken := report.mistaken(plan)):
                 raise CommandError(mistaken)
             if as_text:
-                self._write(report.text(plan, None))
+                self._print_plan(report.text(plan, None))
             if is_plan:
                 self.stdout.write("Nothing was changed." if as_text else as_json(report.document(plan, None)))
             if not options["despite_unread_files"] and (unread := report.unread(plan)):
@@ -71,9 +72,14 @@ class Command(VaultCommand):
         self._reserve(file)
         interrupted, failed = False, None
         try:
-            with progress_bar(len(run.plan.objects), "objects", verbosity) as bar:
+            with (
+                Stopping().signals() as stopping,
+                progress_bar(len(run.plan.objects), "objects", verbosity) as bar,
+            ):
                 for _ in run.steps():
                     bar.update(1)
+                    if interrupted := stopping() and not run.finished:
+                        break
         except KeyboardInterrupt:
             interrupted = True
         except DatabaseError as exc:
@@ -81,9 +87,8 @@ class Command(VaultCommand):
         lines, document = report.text(run.plan, run), as_json(report.document(run.plan, run))
         unwritten = None if file is None else _written(file, lines, document)
         if options["format"] == "text":
-            self._write(["", *lines])
-        else:
-            self.stdout.write(document)
+            document = "\n".join(["", *lines])
+        unprinted = self._print_report(document, lines if file is None or unwritten else [])
         if interrupted:
             raise CommandError("Interrupted. Run it again: it destroys the rest.", returncode=130)
         if failed is not None:
@@ -97,6 +102,8 @@ class Command(VaultCommand):
             raise CommandError(f"{len(run.left)} objects were not deleted. Run it again.")
         if unwritten is not None:
             raise CommandError(f"The report above was not written to {file}: {unwritten}")
+        if unprinted is not None:
+            raise unprinted
 
     def _subject(self, options: dict[str, Any]) -> Subject:
         try:
@@ -125,8 +132,24 @@ class Command(VaultCommand):
         except OSError as exc:
             raise CommandError(f"The report cannot be written: {exc}. Nothing was changed.") from None
 
-    def _write(self, lines: list[str]) -> None:
-        self.stdout.write("\n".join(lines))
+    def _print_plan(self, lines: list[str]) -> None:
+        """Print it whole, or stop: nothing is destroyed whose plan nobody could see."""
+        try:
+            self.stdout.write("\n".join(lines))
+            self.stdout.flush()
+        except (ReaderGone, OutputLost):
+            self.stderr.write("Nothing was changed: the plan could not be written.")
+            raise
+
+    def _print_report(self, document: str, lines: list[str]) -> ReaderGone | OutputLost | None:
+        """Print it, or return why that failed; ``lines``, which are told nowhere else, go to stderr then."""
+        try:
+            self.stdout.write(document)
+            self.stdout.flush()
+        except (ReaderGone, OutputLost) as exc:
+            self.stderr.write("\n".join(lines))
+            return exc
+        return None
 
 
 def _written(file: Path, lines: list[str], document: str) -> OSError | None:

@@ -1,5 +1,8 @@
 """``vault_forget`` and the objects in Vault: what fails there fails alone, and a run again does the rest."""
 
+import json
+import os
+import signal
 from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
@@ -197,6 +200,43 @@ def test_an_interrupted_run_is_finished_by_another(settings: Any, tmp_path: Path
     assert "1 objects in Vault" in out
     assert "1 objects in Vault" in (tmp_path / "first.txt").read_text()
     assert len(forget(CONTEXT)["done"]["objects"]) == 2
+
+
+class Signalled(LocalVault):
+    """Somebody asks the process to end while the second object is deleted."""
+
+    deletions = 0
+    signal = signal.SIGTERM
+
+    def delete_object(self, *args: Any, **kwargs: Any) -> Any:
+        Signalled.deletions += 1
+        if Signalled.deletions == 2:
+            os.kill(os.getpid(), Signalled.signal)
+        return super().delete_object(*args, **kwargs)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("objects", [2, 3])
+def test_a_signal_lets_it_say_what_it_did(
+    settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals, objects: int
+) -> None:
+    """What is under way is finished and told; that the rest is not, too. After the last, all is done."""
+    monkeypatch.setattr(Signalled, "signal", number)
+    monkeypatch.setattr(Signalled, "deletions", 0)
+    local = {"BACKEND": f"{__name__}.Signalled", "OPTIONS": {"master_key": bytes(32)}}
+    local["OPTIONS"]["objects_file"] = str(tmp_path / "objects.sqlite3")
+    settings.WORKOS_VAULTS = {"default": {**local, "KEY_CONTEXT": {"app": "tests"}}}
+    for _ in range(objects):
+        contract(customer("org_1"))
+    file = tmp_path / "first.json"
+    if objects == 2:
+        assert forget(CONTEXT, report=file)["done"]["finished"]
+        return
+    error, _ = failing(CONTEXT, report=file)
+    assert (error.returncode, str(error)) == (130, "Interrupted. Run it again: it destroys the rest.")
+    done = json.loads(file.read_text())["done"]
+    assert (len(done["objects"]), done["finished"]) == (2, False)
+    assert len(forget(CONTEXT)["done"]["objects"]) == 1
 
 
 def test_a_backend_without_objects(settings: Any) -> None:
