@@ -22,7 +22,7 @@ from django_workos_vault.vault import Vault
 Slot = tuple[int, Kind]
 
 
-def encrypted_fields(model: type[Model]) -> list[Any]:
+def fields_with_digests(model: type[Model]) -> list[Any]:
     """Return the fields of a model's own table whose cells can carry digests."""
     return [field for field in model._meta.local_concrete_fields if hasattr(field, "blind_indexes")]
 
@@ -81,7 +81,7 @@ class Digests:
     def compounds(self) -> tuple[Any, ...]:
         """The fields of the model that have a compound index with this one in it."""
         found = []
-        for field in encrypted_fields(self._field.model):
+        for field in fields_with_digests(self._field.model):
             members = field.digests.compound_members
             if members and self._field.name in (field.name, *members):
                 found.append(field)

@@ -18,7 +18,7 @@ from django_workos_vault.fields.django_internals.queries import is_ordering, out
 INSTEAD = "Load the rows and do it in Python."
 
 
-def cells_of(expression: Any) -> Any:
+def field_of_cells(expression: Any) -> Any:
     """Return the encrypted field whose cells ``expression`` hands on; None when it hands on none.
 
     ``expression`` is a resolved expression, a query used as one, or a field that stands for its column.
@@ -34,9 +34,9 @@ def cells_of(expression: Any) -> Any:
     if isinstance(expression, Exists) or getattr(expression, "reads_ciphertext", False):
         return None
     if isinstance(expression, Query):
-        return next(filter(None, map(cells_of, selected(expression))), None)
+        return next(filter(None, map(field_of_cells, selected(expression))), None)
     sources = _sources(expression)
-    cells = [cells_of(source) for source in sources]
+    cells = [field_of_cells(source) for source in sources]
     field = next(filter(None, cells), None) if cells else None
     if field is None or isinstance(expression, IsNull):
         return None
@@ -54,7 +54,7 @@ def cells_of(expression: Any) -> Any:
 
 def origins(expression: Any) -> Iterator[Any]:
     """Yield the columns, constants and subqueries that the cells which ``expression`` hands on are from."""
-    if cells_of(expression) is not None:
+    if field_of_cells(expression) is not None:
         inner = [] if isinstance(expression, Col | Query | Subquery) else _sources(expression)
         if not inner:
             yield expression
@@ -78,7 +78,7 @@ def opens_alike(field: Any, other: Any) -> bool:
     )
 
 
-def is_null(expression: Any) -> bool:
+def is_constant_null(expression: Any) -> bool:
     """Whether ``expression`` is the constant NULL, which may stand in place of a cell."""
     return isinstance(expression, Value) and expression.value is None
 
@@ -108,7 +108,7 @@ def _one_of(expression: Any, field: Any, results: Iterable[Any], cells: Iterable
                 f"Cannot choose between {field} and {found} in {type(expression).__name__}: a result opens "
                 "as one column's cells only. Select both and choose in Python."
             )
-        if found is None and not is_null(result):
+        if found is None and not is_constant_null(result):
             raise FieldError(
                 f"Cannot choose between {field} and something that is no cell of it in "
                 f"{type(expression).__name__}: the result could not be opened. Give Value() the field as "

@@ -20,7 +20,7 @@ from django.utils.translation import gettext as _
 
 from django_workos_vault.fields.cell import Withheld
 from django_workos_vault.fields.django_internals.forms import CleansBoundField
-from django_workos_vault.fields.masking import CANNOT_BE_OPENED
+from django_workos_vault.fields.masking import UNREADABLE
 from django_workos_vault.fields.widgets import KEPT_OUT, Answer, KeepingWidget, is_blank, take_text
 
 _STAY_SEALED: ContextVar[bool] = ContextVar("cells_stay_sealed", default=False)
@@ -162,7 +162,7 @@ class KeepsCells(CleansBoundField):
     def _hide(self, initial: Any) -> None:
         mask = ""
         if isinstance(initial, Withheld):
-            mask = initial.field.masked_or_marked(initial) if self.masks_values else str(CANNOT_BE_OPENED)
+            mask = initial.field.masked_or_marked(initial) if self.masks_values else str(UNREADABLE)
             self._offer_to_keep(mask)
         take_text(self)
         widget = self.widget

@@ -12,7 +12,7 @@ from django_workos_vault.blind import FULL_BITS, MIN_BITS, Compound, Kind, LastC
 from django_workos_vault.envelope import MAX_DIGESTS
 from django_workos_vault.fields.checks import FieldChecks
 from django_workos_vault.fields.column_paths import columns_read
-from django_workos_vault.fields.digests import encrypted_fields
+from django_workos_vault.fields.digests import fields_with_digests
 from django_workos_vault.fields.index_advice import IndexAdvice
 from django_workos_vault.indexes import BlindIndex
 
@@ -68,7 +68,7 @@ class IndexChecks(FieldChecks):
         if isinstance(kind, LastCharacters) and (type(kind.count) is not int or kind.count < 1):
             yield "its count must be 1 or more"
         if isinstance(kind, Compound):
-            encrypted = {field.name for field in encrypted_fields(self.field.model)}
+            encrypted = {field.name for field in fields_with_digests(self.field.model)}
             if not kind.with_fields or not set(kind.with_fields) <= encrypted - {self.field.name}:
                 yield "with_fields must name other encrypted fields of the same model"
 

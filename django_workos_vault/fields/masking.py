@@ -6,7 +6,7 @@ from django.utils.translation import gettext_lazy as _
 from django_workos_vault import masks
 
 #: What stands in the place of a mask that cannot be made.
-CANNOT_BE_OPENED = _("cannot be opened")
+UNREADABLE = _("cannot be opened")
 
 
 def quote_no_value(error: ValidationError) -> None:

@@ -11,7 +11,14 @@ from django.db.models.sql.subqueries import UpdateQuery
 
 from django_workos_vault.fields.django_internals import queries
 from django_workos_vault.fields.django_internals.frames import outer_compilers
-from django_workos_vault.fields.flow import INSTEAD, cells_of, is_null, no_order, opens_alike, origins
+from django_workos_vault.fields.flow import (
+    INSTEAD,
+    field_of_cells,
+    is_constant_null,
+    no_order,
+    opens_alike,
+    origins,
+)
 
 _CHECKED = "_workos_vault_checked"
 
@@ -37,9 +44,9 @@ def refuse_misuse(field: Any, compiler: Any) -> None:
 
 def _check(query: Any) -> None:
     for expression in (*query.select, *query.annotation_select.values(), *queries.conditions(query)):
-        cells_of(expression)
+        field_of_cells(expression)
     for expression in queries.ordered_by(query):
-        if field := cells_of(expression):
+        if field := field_of_cells(expression):
             raise no_order(field)
     if isinstance(query, UpdateQuery):
         _check_update(query)
@@ -53,7 +60,7 @@ def _check(query: Any) -> None:
 
 def _check_update(query: Any) -> None:
     for target, _, value in query.values:  # what goes into an encrypted column is judged there
-        if not hasattr(target, "holds_cells") and (field := cells_of(value)):
+        if not hasattr(target, "holds_cells") and (field := field_of_cells(value)):
             raise FieldError(
                 f"Cannot copy {field} with an expression: another column cannot open its cells. "
                 "Load the rows and assign the attribute."
@@ -64,7 +71,7 @@ def _check_distinct(query: Any) -> None:
     named = [found for name in query.distinct_fields for found in queries.named(query, name)]
     outputs = queries.selected(query)
     compared = named if query.distinct_fields else _not_told_apart(query, outputs, outputs)
-    for field in filter(None, map(cells_of, compared)):
+    for field in filter(None, map(field_of_cells, compared)):
         raise FieldError(
             f"Cannot select distinct values of {field}: all {field.holds_cells} are different. Select the "
             "primary key too, or do it in Python."
@@ -73,7 +80,7 @@ def _check_distinct(query: Any) -> None:
 
 def _check_groups(query: Any) -> None:
     grouped = queries.grouped(query)
-    for field in map(cells_of, _not_told_apart(query, grouped, grouped)):
+    for field in map(field_of_cells, _not_told_apart(query, grouped, grouped)):
         raise FieldError(
             f"Cannot group by {field}: equal values have different {field.holds_cells}. {INSTEAD}"
         )
@@ -83,11 +90,11 @@ def _check_combination(query: Any) -> None:
     branches = queries.branches(query)
     outputs = [queries.selected(branch) for branch in branches]
     for column in zip(*outputs, strict=False):
-        fields = [cells_of(expression) for expression in column]
+        fields = [field_of_cells(expression) for expression in column]
         for field in filter(None, fields):
             for other, expression in zip(fields, column, strict=True):
                 alike = other is not None and fields[0] is not None and opens_alike(fields[0], other)
-                if not alike and not (fields[0] is not None and is_null(expression)):
+                if not alike and not (fields[0] is not None and is_constant_null(expression)):
                     raise FieldError(
                         f"Cannot combine {field} with another column in a {query.combinator}: a result opens "
                         "as one column's cells only. Run the queries one by one."
@@ -99,7 +106,7 @@ def _check_combination(query: Any) -> None:
         known = {_known_from(branch, row, row[place]) for branch, row in zip(branches, outputs, strict=True)}
         if len(known) == 1 and None not in known:
             return
-    for field in filter(None, map(cells_of, outputs[0])):
+    for field in filter(None, map(field_of_cells, outputs[0])):
         raise FieldError(
             f"Cannot tell equal values of {field} in a {query.combinator}: all {field.holds_cells} are "
             "different. Select the primary key too, or use union(all=True)."
@@ -113,7 +120,7 @@ def _known_from(query: Any, outputs: list[Any], key: Any) -> tuple[Any, ...] | N
         found = {queries.way(query, key, origin) for origin in origins(output)}
         if None in found or len(found) > 1:
             return None
-        ways.append((cells_of(output), *found))
+        ways.append((field_of_cells(output), *found))
     return tuple(ways)
 
 
@@ -121,5 +128,7 @@ def _not_told_apart(query: Any, outputs: list[Any], keys: list[Any]) -> list[Any
     """Return those of ``outputs`` that hand on cells, while ``keys`` do not name the row they are from."""
     known = queries.identified(query, keys)
     return [
-        output for output in outputs if cells_of(output) and not queries.tables_of(query, output) <= known
+        output
+        for output in outputs
+        if field_of_cells(output) and not queries.tables_of(query, output) <= known
     ]

@@ -18,7 +18,7 @@ from django_workos_vault.fields.django_internals.frames import looks_for_renames
 from django_workos_vault.fields.fixtures import dumps_cells
 from django_workos_vault.fields.forms import cells_are_to_stay_sealed, keep_cells
 from django_workos_vault.fields.hooks import watch_rows
-from django_workos_vault.fields.masking import CANNOT_BE_OPENED
+from django_workos_vault.fields.masking import UNREADABLE
 from django_workos_vault.fields.scheme import Scheme
 from django_workos_vault.frame_locals import leaves_no_locals
 from django_workos_vault.vault import Vault
@@ -152,7 +152,7 @@ class VaultField(_Base):
         try:
             return self.masked(held)
         except (DecryptionForbidden, EnvelopeError, VaultError):
-            return str(CANNOT_BE_OPENED)
+            return str(UNREADABLE)
 
     def masked_of(self, instance: Model) -> str | None:
         """Return what is shown in the place of the value that ``instance`` has; None for NULL."""

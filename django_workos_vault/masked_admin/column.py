@@ -7,7 +7,7 @@ from django.db.models.constants import LOOKUP_SEP
 from django.utils.html import format_html
 
 from django_workos_vault.exceptions import DecryptionForbidden, EnvelopeError, VaultError, is_outage
-from django_workos_vault.fields.masking import CANNOT_BE_OPENED
+from django_workos_vault.fields.masking import UNREADABLE
 from django_workos_vault.fields.vault_field import VaultField
 
 
@@ -44,4 +44,4 @@ class MaskedColumn:
 
 
 def _marker() -> Any:
-    return format_html("<em>{}</em>", CANNOT_BE_OPENED)
+    return format_html("<em>{}</em>", UNREADABLE)

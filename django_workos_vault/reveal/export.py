@@ -24,7 +24,7 @@ from django_workos_vault.exceptions import (
     is_outage,
 )
 from django_workos_vault.fields.cell import Withheld
-from django_workos_vault.fields.masking import CANNOT_BE_OPENED
+from django_workos_vault.fields.masking import UNREADABLE
 from django_workos_vault.fields.vault_field import VaultField
 from django_workos_vault.frame_locals import leaves_no_locals
 from django_workos_vault.handler import vaults
@@ -150,7 +150,7 @@ class Export:
                 told = explain_failure(exc)
                 raise Refused(503, told, f"not opened: {type(exc).__name__}") from None
             entries.append(self._entry("denied", row, field, f"not opened: {type(exc).__name__}"))
-            return str(CANNOT_BE_OPENED)
+            return str(UNREADABLE)
         entries.append(self._entry("export", row, field))
         return "" if value is None else Wording(field).of(value)
 

@@ -11,7 +11,7 @@ from django.utils.safestring import SafeString
 from django_workos_vault import masks
 from django_workos_vault.exceptions import DecryptionForbidden
 from django_workos_vault.fields.django_internals.files import is_unsaved
-from django_workos_vault.fields.masking import CANNOT_BE_OPENED
+from django_workos_vault.fields.masking import UNREADABLE
 from django_workos_vault.files.fields import EncryptedFileField
 
 logger = logging.getLogger(__name__)
@@ -35,6 +35,6 @@ def file_facts(instance: Model, name: str) -> SafeString:
         told = ""
     except Exception as exc:  # whatever storages raise: the page is there to say what row this is
         logger.warning("The size of a file cannot be told: %s: %s", type(exc).__name__, exc)
-        told = format_html("<em>{}</em>", CANNOT_BE_OPENED)
+        told = format_html("<em>{}</em>", UNREADABLE)
     original = masks.FULL if field.conceal_names else ""
     return format_html('<span class="vault-file">{} {}</span>', original, told)

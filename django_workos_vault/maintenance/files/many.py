@@ -16,7 +16,7 @@ from django_workos_vault.maintenance.files.columns import STORAGE_FAULTS
 from django_workos_vault.streams.sources import Source
 
 #: A storage that failed so often, and gave nothing in between, is not asked for more: each may take minutes.
-FAILURES = 5
+FAILURES_IN_A_ROW = 5
 _MOST_THREADS = 32
 
 _NO_FILE = (FileNotFoundError, IsADirectoryError, NotADirectoryError)
@@ -39,7 +39,7 @@ def may_be_there(error: Exception) -> bool:
 
 
 class Beginnings:
-    """Reads the beginnings of files of ``storage``, until it fails :data:`FAILURES` times in a row."""
+    """Reads the beginnings of files of ``storage``, until it fails :data:`FAILURES_IN_A_ROW` times."""
 
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
@@ -77,7 +77,7 @@ class Beginnings:
 
     def _read(self, opener: Callable[[], Source] | Exception) -> Outcome:
         if self.gave_up:
-            return NotAsked(f"The storage failed {FAILURES} times in a row ({self.gave_up}).")
+            return NotAsked(f"The storage failed {FAILURES_IN_A_ROW} times in a row ({self.gave_up}).")
         if isinstance(opener, Exception):
             return opener
         try:
@@ -89,7 +89,7 @@ class Beginnings:
                 self._failures = 0
             else:
                 self._failures += 1
-                if self._failures >= FAILURES and not self.gave_up:
+                if self._failures >= FAILURES_IN_A_ROW and not self.gave_up:
                     self.gave_up = type(outcome).__name__
         return outcome
 

@@ -11,7 +11,7 @@ from django.core.files.base import ContentFile
 from django.core.management import call_command
 
 from django_workos_vault.files.heads import Heads
-from django_workos_vault.maintenance.files.many import FAILURES
+from django_workos_vault.maintenance.files.many import FAILURES_IN_A_ROW
 from tests.files.models import Scan
 from tests.files.s3.objects import S3, TEXT, line, options
 
@@ -45,7 +45,7 @@ def test_a_store_that_is_out_is_not_asked_for_all(moto: str, client: Any, settin
     [column] = json.loads(out.getvalue())["columns"]
     left = Counter(cell["reason"] for cell in column["unreadable"])
     assert (left.total(), left.keys()) == (40, {"EndpointConnectionError", "NotAsked"})
-    assert left["EndpointConnectionError"] <= FAILURES + 10
+    assert left["EndpointConnectionError"] <= FAILURES_IN_A_ROW + 10
 
 
 def test_a_store_that_does_not_answer(moto: str, client: Any, settings: Any) -> None:

@@ -9,7 +9,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from storages.backends.s3 import S3Storage
 
-from django_workos_vault.maintenance.files.many import FAILURES
+from django_workos_vault.maintenance.files.many import FAILURES_IN_A_ROW
 from django_workos_vault.models import DataKeyRecord
 from tests.app.models import Patient
 from tests.files.models import Report
@@ -82,7 +82,7 @@ def test_a_storage_that_is_out(s3: FaultyS3, files: Any, settings: Any, status: 
     )
     name = "ClientError" if status else "EndpointConnectionError"
     assert name in str(error)
-    assert s3.reads <= FAILURES + 10
+    assert s3.reads <= FAILURES_IN_A_ROW + 10
     assert "NotAsked" in told
     assert keys() == 1
     assert opens(files, "ssn")
@@ -103,7 +103,7 @@ def test_after_the_keys_are_gone_a_storage_that_is_out_stops_nothing(s3: FaultyS
     s3.everything, s3.reads = "500 Oops", 0
     document = forget(CONTEXT)
     assert (document["done"]["finished"], "NotAsked" in document["files"][0]["unread"]) == (True, True)
-    assert s3.reads <= FAILURES + 10
+    assert s3.reads <= FAILURES_IN_A_ROW + 10
 
 
 def test_files_that_are_missing_one_after_the_other(s3: FaultyS3, files: Any) -> None:
