@@ -20,18 +20,11 @@ from django_workos_vault.exceptions import (
     VaultRequestError,
     VaultUnavailable,
 )
+from tests.clock import Clock
 from tests.scripted import Reply, hang_up, not_http, scripted_server
 
 DECRYPTED = {"id": "key_1", "data_key": "A" * 42 + "E="}
 DEADLINE = 15.0
-
-
-class Clock:
-    def __init__(self):
-        self.now = 1000.0
-
-    def __call__(self):
-        return self.now
 
 
 @pytest.fixture

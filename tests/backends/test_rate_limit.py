@@ -14,18 +14,11 @@ from django_workos_vault.backends.rate_limit import RateLimiter
 from django_workos_vault.backends.retries import Deadline
 from django_workos_vault.backends.workos import WorkOSVault
 from django_workos_vault.exceptions import InvalidVaultConfiguration, VaultRateLimited
+from tests.clock import Clock
 from tests.scripted import Reply, scripted_server
 
 REDIS = "redis://127.0.0.1:6379/0"
 DECRYPTED = {"id": "key_1", "data_key": "A" * 42 + "E="}
-
-
-class Clock:
-    def __init__(self):
-        self.now = 1000.0
-
-    def __call__(self):
-        return self.now
 
 
 class TestOneProcess:

@@ -1,59 +1,27 @@
 """The page on the way of a value says which modules it meets: each way is walked, and the page held to it."""
 
 import re
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import pytest
 from django.db import connection
 
-import django_workos_vault
 from django_workos_vault import vaults
 from tests.app.models import Account, Organization, Patient, Person
+from tests.called import PACKAGE, called, names_called
 
 # What was registered inside of a transaction that goes on is looked at again for each value.
 pytestmark = pytest.mark.django_db(transaction=True)
 
-PACKAGE = Path(django_workos_vault.__file__).parent
 PAGE = PACKAGE.parent / "docs" / "way-of-a-value.md"
 
 
 def modules_met(walk: Callable[[], Any]) -> list[str]:
     """The package's modules whose functions ``walk`` runs, in the order in which they are met first."""
-    met: dict[str, None] = {}
-
-    def note(frame: FrameType, event: str, argument: Any) -> None:
-        path = Path(frame.f_code.co_filename)
-        if event == "call" and path.is_relative_to(PACKAGE):
-            met.setdefault(path.relative_to(PACKAGE).with_suffix("").as_posix())
-
-    before = sys.getprofile()
-    sys.setprofile(note)
-    try:
-        walk()
-    finally:
-        sys.setprofile(before)
-    return list(met)
-
-
-def functions_called(walk: Callable[[], Any]) -> list[str]:
-    """The package's functions that ``walk`` calls, one after the other."""
-    called: list[str] = []
-
-    def note(frame: FrameType, event: str, argument: Any) -> None:
-        if event == "call" and Path(frame.f_code.co_filename).is_relative_to(PACKAGE):
-            called.append(frame.f_code.co_name)
-
-    before = sys.getprofile()
-    sys.setprofile(note)
-    try:
-        walk()
-    finally:
-        sys.setprofile(before)
-    return called
+    paths = (Path(code.co_filename).relative_to(PACKAGE) for code in called(walk))
+    return list(dict.fromkeys(path.with_suffix("").as_posix() for path in paths))
 
 
 def on_the_page(way: str) -> list[str]:
@@ -111,7 +79,7 @@ def test_four_functions_between_django_and_the_cipher_library() -> None:
     field: Any = Person._meta.get_field("notes")
     field.pre_save(Person(notes="warm"), True)
     person = Person(notes="a note")
-    called = functions_called(lambda: field.pre_save(person, True))
+    called = names_called(lambda: field.pre_save(person, True))
     assert called[:4] == ["pre_save", "_encoded", "seal", "sealing_key"]
     assert set(called[4:]) == {"__init__", "remember"}  # what the instance holds afterwards
 
@@ -121,7 +89,7 @@ def test_four_functions_from_the_attribute_to_the_cipher_library() -> None:
     pk = Person.objects.create(notes="a note").pk
     assert Person.objects.get(pk=pk).notes == "a note"
     person = Person.objects.get(pk=pk)
-    assert functions_called(lambda: person.notes) == ["__get__", "caller_moves_values", "open_held", "open"]
+    assert names_called(lambda: person.notes) == ["__get__", "caller_moves_values", "open_held", "open"]
 
 
 def test_two_functions_for_a_value_without_an_instance() -> None:
@@ -129,7 +97,7 @@ def test_two_functions_for_a_value_without_an_instance() -> None:
     Person.objects.create(notes="a note")
     rows = Person.objects.values_list("notes", flat=True)
     assert list(rows) == ["a note"]
-    called = functions_called(lambda: list(rows.all()))
+    called = names_called(lambda: list(rows.all()))
     assert called[called.index("open_each") :] == ["open_each", "open"]
 
 
@@ -137,7 +105,7 @@ def test_one_function_between_a_row_and_its_cell() -> None:
     """Loading rows that nobody reads calls one function a cell, two where the database gives no bytes."""
     Person.objects.create(ssn="123-45-6789")
     rows = Person.objects.all()
-    called = functions_called(lambda: list(rows))
+    called = names_called(lambda: list(rows))
     for_each = called[called.index("seal") :]
     assert set(for_each) <= {"seal", "_as_bytes", "__set__"}  # the last is Django's Model.__init__()
     assert for_each.count("seal") == for_each.count("__set__") == 3

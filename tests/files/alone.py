@@ -16,6 +16,12 @@ from django.core.management import call_command
 call_command("migrate", verbosity=0, run_syncdb=True)
 from tests.files.alone import Upload, peak
 """
+_MEASURE = """
+run(1)
+before = peak()
+run(128)
+print(peak() - before)
+"""
 
 
 class Upload(io.RawIOBase):
@@ -45,3 +51,9 @@ def printed(program: str) -> list[int]:
     )
     assert run.returncode == 0, run.stderr
     return [*map(int, run.stdout.split())]
+
+
+def growth(program: str) -> int:
+    """Return how many KiB more than one MiB 128 MiB take. ``program`` defines ``run(megabytes)``."""
+    [more] = printed(textwrap.dedent(program) + _MEASURE)
+    return more

@@ -1,4 +1,4 @@
-"""Storages that files are kept in during a test."""
+"""Storages that files are kept in during a test, and what seals them without a field."""
 
 from collections.abc import Iterator
 from functools import cache
@@ -7,6 +7,10 @@ from typing import Any
 
 import botocore.session
 import pytest
+
+from django_workos_vault.keyring.ring import KeyRing
+from django_workos_vault.streams.cipher import FileCipher
+from tests.files.sealing import new_ring, small
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -22,3 +26,13 @@ def media(settings: Any, tmp_path: Path) -> Path:
     """The folder of the default storage: one of the test's own."""
     settings.MEDIA_ROOT = tmp_path / "media"
     return tmp_path / "media"
+
+
+@pytest.fixture
+def ring() -> KeyRing:
+    return new_ring()
+
+
+@pytest.fixture
+def cipher(ring: KeyRing) -> FileCipher:
+    return small(ring)

@@ -32,7 +32,6 @@ from tests.files.sealing import (
     LABEL,
     OTHER_ROW,
     ROW,
-    new_ring,
     opened,
     pieces,
     read,
@@ -44,16 +43,6 @@ pytestmark = pytest.mark.django_db
 
 STORED = FRAME + 16
 TEXT = bytes(range(256)) + b"the last, shorter frame"  # four whole frames and a part of one
-
-
-@pytest.fixture
-def ring() -> KeyRing:
-    return new_ring()
-
-
-@pytest.fixture
-def cipher(ring: KeyRing) -> FileCipher:
-    return small(ring)
 
 
 def frames_at(stored: bytes) -> int:

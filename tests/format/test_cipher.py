@@ -1,10 +1,6 @@
 """Cells that were changed, swapped or made up: always a clear error, never somebody else's plaintext."""
 
-import sys
-from collections.abc import Callable
 from datetime import timedelta
-from pathlib import Path
-from types import FrameType
 
 import pytest
 from hypothesis import given
@@ -25,14 +21,15 @@ from django_workos_vault.exceptions import (
 from django_workos_vault.keyring.policy import DataKeyPolicy
 from django_workos_vault.keyring.ring import KeyRing
 from django_workos_vault.registry import DatabaseRegistry
-from tests.keyring.rings import Clock, make_ring
+from tests.called import names_called
+from tests.clock import Clock
+from tests.keyring.rings import make_ring
 
 pytestmark = pytest.mark.django_db
 
 CLINIC = KeyContext({"app": "clinic"})
 ROW, OTHER_ROW = bytes(16), bytes(15) + b"\x01"
 PLAINTEXT = b"123-45-6789"
-OURS = Path(envelope.__file__).parent
 
 
 @pytest.fixture
@@ -184,24 +181,8 @@ def test_a_warm_value_passes_few_functions(ring: KeyRing, unbound: dict[str, int
     cipher = Cipher(ring, "app.Person.ssn")
     cell = cipher.seal(PLAINTEXT, CLINIC, **unbound)
     cipher.open(cell)
-    assert passed(lambda: cipher.seal(PLAINTEXT, CLINIC, **unbound)) == ["seal", "sealing_key"]
-    assert passed(lambda: cipher.open(cell)) == ["open"]
-
-
-def passed(work: Callable[[], object]) -> list[str]:
-    """Return the names of our functions that ``work`` calls, in order."""
-    names: list[str] = []
-
-    def note(frame: FrameType, event: str, _: object) -> None:
-        if event == "call" and frame.f_code.co_filename.startswith(str(OURS)):
-            names.append(frame.f_code.co_name)
-
-    sys.setprofile(note)
-    try:
-        work()
-    finally:
-        sys.setprofile(None)
-    return names
+    assert names_called(lambda: cipher.seal(PLAINTEXT, CLINIC, **unbound)) == ["seal", "sealing_key"]
+    assert names_called(lambda: cipher.open(cell)) == ["open"]
 
 
 @pytest.mark.parametrize("pad_to", [0, 32])

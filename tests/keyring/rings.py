@@ -25,16 +25,6 @@ MASTER_KEY = b"tests only: this is not a secret"
 Client = Callable[..., WorkOSVault]
 
 
-class Clock:
-    """A monotonic clock that a test moves on."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 def make_ring(
     backend: VaultBackend | None = None, clock: Callable[[], float] | None = None, **policy: Any
 ) -> KeyRing:

@@ -5,7 +5,8 @@ from datetime import timedelta
 import pytest
 
 from django_workos_vault.context import KeyContext
-from tests.keyring.rings import CLINIC, Clock, cipher_of, loaded_keys_alive, make_ring
+from tests.clock import Clock
+from tests.keyring.rings import CLINIC, cipher_of, loaded_keys_alive, make_ring
 
 pytestmark = pytest.mark.django_db
 

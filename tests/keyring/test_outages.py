@@ -13,7 +13,8 @@ from django_workos_vault.exceptions import (
     WrongKey,
 )
 from django_workos_vault.keyring.outcomes import REMEMBERED
-from tests.keyring.rings import CLINIC, Client, Clock, cipher_of, fail_at_once, make_ring
+from tests.clock import Clock
+from tests.keyring.rings import CLINIC, Client, cipher_of, fail_at_once, make_ring
 
 pytestmark = pytest.mark.django_db
 

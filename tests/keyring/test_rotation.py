@@ -14,7 +14,8 @@ from django_workos_vault.exceptions import (
     VaultPermissionDenied,
 )
 from django_workos_vault.models import DataKeyRecord
-from tests.keyring.rings import CLINIC, MASTER_KEY, Clock, cipher_of, make_ring
+from tests.clock import Clock
+from tests.keyring.rings import CLINIC, MASTER_KEY, cipher_of, make_ring
 
 pytestmark = pytest.mark.django_db
 

@@ -15,7 +15,6 @@ from django_workos_vault import vaults
 from django_workos_vault.backends.batch import CONCURRENCY
 from django_workos_vault.backends.local import LocalVault
 from django_workos_vault.backends.workos import WorkOSVault
-from django_workos_vault.cipher import Cipher
 from django_workos_vault.context import KeyContext
 from django_workos_vault.datakey import MAX_PROVEN
 from django_workos_vault.emulator import RunningEmulator
@@ -23,40 +22,13 @@ from django_workos_vault.envelope import parse, with_key_reference
 from django_workos_vault.exceptions import VaultPermissionDenied, WrongKey
 from django_workos_vault.fields import aload_keys, stored_cell
 from django_workos_vault.keyring.outcomes import REMEMBERED
-from django_workos_vault.keyring.policy import DataKeyPolicy
 from django_workos_vault.keyring.ring import KeyRing
 from django_workos_vault.models import DataKeyRecord
-from django_workos_vault.registry import DatabaseRegistry
 from tests.app.models import Person
+from tests.clock import Clock
+from tests.keyring.rings import CLINIC, MASTER_KEY, cipher_of, make_ring
 
 pytestmark = [pytest.mark.django_db(databases="__all__"), pytest.mark.usefixtures("outside_of_checkouts")]
-
-CLINIC = KeyContext({"app": "clinic"})
-MASTER_KEY = b"tests only: this is not a secret"
-
-
-class Clock:
-    """A monotonic clock that a test moves on."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-def make_ring(backend: Any = None, clock: Any = None, **policy: Any) -> KeyRing:
-    return KeyRing(
-        vault="default",
-        backend=backend or LocalVault(master_key=MASTER_KEY),
-        registry=DatabaseRegistry("default"),
-        policy=DataKeyPolicy(**policy),
-        clock=clock or Clock(),
-    )
-
-
-def cipher_of(ring: KeyRing) -> Cipher:
-    return Cipher(ring, "app.Person.ssn")
 
 
 def rekeyed(ring: KeyRing, cell: bytes, **context: str) -> bytes:
@@ -99,7 +71,7 @@ def test_forged_blob_beside_a_good_one_is_asked_for_once(forge: Callable[[bytes]
 
 def test_cell_with_a_damaged_blob_is_saved_by_another_cells() -> None:
     """The wrapped key of any cell of the same data key opens it, and that of another does not."""
-    ring = make_ring()
+    ring = make_ring(clock=Clock())
     cipher = cipher_of(ring)
     sound, other = cipher.seal(b"x", CLINIC), cipher.seal(b"y", KeyContext({"app": "other"}))
     damaged = with_key_reference(cipher.seal(b"z", CLINIC), b"damaged")
@@ -111,7 +83,7 @@ def test_cell_with_a_damaged_blob_is_saved_by_another_cells() -> None:
 
 def test_many_forged_blobs_leave_the_good_one_readable() -> None:
     """A page of forged cells costs a request for each of them once, and no memory beyond a bound."""
-    ring = make_ring(cache_size=64)
+    ring = make_ring(clock=Clock(), cache_size=64)
     cipher = cipher_of(ring)
     good = cipher.seal(b"x", CLINIC)
     blob = parse(good).key_reference
@@ -126,7 +98,7 @@ def test_many_forged_blobs_leave_the_good_one_readable() -> None:
 
 def test_rekeyed_cells_open_with_one_request_for_each_wrapping() -> None:
     """A column half of which was rekeyed, twice over, costs three requests, whatever is in memory."""
-    ring = make_ring()
+    ring = make_ring(clock=Clock())
     cipher = cipher_of(ring)
     cells = [cipher.seal(b"x", CLINIC) for _ in range(30)]
     newer, newest = rekeyed(ring, cells[0], app="new"), rekeyed(ring, cells[0], app="newest")
@@ -142,7 +114,7 @@ def test_rekeyed_cells_open_with_one_request_for_each_wrapping() -> None:
 
 def test_wrappings_remembered_of_one_key_are_bounded() -> None:
     """Somebody who wraps one key a thousand times makes work, and no heap."""
-    ring = make_ring()
+    ring = make_ring(clock=Clock())
     cipher = cipher_of(ring)
     cell = cipher.seal(b"x", CLINIC)
     for n in range(MAX_PROVEN + 10):
@@ -187,7 +159,7 @@ def test_key_in_memory_opens_rekeyed_cells_during_an_outage(
     vault_emulator: RunningEmulator, client: Callable[..., WorkOSVault]
 ) -> None:
     """Which key a cell needs is told by its commitment; that Vault is away says nothing about its blob."""
-    ring = make_ring(client())
+    ring = make_ring(client(), Clock())
     cipher = cipher_of(ring)
     cell = cipher.seal(b"x", CLINIC)
     other = rekeyed(ring, cell, app="new")
@@ -268,7 +240,7 @@ def test_outage_ends_a_long_batch(
     vault_emulator: RunningEmulator, client: Callable[..., WorkOSVault], use: Callable[..., Any]
 ) -> None:
     """Hundreds of wrapped keys take no more requests to fail than are under way at once."""
-    ring = make_ring(client())
+    ring = make_ring(client(), Clock())
     cell = cipher_of(ring).seal(b"x", CLINIC)
     blob = parse(cell).key_reference
     cells = [parse(with_key_reference(cell, blob + n.to_bytes(2))) for n in range(300)]
