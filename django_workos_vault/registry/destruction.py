@@ -108,9 +108,15 @@ def _destroyed(alias: str, context: KeyContext, vaults: Collection[str]) -> list
     return [filed(row) for row in mine]
 
 
-def destroy_roots(roots: Collection[FiledRoot]) -> None:
-    """Delete the records of root keys."""
+def destroy_roots(roots: Collection[FiledRoot]) -> list[FiledRoot]:
+    """Delete the records of root keys; return those that nobody else had deleted, or replaced."""
     alias = router.db_for_write(IndexKeyRecord)
+    rows = IndexKeyRecord.objects.using(alias)
     with transaction.atomic(using=alias):
-        for root in roots:
-            IndexKeyRecord.objects.using(alias).filter(vault=root.vault, version=root.version).delete()
+        return [
+            root
+            for root in roots
+            for row in rows.filter(vault=root.vault, version=root.version)
+            if FiledRoot(row.vault, row.version, as_told(row.key_id)) == root
+            and rows.filter(pk=row.pk).delete()[0]
+        ]

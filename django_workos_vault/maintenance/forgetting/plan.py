@@ -67,7 +67,7 @@ class Plan:
                 (plan.keys if is_of(row, subject.context) else plan.doubtful).append(filed(row))
         for root in roots_of(subject.context):
             if root.vault in subject.aliases:
-                (plan.roots if _is_alone(subject, root.vault) else plan.kept_roots).append(root)
+                (plan.roots if is_alone(subject, root.vault) else plan.kept_roots).append(root)
         plan._look_for_other_contexts()
         commitments = {key.commitment for key in plan.keys if from_hex(key.commitment)}
         plan.cells = list(columns.survey(subject, commitments))
@@ -119,7 +119,7 @@ class Plan:
         self.wider, self.narrower, self.similar = dict(wider), dict(narrower), sorted(similar)
 
 
-def _is_alone(subject: Subject, alias: str) -> bool:
+def is_alone(subject: Subject, alias: str) -> bool:
     """Whether a vault has no key and no field of another context: its indexes are the customer's alone."""
     if any(other == alias and context != subject.context for other, context in other_contexts()):
         return False

@@ -7,14 +7,15 @@ from django_workos_vault.exceptions import VaultError
 from django_workos_vault.handler import vaults
 from django_workos_vault.maintenance.forgetting import objects
 from django_workos_vault.maintenance.forgetting.objects import FoundObject, LeftObject
-from django_workos_vault.maintenance.forgetting.plan import Plan
+from django_workos_vault.maintenance.forgetting.plan import Plan, is_alone
 from django_workos_vault.registry.destruction import FiledKey, FiledRoot, destroy_keys, destroy_roots
 
 
 class Forgetting:
     """Destroys what ``plan`` found. Interrupted, another run destroys the rest.
 
-    Data keys made since the plan was, by somebody who still writes for the customer, are destroyed too.
+    Data keys made since the plan was, by somebody who still writes for the customer, are destroyed too; root
+    keys that somebody else has come to need since are kept.
     """
 
     def __init__(self, plan: Plan) -> None:
@@ -31,8 +32,9 @@ class Forgetting:
         """Do the work, and yield after each object."""
         subject = self.plan.subject
         self.keys = destroy_keys(subject.context, subject.aliases)
-        destroy_roots(self.plan.roots)
-        self.roots = self.plan.roots
+        alone = [root for root in self.plan.roots if is_alone(subject, root.vault)]
+        self.plan.kept_roots += [root for root in self.plan.roots if root not in alone]
+        self.roots = destroy_roots(alone)
         for alias in subject.aliases:
             vaults[alias].forget_keys()
         self.destroyed_at = datetime.now(UTC)

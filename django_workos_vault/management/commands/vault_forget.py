@@ -155,7 +155,10 @@ class Command(VaultCommand):
 def _written(file: Path, lines: list[str], document: str) -> OSError | None:
     """Write the report, and return why that failed: what is destroyed by now is told all the same."""
     try:
-        file.write_text((document if file.suffix == ".json" else "\n".join(lines)) + "\n", encoding="utf-8")
+        with file.open("a", encoding="utf-8") as report:
+            if report.tell():
+                return FileExistsError("another run has one there.")
+            report.write((document if file.suffix == ".json" else "\n".join(lines)) + "\n")
     except OSError as exc:
         return exc
     return None
