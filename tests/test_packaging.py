@@ -94,7 +94,12 @@ def test_the_workflow_runs_what_the_package_says_it_supports() -> None:
         claimed = [line.removeprefix(prefix) for line in project["classifiers"] if line.startswith(prefix)]
         assert claimed
         assert matrix[name][: len(claimed)] == claimed
-    assert {"run": "bash .ci/run"} in workflow["jobs"]["everything"]["steps"]
+    everything = workflow["jobs"]["everything"]
+    assert {"run": "bash .ci/run"} in everything["steps"]
+    sought = set(re.findall(r"/dev/tcp/127\.0\.0\.1/(\d+)", (CHECKOUT / ".ci" / "run").read_text()))
+    sought |= {"5432", "3306"}  # as tests/settings.py has them
+    given = {port for each in everything["services"].values() for port in each["ports"]}
+    assert given == {f"{port}:{port}" for port in sought}
 
 
 def test_the_version_has_one_source() -> None:

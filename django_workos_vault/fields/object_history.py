@@ -66,4 +66,5 @@ def _prepare(*, sender: type[Model], **kwargs: Any) -> None:
     pre_delete.connect(_before_deletion, sender=sender)
 
 
+# Not the field's contribute_to_class(): rows of a proxy are deleted under its name, and no field hears of it.
 class_prepared.connect(_prepare)

@@ -4,7 +4,7 @@ import asyncio
 import io
 from collections.abc import AsyncIterator, Iterator
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import Any
 
 from django_workos_vault.exceptions import MalformedEnvelope
 from django_workos_vault.forbidding import check_opening_allowed
@@ -12,9 +12,6 @@ from django_workos_vault.frame_locals import forget_locals, leaves_no_locals
 from django_workos_vault.streams.frames import AT_ONCE, Frames
 from django_workos_vault.streams.padding import SIZE_BYTES
 from django_workos_vault.streams.sources import Source
-
-if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
 
 
 class SealedFile(io.RawIOBase):
@@ -77,7 +74,7 @@ class SealedFile(io.RawIOBase):
     readall = read
 
     @leaves_no_locals
-    def readinto(self, buffer: "WriteableBuffer", /) -> int:
+    def readinto(self, buffer: Any, /) -> int:
         """Fill ``buffer`` with the next bytes. Return how many there were."""
         view = memoryview(buffer).cast("B")
         with self._lock:
