@@ -10,6 +10,7 @@ from inspect import isclass
 from pathlib import Path
 
 import django
+import pytest
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 PACKAGE = "django_workos_vault"
@@ -121,6 +122,17 @@ def test_the_diagram_is_what_the_imports_are() -> None:
         for room, ends in real.items()
     }
     assert drawn() == needed
+
+
+@pytest.mark.parametrize("path", re.findall(r"^<!-- class: ([\w.]+) -->$", PAGE, re.MULTILINE))
+def test_a_class_has_the_layers_that_the_page_shows(path: str) -> None:
+    """Layer by layer, from the one that users name down to the one that knows none of the others."""
+    module, _, name = path.rpartition(".")
+    layers = [each for each in getattr(import_module(module), name).__mro__ if each is not object]
+    below = PAGE.partition(f"<!-- class: {path} -->")[2].strip().partition("\n\n")[0]
+    assert re.findall(r"^\| `(\w+)` \| `([\w/]+)` \|", below, re.MULTILINE) == [
+        (each.__name__, each.__module__.removeprefix(f"{PACKAGE}.").replace(".", "/")) for each in layers
+    ]
 
 
 @cache
