@@ -228,7 +228,7 @@ class CellField(EncodedField):
         return self._needs_only_the_value and super().pre_save.__func__ is Field.pre_save  # type: ignore[attr-defined]
 
     def _cell_to_write(self, model_instance: Model, add: bool) -> Any:
-        if add and (self.scheme.needs_row or self.digests.compound_members):
+        if add and (self.scheme.remembers_row or self.digests.compound_members):
             refuse_foreign_upsert(self)
         value = super().pre_save(model_instance, add)  # a cell that nobody touched comes as it is
         held = model_instance.__dict__.get(self.attname)

@@ -25,9 +25,12 @@ def refuse_foreign_upsert(field: Any) -> None:
         return
     updated = {column.attname for column in query.update_fields}
     same = updated | {column.attname for column in query.unique_fields or ()}
-    indexed = set(field.digests.compound_members)
-    bound = {column.attname for column in field.scheme.bound_columns} | indexed
-    parted = ({*field.scheme.row_columns} | indexed) - same if field.attname in updated else bound & updated
+    scheme, indexed = field.scheme, set(field.digests.compound_members)
+    if field.attname in updated:
+        needed = {*(column.attname for column in scheme.bound_columns), *scheme.context_columns}
+        parted = (needed | indexed) - same
+    else:
+        parted = ({column.attname for column in scheme.maybe_bound_columns} | indexed) & updated
     if parted:
         raise FieldError(
             f"{field} depends on its row: this bulk_create(update_conflicts=True) would leave a cell sealed "
@@ -40,9 +43,9 @@ def refuse_partial_rebinding(instance: Model, written: frozenset[str]) -> None:
     """Raise FieldError when writing the columns ``written`` alone would move a row from under its cells."""
     fields: Sequence[Any] = instance._meta.concrete_fields
     for field in fields:
-        if not getattr(field, "bind_to", ()) or field.name in written:
+        if not hasattr(field, "bind_to") or field.name in written:
             continue
-        columns = field.scheme.bound_columns
+        columns = field.scheme.maybe_bound_columns
         moved = [column.name for column in columns if {column.name, column.attname} & written]
         held = instance.__dict__.get(field.attname)
         if moved and hasattr(held, "row") and field.row_changed(held, instance):

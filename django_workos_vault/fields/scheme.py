@@ -150,6 +150,11 @@ class Scheme:
         """The local columns that cells are bound to. Raises FieldDoesNotExist for a name that is none."""
         return self._columns(self._bindings[0])
 
+    @property
+    def maybe_bound_columns(self) -> tuple[Any, ...]:
+        """The local columns that a cell may be bound to, those of ``previous_bind_to`` too."""
+        return tuple(dict.fromkeys(column for names in self._bindings for column in self._columns(names)))
+
     def row_of(self, instance: Model) -> Row:
         """Return what the instance holds in :attr:`row_columns` now, ``NOT_LOADED`` for deferred ones."""
         return tuple(instance.__dict__.get(name, NOT_LOADED) for name in self.row_columns)

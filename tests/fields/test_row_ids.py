@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from django.db import connection, models
+from django.core.exceptions import FieldError
+from django.db import connection, models, transaction
 from django.db.migrations import AddField, AlterField, CreateModel, RunPython
 from django.db.models import Count, Q
 from django.test.utils import isolate_apps
@@ -143,5 +144,47 @@ def test_a_table_that_is_there() -> None:
         swap(table.model, one, other, "text")
         with pytest.raises(WrongBinding):
             _ = table.model.objects.get(pk=one.pk).text
+    finally:
+        table.drop()
+
+
+def upsert(row: Any, *columns: str) -> None:
+    has_target = connection.features.supports_update_conflicts_with_target
+    type(row).objects.bulk_create(
+        [row],
+        update_conflicts=True,
+        update_fields=columns,
+        unique_fields=["id"] if has_target else None,
+    )
+
+
+def test_two_releases_side_by_side() -> None:
+    """One that does not bind yet reads what the next one bound, and moves no row from under such a cell."""
+    columns = [
+        ("id", models.AutoField(primary_key=True)),
+        ("owner", models.CharField(max_length=9, default="a")),
+    ]
+    row_id = ("row_id", models.UUIDField(default=uuid.uuid4, editable=False))
+    binding = ("row_id", "owner")
+    between, bound = text(previous_bind_to=(binding,)), text(bind_to=binding, previous_bind_to=((),))
+    table = Table(CreateModel("Folder", [*columns, row_id, ("text", bound)]))
+    try:
+        newer = table.model
+        newer.objects.create(text="newer")
+        table.run(AlterField("Folder", "text", between))
+        table.model.objects.create(text="older")
+        assert [row.text for row in table.model.objects.order_by("pk")] == ["newer", "older"]
+        assert [row.text for row in newer.objects.order_by("pk")] == ["newer", "older"]
+        row = table.model.objects.order_by("pk")[0]
+        row.owner = "b"
+        with pytest.raises(FieldError, match="write it too"), transaction.atomic():
+            row.save(update_fields=["owner"])
+        with pytest.raises(FieldError, match="write it too"), transaction.atomic():
+            table.model.objects.bulk_update([row], ["owner"])
+        with pytest.raises(FieldError, match="depends on its row"), transaction.atomic():
+            upsert(table.model(pk=row.pk, row_id=row.row_id, owner="b", text="x"), "owner")
+        upsert(table.model(pk=row.pk, row_id=row.row_id, text="newer"), "text")
+        row.save()
+        assert [row.text for row in newer.objects.order_by("pk")] == ["newer", "older"]
     finally:
         table.drop()
