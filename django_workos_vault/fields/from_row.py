@@ -4,11 +4,14 @@ from operator import attrgetter
 from typing import Any
 
 from django.core.exceptions import FieldDoesNotExist, ObjectDoesNotExist
-from django.db.models import Model, Q
+from django.db.models import CharField, IntegerField, Model, Q, TextField, UUIDField
 from django.db.models.constants import LOOKUP_SEP
 from django.utils.deconstruct import deconstructible
 
 from django_workos_vault.exceptions import MissingKeyContext
+
+#: Columns whose values a database finds by the text that Python makes of them.
+_COMPARED_AS_TEXT = (CharField, IntegerField, TextField, UUIDField)
 
 
 @deconstructible(path="django_workos_vault.fields.FromRow")
@@ -70,17 +73,31 @@ class FromRow:
         return LOOKUP_SEP.join(followed)
 
     def rows_with(self, model: Any, value: str) -> Q | None:
-        """Return the condition that a row has ``value``, None where no query can tell: of a property."""
-        names = self.path.split(".")
-        for name in names:
-            try:
-                field = None if model is None else model._meta.get_field(name)
-            except FieldDoesNotExist:
-                return None
-            if field is None or (field.is_relation and field.related_model is None):
-                return None  # behind a column, or a generic relation
-            model = field.related_model if field.is_relation else None
-        return Q(**{LOOKUP_SEP.join(names): value}) if model is None else None
+        """Return a condition that each row with ``value`` meets; None where no query can tell.
+
+        A database compares texts its own way, so rows that meet it need not have the value. Raises
+        ValidationError where no row can.
+        """
+        *names, last = self.path.split(".")
+        try:
+            for name in names:
+                relation = model._meta.get_field(name)
+                if not (relation.many_to_one or relation.one_to_one) or relation.auto_created:
+                    return None
+                model = relation.related_model
+                if model is None:
+                    return None  # a generic relation
+            column = model._meta.get_field(last)
+        except FieldDoesNotExist:
+            return None  # a property
+        while last == getattr(column, "attname", None) != column.name:  # the key of a related row
+            names.append(column.name)
+            column = column.target_field
+            last = column.attname
+        if not isinstance(column, _COMPARED_AS_TEXT) or hasattr(column, "vault_alias"):
+            return None
+        column.to_python(value)
+        return Q(**{LOOKUP_SEP.join((*names, column.name)): value})
 
     def _missing(self, instance: Model) -> MissingKeyContext:
         return MissingKeyContext(

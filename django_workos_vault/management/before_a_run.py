@@ -1,14 +1,18 @@
 """What is told before a run begins: what it could not finish, where it writes, from which row on."""
 
+from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.core.management.base import CommandError
-from django.db import router
-from django.db.models import Field
+from django.db import DatabaseError, router, transaction
+from django.db.models import Field, Model, QuerySet
 
 from django_workos_vault.exceptions import VaultError, WrongKey
 from django_workos_vault.fields.field import EncryptedField
+from django_workos_vault.maintenance.engine.keys import between
+from django_workos_vault.maintenance.engine.where import Where, no_such_value
 from django_workos_vault.maintenance.operations import copying, moving
 
 
@@ -60,7 +64,33 @@ def primary_key(field: "Field[Any, Any]", text: str | None) -> Any:
         return tuple(key) if isinstance(key, list) else key
     except ValidationError as exc:
         raise CommandError(f"--start-after: {'; '.join(exc.messages)}") from None
-    except (ValueError, TypeError):  # of several columns, which come as a JSON list
+    except (ValueError, TypeError, OverflowError):  # of several columns, which come as a JSON list
         raise CommandError(
             f'--start-after: {text!r} is no primary key; one of two columns is ["a", 1].'
         ) from None
+
+
+def refuse_values(models: Sequence[Sequence[Any]], using: str, where: str | None, start_after: Any) -> None:
+    """Raise CommandError, or UnknownCondition, for what the database ``using`` has no such column for.
+
+    ``models`` are the fields of each. Their rows are not looked at.
+    """
+    for fields in models:
+        model = fields[0].model
+        rows: QuerySet[Model] = QuerySet(model, using=using)
+        if where is not None and not _is_taken(Where(where, fields).of(rows), rows):
+            raise no_such_value(where, model)
+        if start_after is not None and not _is_taken(between(rows, start_after), rows):
+            raise CommandError(f"--start-after: {model._meta.label} holds no such primary key.")
+
+
+def _is_taken(some: "QuerySet[Model]", rows: "QuerySet[Model]") -> bool:
+    """Whether the database, or what leads to it, takes the values in the query ``some`` of ``rows``."""
+    try:
+        with transaction.atomic(using=rows.db):
+            some.explain()
+    except Exception:  # each driver has errors of its own for a value that a type does not hold
+        with suppress(DatabaseError), transaction.atomic(using=rows.db):
+            rows.explain()
+            return False  # else the database is the reason, which is told later
+    return True

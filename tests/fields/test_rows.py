@@ -308,5 +308,6 @@ def test_relations_that_choose_a_key() -> None:
     paths = ("owner.workos_id", "device.organization.workos_id", "device.organization_id", "tenant.device")
     followed = [FromRow(path).relations(Chart) for path in paths]
     assert followed == ["owner", "device__organization", "device", ""]
-    conditions = [FromRow(path).rows_with(Chart, "org_1") for path in paths]
-    assert conditions == [None, models.Q(device__organization__workos_id="org_1"), None, None]
+    conditions = [FromRow(path).rows_with(Chart, "1") for path in paths]
+    by_key = models.Q(device__organization__id="1")
+    assert conditions == [None, models.Q(device__organization__workos_id="1"), by_key, None]

@@ -54,7 +54,7 @@ KEYS: dict[str, tuple[Any, list[Any]]] = {
 
 @contextmanager
 def table(**columns: Any) -> Iterator[Any]:
-    columns["s"] = EncryptedCharField(max_length=9)
+    columns.setdefault("s", EncryptedCharField(max_length=9))
     columns["t"] = EncryptedCharField(max_length=9, key_context={"organization_id": FromRow("who")})
     columns["who"] = models.CharField(max_length=9, default="org_1")
     meta = type("Meta", (), {"app_label": "app"})

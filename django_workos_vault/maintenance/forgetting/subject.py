@@ -7,9 +7,9 @@ from operator import or_
 from typing import Any
 
 from django.apps import apps
-from django.core.exceptions import FieldDoesNotExist, ValidationError
+from django.core.exceptions import ValidationError
 from django.db import router
-from django.db.models import CharField, IntegerField, Model, Q, UUIDField
+from django.db.models import Model, Q
 
 from django_workos_vault.context import KeyContext
 from django_workos_vault.exceptions import InvalidVaultConfiguration
@@ -18,8 +18,6 @@ from django_workos_vault.fields.vault_field import VaultField
 from django_workos_vault.files.fields import EncryptedFileField
 from django_workos_vault.handler import vaults
 from django_workos_vault.maintenance.tables import Tables
-
-_NO_ROW = Q(pk__in=[])
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +111,7 @@ class Subject:
         for name, value in self.context.items.items():
             item = given.get(name)
             if isinstance(item, FromRow):
-                condition &= _rows_with(field.model, item.path, value)
+                condition &= _rows_with(item, field.model, value)
             elif item != value:
                 return None
         return condition
@@ -149,31 +147,12 @@ def context_for(field: Any, row: Model) -> KeyContext | None:
     return context
 
 
-def _rows_with(model: Any, path: str, value: str) -> Q:
-    """Return the condition that ``path`` leads to ``value``, none at all where only Python can follow it."""
-    *relations, last = path.split(".")
+def _rows_with(item: FromRow, model: type[Model], value: str) -> Q:
+    """Return the condition that ``item`` gives ``value``, none at all where only Python can tell."""
     try:
-        for name in relations:
-            relation = model._meta.get_field(name)
-            if not (relation.many_to_one or relation.one_to_one) or relation.auto_created:
-                return Q()
-            model = relation.related_model
-        column = model._meta.get_field(last)
-    except FieldDoesNotExist:
-        return Q()  # a property
-    target = column
-    if column.is_relation:
-        if last != getattr(column, "attname", None):
-            return Q()  # the text of a related row
-        while target.is_relation:
-            target = target.target_field
-    if not isinstance(target, CharField | IntegerField | UUIDField) or hasattr(target, "vault_alias"):
-        return Q()
-    try:
-        target.to_python(value)
+        return item.rows_with(model, value) or Q()
     except ValidationError:
-        return _NO_ROW  # no row holds it: the text of a number is a number
-    return Q(**{"__".join((*relations, last)): value})
+        return Q(pk__in=[])  # no row holds it: the text of a number is a number
 
 
 def _folded(context: KeyContext) -> dict[str, str]:

@@ -10,14 +10,19 @@ from django_workos_vault.fields.field import EncryptedField
 from django_workos_vault.maintenance.engine import runs, stored_files
 from django_workos_vault.maintenance.engine.keys import as_text
 from django_workos_vault.maintenance.engine.runs import RunRefused
-from django_workos_vault.maintenance.engine.where import UnknownCondition, Where
+from django_workos_vault.maintenance.engine.where import UnknownCondition
 from django_workos_vault.maintenance.files.columns import named_file_field
 from django_workos_vault.maintenance.operations import NotAsWritten
 from django_workos_vault.maintenance.queues import QueueRefused
 from django_workos_vault.maintenance.reencryption.target import UnknownTarget, fields_of_all
 from django_workos_vault.management import plan_reports, run_reports
 from django_workos_vault.management.asked import refuse_contradictions, refuse_for_files
-from django_workos_vault.management.before_a_run import database_of, primary_key, refuse_what_cannot_finish
+from django_workos_vault.management.before_a_run import (
+    database_of,
+    primary_key,
+    refuse_values,
+    refuse_what_cannot_finish,
+)
 from django_workos_vault.management.chosen_queue import chosen_queue
 from django_workos_vault.management.command import VaultCommand
 from django_workos_vault.management.files_beside import commands_for_files, of_files
@@ -90,8 +95,7 @@ class Command(VaultCommand):
         if options["start_after"] is not None and len(models) > 1:
             raise CommandError("--start-after is a row of one model.")
         start_after = primary_key(fields[0], options["start_after"])
-        for of_model in models.values() if options["where"] else ():
-            Where(options["where"], of_model)  # raises where it means nothing
+        refuse_values(list(models.values()), using, options["where"], start_after)
         if options["plan"]:
             if options["plain"]:
                 raise CommandError("--plan looks at cells: try --dry-run.")
