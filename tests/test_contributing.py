@@ -84,6 +84,22 @@ def test_a_recipe_works(title: str, copy: Path) -> None:
         run(command, copy)
 
 
+@pytest.mark.skipif(shutil.which("msgmerge") is None, reason="needs GNU gettext")
+def test_the_commands_for_translators_change_nothing_but_the_date(copy: Path) -> None:
+    """Whoever adds a string gets a difference that shows this string."""
+    package = copy / "django_workos_vault"
+    made = sorted(package.rglob("django.po"))
+    before = [path.read_text() for path in made]
+    commands = re.findall(r"`django-admin (.*?)`", SECTIONS["Say something to a user"])
+    assert [command.split()[0] for command in commands] == ["makemessages", "compilemessages"]
+    for command in commands:
+        run = [sys.executable, "-m", "django", *shlex.split(command)]
+        subprocess.run(run, cwd=package, env={**os.environ, "PYTHONPATH": str(copy)}, check=True)
+    dated = re.compile('^"POT-Creation-Date:.*\n', re.MULTILINE)
+    assert made
+    assert [dated.sub("", path.read_text()) for path in made] == [dated.sub("", text) for text in before]
+
+
 def test_one_test_runs() -> None:
     """The command that shows how to run one test runs some."""
     _, block = next(BLOCK.finditer(SECTIONS["Run one test, run everything"])).groups()
