@@ -7,7 +7,7 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.core.management.base import CommandError
 from django.db import DatabaseError, router, transaction
-from django.db.models import Field, Model, QuerySet
+from django.db.models import Field, JSONField, Model, QuerySet
 
 from django_workos_vault.exceptions import VaultError, WrongKey
 from django_workos_vault.fields.field import EncryptedField
@@ -34,6 +34,8 @@ def refuse_what_cannot_finish(
         if reason:
             raise CommandError(reason)
     for field in fields:
+        if any(isinstance(column, JSONField) for column in field.model._meta.pk_fields):
+            raise CommandError(f"{field.model._meta.label} has no order of its primary keys, which are JSON.")
         if not field.scheme.needs_row or field.key_context is None:
             field.scheme.static_context()  # raises where there is none
         holds_cells = isinstance(field, EncryptedField)  # files hold their wrapped keys themselves

@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from datetime import datetime, time
 from typing import Any
 
 from django.core.management.base import OutputWrapper
@@ -94,4 +95,6 @@ def as_json(document: object) -> str:
 
 class _Encoder(DjangoJSONEncoder):
     def default(self, o: Any) -> Any:
+        if isinstance(o, datetime | time):  # as Django has them, to the microsecond
+            return o.isoformat().replace("+00:00", "Z")
         return told(o) if isinstance(o, bytes | memoryview) else super().default(o)

@@ -34,7 +34,7 @@ KEYS: dict[str, tuple[Any, list[Any]]] = {
     "date": (models.DateField(primary_key=True), [date(1, 1, 1), date(2024, 2, 29), date(9999, 12, 31)]),
     "datetime": (
         models.DateTimeField(primary_key=True),
-        [datetime(2024, 1, 1, 0, 0, 0, 1001 * n, tzinfo=UTC) for n in range(3)],
+        [datetime(2024, 1, 1, 0, 0, 0, n, tzinfo=UTC) for n in range(3)],
     ),
     "decimal": (
         models.DecimalField(max_digits=10, decimal_places=3, primary_key=True),
@@ -47,7 +47,7 @@ KEYS: dict[str, tuple[Any, list[Any]]] = {
     "float": (models.FloatField(primary_key=True), [-0.1, 0.1 + 0.2, 1e300]),
     "integer": (models.BigIntegerField(primary_key=True), [-(2**63), -1, 2**63 - 1]),
     "ip": (models.GenericIPAddressField(primary_key=True), ["10.0.0.1", "9.0.0.1", "::1"]),
-    "time": (models.TimeField(primary_key=True), [time(0), time(1, 2, 3, 4), time(23, 59, 59)]),
+    "time": (models.TimeField(primary_key=True), [time(0), time(1, 2, 3, 4), time(1, 2, 3, 5)]),
     "uuid": (models.UUIDField(primary_key=True), [UUID(int=0), UUID(int=5), UUID(int=2**128 - 1)]),
 }
 
@@ -104,3 +104,14 @@ def test_two_columns(monkeypatch: pytest.MonkeyPatch) -> None:
         for code, number in (("a b", 1), ("a b", 2), ("c'", -1)):
             model(code=code, number=number, s="x", t="y").save(force_insert=True)
         goes_through(model, 3, monkeypatch)
+
+
+def test_documents() -> None:
+    """A text does not tell a JSON text from a number: such rows would be gone through for ever."""
+    if connection.vendor == "mysql":
+        pytest.skip("no key of such a type")
+    with table(id=models.JSONField(primary_key=True)) as model:
+        for value in ("1", 1):
+            model(pk=value, s="x", t="y").save(force_insert=True)
+        for how in ({}, {"dry_run": True}, {"plan": True}):
+            assert "no order of its primary keys" in str(failing("app.Odd", **how)[0])
