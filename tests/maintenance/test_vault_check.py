@@ -12,6 +12,9 @@ from django.db import connection
 from django.test import override_settings
 
 from django_workos_vault import vaults
+from django_workos_vault.backends.local import LocalVault
+from django_workos_vault.backends.operations import Operation
+from django_workos_vault.exceptions import VaultRateLimited
 from django_workos_vault.fields import stored_cell
 from django_workos_vault.models import DataKeyRecord, IndexKeyRecord
 from django_workos_vault.testing import RunningEmulator
@@ -232,6 +235,53 @@ def test_back_after_an_outage(vault_emulator: RunningEmulator) -> None:
         vault_emulator.faults.fail = 0
         assert vaults["default"].stats().asks_again_in > 0
         assert "Everything that was checked is in order." in vault_check()
+
+
+class FewTurns(LocalVault):
+    """After each five requests there is no turn, for a hundredth of a second."""
+
+    wait: float | None = 0.01
+    turns = 0
+
+    def call(self, operation: Operation[Any], arguments: Any) -> Any:
+        self.turns += 1
+        if self.turns % 6 == 0:
+            raise VaultRateLimited("Not now.", self.wait)
+        return super().call(operation, arguments)
+
+
+class NobodySaysWhen(FewTurns):
+    wait = None
+
+
+def test_more_keys_than_the_rate_limit_has_turns_for() -> None:
+    """It waits for the next turn: run again, it would need as many. A sample of the keys needs few."""
+    backends = [LOCAL | {"BACKEND": f"{__name__}.{kind.__name__}"} for kind in (FewTurns, NobodySaysWhen)]
+    with override_settings(WORKOS_VAULTS={"default": LOCAL}):
+        for number in range(9):
+            organization = Organization.objects.create(name="o", workos_id=f"org_{number}")
+            Patient.objects.create(organization=organization, ssn="1")
+    with override_settings(WORKOS_VAULTS={"default": backends[0]}):
+        text = vault_check(all=True)
+        assert "All 9 data keys unwrap" in text
+        assert "app.Patient.ssn: 9 of 9 rows: every value opens." in text
+        assert "4 of 9 data keys unwrap" in vault_check(sample=4)
+    with override_settings(WORKOS_VAULTS={"default": backends[1]}):
+        found = [problem for problem in problems(all=True) if problem["step"] == "registry"]
+        assert [problem["message"] for problem in found] == ["Stopped: Not now."]
+
+
+def test_a_sample_of_the_registry() -> None:
+    """A changed record in the middle escapes a sample but not ``--all``; one at the end is seen."""
+    for number in range(9):
+        vaults["default"].rotate({"organization_id": f"org_{number}"})
+    keys = list(DataKeyRecord.objects.order_by("pk"))
+    DataKeyRecord.objects.filter(pk=keys[4].pk).update(proof="0" * 64)
+    vault_check(sample=4)
+    assert [finding["step"] for finding in problems(all=True)] == ["registry"]
+    DataKeyRecord.objects.filter(pk=keys[8].pk).update(proof="0" * 64)
+    [found] = problems(sample=4)
+    assert keys[8].key_id in found["subject"]
 
 
 def test_missing_table(monkeypatch: pytest.MonkeyPatch) -> None:

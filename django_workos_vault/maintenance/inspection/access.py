@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from django_workos_vault.exceptions import InvalidVaultConfiguration, VaultError, WrongKey
 from django_workos_vault.handler import vaults
 from django_workos_vault.maintenance.inspection.findings import Finding, advice_for
+from django_workos_vault.maintenance.inspection.patience import patiently
 from django_workos_vault.models import AccessChain, AccessRecord
 
 _STEP, _SUBJECT = "access records", "chain"
@@ -20,7 +21,7 @@ def inspect_access_records() -> Iterator[Finding]:
         if not (AccessChain.objects.exists() or AccessRecord.objects.exists()):
             yield Finding(_STEP, _SUBJECT, "ok", "Nothing is on record yet.")
             return
-        verified = vaults.access_records().verify()
+        verified = patiently(vaults.access_records().verify)
     except (VaultError, InvalidVaultConfiguration) as exc:
         yield Finding(_STEP, _SUBJECT, "problem", str(exc), advice_for(exc))
     except WrongKey as exc:

@@ -25,9 +25,9 @@ from django_workos_vault.maintenance.inspection.vault import (
 class Inspection:
     """One run of the checklist over all vaults and encrypted columns.
 
-    ``sample`` is the number of rows to open in each column, None for all; ``using`` a database alias, None
-    for where each model is read. ``objects`` compares the objects in Vault with the rows that refer to them,
-    ``files`` the files on the storages.
+    ``sample`` is the number of rows to open in each column, and of data keys to unwrap of each vault, None
+    for all; ``using`` a database alias, None for where each model is read. ``objects`` compares the objects
+    in Vault with the rows that refer to them, ``files`` the files on the storages.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class Inspection:
                 yield Finding("registry", vault.alias, "skipped", message)
                 continue
             usable.add(vault.alias)
-            yield from inspect_registry(vault, self._progress)
+            yield from inspect_registry(vault, self._progress, self._sample)
             yield from inspect_contexts(vault)
         for _, fields in inspectable_models(usable):
             yield from inspect_columns(fields, self.columns, self._using, self._sample, self._progress)

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import NamedTuple
 
 from django.apps import apps
@@ -15,6 +16,7 @@ from django_workos_vault.fields.field import EncryptedField
 from django_workos_vault.maintenance import cells
 from django_workos_vault.maintenance.cells import BadCell, CannotOpen, CellReader
 from django_workos_vault.maintenance.inspection.findings import Finding, Progress, advice_for
+from django_workos_vault.maintenance.inspection.patience import patiently
 from django_workos_vault.maintenance.inspection.proofs import Proofs
 from django_workos_vault.maintenance.tables import Tables
 from django_workos_vault.models import DataKeyRecord
@@ -114,7 +116,7 @@ class _Opening:
 
     def look_at(self, rows: list[Model]) -> None:
         """Open all cells of ``rows``. Raises VaultError in an outage."""
-        self._proofs.gather(self._fields, rows)
+        patiently(partial(self._proofs.gather, self._fields, rows))
         for instance in rows:
             for column, report in zip(self._fields, self._reports, strict=True):
                 report.rows += 1
@@ -131,11 +133,13 @@ class _Opening:
         commitment = parsed.commitment.hex()
         stored = "inline" if parsed.key_reference else "reference"
         report.kinds[Kind(self._known.get(commitment, commitment[:16]), parsed.version, stored)] += 1
-        self._proofs.check(column, parsed)
-        value = self._reader.open(column, instance)
+        patiently(partial(self._proofs.check, column, parsed))
+        value = patiently(partial(self._reader.open, column, instance))
         report.opened += 1
         with suppress(EnvelopeError, *REFUSALS):  # of another cell of a compound index: told there
-            report.not_found += not column.digests.is_found(parsed.digests, value, instance)
+            report.not_found += not patiently(
+                partial(column.digests.is_found, parsed.digests, value, instance)
+            )
 
 
 def _finding(report: ColumnReport, total: int) -> Finding:

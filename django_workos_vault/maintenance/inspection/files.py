@@ -2,6 +2,8 @@
 
 import posixpath
 from collections.abc import Iterator
+from functools import partial
+from typing import Any
 
 from django.apps import apps
 from django.core.files.storage import Storage
@@ -19,6 +21,7 @@ from django_workos_vault.maintenance.files.columns import (
     rows_with_files,
 )
 from django_workos_vault.maintenance.inspection.findings import Finding, Progress, advice_for
+from django_workos_vault.maintenance.inspection.patience import patiently
 from django_workos_vault.maintenance.tables import Tables
 from django_workos_vault.streams.cipher import read_header
 
@@ -79,9 +82,7 @@ class _Inspection:
                     looked_at += 1
                     bar.update(1)
                     try:
-                        file = getattr(instance, self._field.attname)
-                        with file.storage.opened(file.name) as opened:
-                            opened.size  # noqa: B018
+                        patiently(partial(_look_at, getattr(instance, self._field.attname)))
                     except (EnvelopeError, InvalidVaultConfiguration, *STORAGE_FAULTS, *REFUSALS) as exc:
                         bad.append(BadCell(self._name, instance.pk, type(exc).__name__, str(exc)))
         return self._told(f"{looked_at} of {total} files", bad)
@@ -128,6 +129,11 @@ class _Inspection:
 
     def _problem(self, message: str, advice: str) -> Finding:
         return Finding("files", self._name, "problem", message, advice)
+
+
+def _look_at(file: Any) -> None:
+    with file.storage.opened(file.name) as opened:
+        opened.size  # noqa: B018
 
 
 def _is_orphan(storage: Storage, name: str, labels: set[bytes], referrers: Referrers) -> bool:

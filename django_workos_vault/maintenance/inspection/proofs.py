@@ -7,7 +7,7 @@ from django.db.models import Model
 from django_workos_vault import envelope
 from django_workos_vault.exceptions import VaultError, WrongKey, is_outage
 from django_workos_vault.fields.field import EncryptedField
-from django_workos_vault.keyring.outcomes import Outcome, Question
+from django_workos_vault.keyring.outcomes import Question
 from django_workos_vault.maintenance import cells
 from django_workos_vault.maintenance.cells import REMEMBERED, CannotOpen
 
@@ -46,15 +46,16 @@ class Proofs:
             return
         if len(self._faults) >= REMEMBERED:
             self._faults.clear()
+        outage = None
         for question, outcome in field.vault.keyring.prove(unseen).items():
-            self._faults[field.vault_alias, question] = _fault(outcome)
+            if isinstance(outcome, VaultError) and is_outage(outcome):
+                outage = outage or outcome
+                continue
+            fault = outcome if isinstance(outcome, Exception) else None
+            self._faults[field.vault_alias, question] = fault
+        if outage is not None:
+            raise outage
 
 
 def _name(field: EncryptedField, cell: envelope.Envelope) -> tuple[str, Question]:
     return field.vault_alias, (cell.commitment, cell.key_reference)
-
-
-def _fault(outcome: Outcome) -> VaultError | WrongKey | None:
-    if isinstance(outcome, VaultError) and is_outage(outcome):
-        raise outcome
-    return outcome if isinstance(outcome, Exception) else None

@@ -1,8 +1,11 @@
 """One vault: it answers, data keys make the round trip, and every key in the registry is what it claims."""
 
 import hmac
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
+from functools import partial
+
+from django.db.models import QuerySet
 
 from django_workos_vault.context import KeyContext
 from django_workos_vault.datakey import DataKey
@@ -12,9 +15,11 @@ from django_workos_vault.exceptions import (
     VaultError,
     VaultRequestError,
     WrongKey,
+    is_outage,
 )
 from django_workos_vault.keyring.records import KeyRecord
 from django_workos_vault.maintenance.inspection.findings import Finding, Progress, advice_for
+from django_workos_vault.maintenance.inspection.patience import patiently
 from django_workos_vault.models import DataKeyRecord, IndexKeyRecord
 from django_workos_vault.registry.rows import as_told, key_record, readable_rows
 from django_workos_vault.vault import Vault
@@ -32,7 +37,7 @@ def inspect_round_trip(vault: Vault) -> Iterator[Finding]:
     with ExitStack() as wiping:
 
         def asked(call: Callable[[], DataKey]) -> DataKey:
-            key = call()
+            key = patiently(call)
             wiping.callback(key.wipe)
             key.check()
             return key
@@ -65,24 +70,43 @@ def _same(vault: Vault, done: str, one: DataKey, other: DataKey) -> Finding:
     )
 
 
-def inspect_registry(vault: Vault, progress: Progress) -> Iterator[Finding]:
-    """Yield a finding for each record of the vault's registry that is not what it claims, or one for all."""
-    rows = DataKeyRecord.objects.filter(vault=vault.alias).order_by("pk")
-    total, wrong = rows.count(), 0
-    with progress(total, "keys") as bar:
-        last = 0
-        while pks := list(rows.filter(pk__gt=last).values_list("pk", flat=True)[:_KEYS_AT_A_TIME]):
+def inspect_registry(vault: Vault, progress: Progress, sample: int | None) -> Iterator[Finding]:
+    """Yield a finding for each record of the vault's registry that is not what it claims, or one for all.
+
+    Of the data keys ``sample`` are looked at (half oldest, half newest) or all (None). An outage is the last.
+    """
+    rows = DataKeyRecord.objects.filter(vault=vault.alias)
+    total, looked_at, wrong = rows.count(), 0, 0
+    with progress(total if sample is None else min(total, sample), "keys") as bar:
+        for pks in _chosen(rows, total, sample):
             batch = readable_rows(rows.filter(pk__in=pks))
-            for finding in _faults(vault, batch):
-                wrong += 1
-                yield finding
+            try:
+                for finding in _faults(vault, batch):
+                    wrong += 1
+                    yield finding
+            except VaultError as exc:
+                yield Finding("registry", vault.alias, "problem", f"Stopped: {exc}", advice_for(exc))
+                return
             bar.update(len(batch))
-            last = pks[-1]
+            looked_at += len(batch)
     for finding in _index_root_faults(vault):
         wrong += 1
         yield finding
     if not wrong:
-        yield Finding("registry", vault.alias, "ok", f"All {total} data keys unwrap and are filed rightly.")
+        number = f"All {total}" if looked_at == total else f"{looked_at} of {total}"
+        yield Finding("registry", vault.alias, "ok", f"{number} data keys unwrap and are filed rightly.")
+
+
+def _chosen(rows: "QuerySet[DataKeyRecord]", total: int, sample: int | None) -> Iterator[Sequence[int]]:
+    if sample is not None and total > sample:
+        newest = sample // 2
+        for order, number in (("pk", sample - newest), ("-pk", newest)):
+            yield list(rows.order_by(order).values_list("pk", flat=True)[:number])
+        return
+    last = 0
+    while pks := list(rows.filter(pk__gt=last).order_by("pk").values_list("pk", flat=True)[:_KEYS_AT_A_TIME]):
+        yield pks
+        last = pks[-1]
 
 
 def inspect_contexts(vault: Vault) -> Iterator[Finding]:
@@ -120,17 +144,38 @@ def _faults(vault: Vault, rows: list[DataKeyRecord]) -> Iterator[Finding]:
             yield _fault(vault, record.key_id, "The record is filed under another key context.", _REPAIR)
             continue
         readable.append((context, record))
-    for (_, record), fault in zip(readable, vault.keyring.verify(readable), strict=True):
+    for (_, record), fault in zip(readable, _verified(vault, readable), strict=True):
         if fault is not None:
             advice = _REPAIR if isinstance(fault, EnvelopeError) else _advice_for_wrapped(fault)
             yield _fault(vault, record.key_id, str(fault), advice)
+
+
+def _verified(
+    vault: Vault, filed: Sequence[tuple[KeyContext, KeyRecord]]
+) -> list[VaultError | EnvelopeError | None]:
+    """Return what is wrong with each record. Raises VaultError in an outage."""
+    found: dict[int, VaultError | EnvelopeError | None] = {}
+
+    def ask() -> None:
+        rest = [number for number in range(len(filed)) if number not in found]
+        outage = None
+        for number, fault in zip(rest, vault.keyring.verify([filed[each] for each in rest]), strict=True):
+            if isinstance(fault, VaultError) and is_outage(fault):
+                outage = outage or fault
+            else:
+                found[number] = fault
+        if outage is not None:
+            raise outage
+
+    patiently(ask)
+    return [found[number] for number in range(len(filed))]
 
 
 def _index_root_faults(vault: Vault) -> Iterator[Finding]:
     vault.index_keys.forget()
     for row in IndexKeyRecord.objects.filter(vault=vault.alias).order_by("version"):
         try:
-            vault.index_keys.key(row.version, b"vault_check")
+            patiently(partial(vault.index_keys.key, row.version, b"vault_check"))
         except VaultError as exc:
             yield _fault(
                 vault, as_told(row.key_id), f"Index root key {row.version}: {exc}", _advice_for_wrapped(exc)

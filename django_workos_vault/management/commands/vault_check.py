@@ -33,9 +33,13 @@ class Command(VaultCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         rows = parser.add_mutually_exclusive_group()
         rows.add_argument(
-            "--sample", type=positive, default=100, metavar="ROWS", help="rows to open in each column (100)"
+            "--sample",
+            type=positive,
+            default=100,
+            metavar="ROWS",
+            help="rows to open in each column, and keys on record (100)",
         )
-        rows.add_argument("--all", action="store_true", help="open every row")
+        rows.add_argument("--all", action="store_true", help="open every row, unwrap every key")
         parser.add_argument(
             "--objects",
             action="store_true",
