@@ -4,6 +4,7 @@ from functools import cached_property
 from typing import Any
 
 from django_workos_vault.fields.expressions import refuse_expression
+from django_workos_vault.fields.partial_writes import refuse_foreign_upsert
 from django_workos_vault.fields.vault_field import VaultField
 
 
@@ -41,16 +42,25 @@ class BinaryColumn(VaultField):
     def db_parameters(self, connection: Any) -> Any:
         return {"type": self.db_type(connection), "check": None}
 
+    @cached_property
+    def may_be_parted(self) -> bool:
+        """Whether a cell of another row, written into a row that is there, would not be its own."""
+        raise NotImplementedError
+
     def get_placeholder(self, value: Any, compiler: Any, connection: Any) -> str:
-        """Guard expressions on their way into the column, up to Django 6.0."""
+        """Guard what is on its way into the column, up to Django 6.0."""
         if hasattr(value, "as_sql"):
             refuse_expression(self, value)
             return "%s"
+        if self.may_be_parted:
+            refuse_foreign_upsert(self, compiler.query)
         return str(connection.ops.binary_placeholder_sql(value))
 
     def get_placeholder_sql(self, value: Any, compiler: Any, connection: Any) -> tuple[str, Any]:
-        """Guard expressions on their way into the column, from Django 6.1."""
+        """Guard what is on its way into the column, from Django 6.1."""
         if hasattr(value, "as_sql"):
             refuse_expression(self, value)
+        elif self.may_be_parted:
+            refuse_foreign_upsert(self, compiler.query)
         placeholder: tuple[str, Any] = connection.ops.binary_placeholder_sql(value, compiler)
         return placeholder

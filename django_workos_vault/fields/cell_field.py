@@ -25,7 +25,6 @@ from django_workos_vault.fields.digests import Digests
 from django_workos_vault.fields.django_internals.frames import rows_of_bulk_create
 from django_workos_vault.fields.encoded_field import EncodedField
 from django_workos_vault.fields.expressions import refuse_expression
-from django_workos_vault.fields.partial_writes import refuse_foreign_upsert
 from django_workos_vault.fields.scheme import Row
 from django_workos_vault.frame_locals import forget_locals, leaves_no_locals
 
@@ -38,6 +37,10 @@ class CellField(EncodedField):
     blind_indexes: tuple[Kind | None, ...] = ()
 
     # The column
+
+    @cached_property
+    def may_be_parted(self) -> bool:
+        return self.scheme.remembers_row or bool(self.digests.compound_members)
 
     def get_col(self, alias: Any, output_field: Any = None) -> Any:
         if output_field is None or output_field is self:
@@ -228,8 +231,6 @@ class CellField(EncodedField):
         return self._needs_only_the_value and super().pre_save.__func__ is Field.pre_save  # type: ignore[attr-defined]
 
     def _cell_to_write(self, model_instance: Model, add: bool) -> Any:
-        if add and (self.scheme.remembers_row or self.digests.compound_members):
-            refuse_foreign_upsert(self)
         value = super().pre_save(model_instance, add)  # a cell that nobody touched comes as it is
         held = model_instance.__dict__.get(self.attname)
         if type(held) is Sealed:

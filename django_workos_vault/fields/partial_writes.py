@@ -8,20 +8,18 @@ from django.db.models import Model
 from django.db.models.constants import OnConflict
 
 from django_workos_vault.fields.cell import Withheld
-from django_workos_vault.fields.django_internals.frames import query_of_insert
 from django_workos_vault.fields.scheme import stored_row
 
 _BROUGHT = "workos_vault_brought"
 
 
-def refuse_foreign_upsert(field: Any) -> None:
-    """Raise FieldError when an upsert under way could part a cell from the row it was sealed for.
+def refuse_foreign_upsert(field: Any, query: Any) -> None:
+    """Raise FieldError when ``query`` is an upsert that could part a cell from the row it was sealed for.
 
     ``bulk_create(update_conflicts=True)`` writes cells sealed for new rows into rows that are there. Those
     have the same values only in the columns that are updated too, or by which the conflict is told.
     """
-    query = query_of_insert()
-    if query is None or query.on_conflict is not OnConflict.UPDATE:
+    if getattr(query, "on_conflict", None) is not OnConflict.UPDATE:  # which an UPDATE does not have
         return
     updated = {column.attname for column in query.update_fields}
     same = updated | {column.attname for column in query.unique_fields or ()}

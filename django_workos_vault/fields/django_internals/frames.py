@@ -71,15 +71,6 @@ def _callers() -> Iterator[FrameType]:
         frame = frame.f_back
 
 
-def query_of_insert() -> Any:
-    """Return the query of the INSERT that asks a field for its value, None where there is none.
-
-    A field's ``pre_save()`` is not told whether the row may become an update of another (``on_conflict``).
-    """
-    code = SQLInsertCompiler.pre_save_val.__code__
-    return next((frame.f_locals["self"].query for frame in _callers() if frame.f_code is code), None)
-
-
 def rows_of_bulk_create() -> list[Model]:
     """Return the rows of the ``bulk_create()`` under way, nothing where there is none.
 

@@ -97,16 +97,6 @@ class TestCodeThatOnlyMovesValues:
 class TestWhoCalls:
     """What a field can learn only from the stack."""
 
-    def test_query_of_an_insert(self, asked: Any) -> None:
-        """The INSERT's query is that of the compiler whose pre_save_val() asks."""
-        answers = asked(frames.query_of_insert)
-        Person.objects.bulk_create([Person()])
-        assert answers[-1].model is Person
-        row = Person.objects.get()
-        answers.clear()
-        row.save()
-        assert answers == [None]
-
     def test_rows_of_bulk_create(self, asked: Any) -> None:
         """bulk_create() keeps its rows in a local variable called objs."""
         answers = asked(frames.rows_of_bulk_create)
