@@ -63,10 +63,15 @@ class Together:
         """Swap them, as :func:`swap_rows` does."""
         return swap_rows(self.swaps, using)
 
-    def meant(self, field: EncryptedField) -> int:
-        """Return how many cells of a column were to be swapped."""
-        meant = self.swaps.columns[field].meant
-        return len(self.rows) if meant is None else sum(meant)
+    def missed(self, done: Done) -> list[Swap]:
+        """Return the swaps that were meant, and not done."""
+        return [
+            self._swap(field, n)
+            for field, swapped in done.items()
+            if not all(swapped)
+            for n, meant in enumerate(self.swaps.columns[field].meant or [True] * len(swapped))
+            if meant and not swapped[n]
+        ]
 
     def swaps_done(self, done: Done) -> list[Swap]:
         """Return all swaps that were done."""

@@ -7,6 +7,7 @@ from functools import cached_property
 from random import choice
 from typing import Any
 
+from django.db import DatabaseError
 from django.db.models import Model, QuerySet
 
 from django_workos_vault.fields.cell import stored_cell
@@ -15,6 +16,7 @@ from django_workos_vault.maintenance import bare_rows, cells, row_versions
 from django_workos_vault.maintenance.bare_rows import as_instances
 from django_workos_vault.maintenance.cells import BadCell, CannotOpen
 from django_workos_vault.maintenance.engine.at_once import Together, made_at_once
+from django_workos_vault.maintenance.engine.refusals import NOT_WRITTEN, kept_by_database, refusal
 from django_workos_vault.maintenance.engine.where import Where
 from django_workos_vault.maintenance.operations import AtOnce, NotAsWritten, Operation
 from django_workos_vault.maintenance.reencryption.swap import Swap, swap_all
@@ -53,6 +55,13 @@ class Batch:
     swaps: list[Swap] = field(default_factory=list)
     together: Together | None = None
     left: list[BadCell] = field(default_factory=list)
+    #: cells that the database kept, which storing the batch shows
+    unwritten: list[BadCell] = field(default_factory=list)
+
+    @property
+    def all_left(self) -> list[BadCell]:
+        """The cells that stay as they are, of a batch that was stored."""
+        return [*self.left, *self.unwritten]
 
     def leave(self, column: EncryptedField, instance: Model, reason: CannotOpen) -> None:
         """Note a cell that stays as it is."""
@@ -144,24 +153,41 @@ class Columns:
         Raises NotAsWritten.
         """
         outcome = {name: replace(counts) for name, counts in batch.counts.items()}
-        written = [] if batch.together is None else self._store_together(batch.together, outcome)
+        written: list[Swap] = []
+        missed: list[Swap] = []
+        if batch.together is not None:
+            written, missed = self._store_together(batch.together, outcome)
         for swap, done in zip(batch.swaps, swap_all(batch.swaps, self._using), strict=True):
-            counts = outcome[swap.field.name]
-            counts.renewed += done
-            counts.changed_meanwhile += not done
-            if done:
-                written.append(swap)
+            outcome[swap.field.name].renewed += done
+            (written if done else missed).append(swap)
+        kept = kept_by_database(missed, self._using)
+        for swap in missed:
+            outcome[swap.field.name].changed_meanwhile += 1
+        for swap in kept:
+            outcome[swap.field.name].changed_meanwhile -= 1
+            outcome[swap.field.name].left += 1
+        batch.unwritten = [NOT_WRITTEN.of(swap.field, swap.instance) for swap in kept]
         if written:
             self._open_again(written if self._verify else [choice(written)])  # noqa: S311
         return list(outcome.values())
 
-    def _store_together(self, together: Together, outcome: dict[str, ColumnCounts]) -> list[Swap]:
+    def _store_together(
+        self, together: Together, outcome: dict[str, ColumnCounts]
+    ) -> tuple[list[Swap], list[Swap]]:
         done = together.store(self._using)
         for column, swapped in done.items():
-            renewed = sum(swapped)
-            outcome[column.name].renewed += renewed
-            outcome[column.name].changed_meanwhile += together.meant(column) - renewed
-        return together.swaps_done(done) if self._verify else together.one_done(done)
+            outcome[column.name].renewed += sum(swapped)
+        return together.swaps_done(done) if self._verify else together.one_done(done), together.missed(done)
+
+    def refused(self, batch: Batch, error: DatabaseError) -> Batch:
+        """Return a batch of one row as it was, of which the database has just refused to store a cell."""
+        [row] = batch.rows
+        kept = Batch(batch.rows, {name: replace(counts) for name, counts in batch.counts.items()})
+        kept.left += batch.left
+        for column in self.fields:
+            if self.means(column, row) and not any(kept.counts[column.name].numbers().values()):
+                kept.leave(column, row, refusal(error))
+        return kept
 
     def _replace_at_once(self, batch: Batch, operation: AtOnce) -> None:
         made = {}

@@ -31,7 +31,7 @@ class Pace:
         self.size = self._wanted
 
     def crowded(self) -> None:
-        """Take half as many rows: other writers hold some of them. It grows back batch by batch."""
+        """Take half as many rows: one is held, or refused. It grows back batch by batch."""
         self.size = max(1, self.size // 2)
 
     def done(self, rows: int, seconds: float) -> float:

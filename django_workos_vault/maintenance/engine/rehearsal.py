@@ -56,6 +56,6 @@ class Pass:
                     counts = in_transaction(self._using, partial(self._columns.store, batch))
             for each, name in zip(counts, self.counts, strict=True):
                 self.counts[name].add(each.numbers())
-            self.left += batch.left
+            self.left += batch.all_left
             self.last_pk = batch.rows[-1].pk
             yield len(batch.rows)

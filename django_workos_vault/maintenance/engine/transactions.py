@@ -3,12 +3,18 @@
 import time
 from collections.abc import Callable
 from random import uniform
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from django.db import OperationalError, connections, transaction
+from django.db import DatabaseError, DataError, IntegrityError, OperationalError, connections, transaction
 
 #: Seconds to wait for a lock that another transaction holds, before stepping back.
 LOCK_TIMEOUT = 3
+
+#: PostgreSQL's classes of errors that speak of rows: raised by triggers, or for a view's condition; and of
+#: values that an index does not take.
+_STATES = ("09", "27", "44", "P0", "54000")
+#: MariaDB's and MySQL's: for a view's condition, and raised by triggers.
+_NUMBERS = (1369, 1644)
 
 Result = TypeVar("Result")
 
@@ -28,11 +34,20 @@ def in_transaction(using: str, work: Callable[[], Result], tries: int = 8) -> Re
                 if outermost:
                     _limit_lock_waits(using)
                 return work()
-        except OperationalError:
-            if not outermost or turn == tries or not connection.is_usable():
+        except OperationalError as exc:
+            if not outermost or turn == tries or concerns_rows(exc) or not connection.is_usable():
                 raise
         time.sleep(uniform(0.5, 1) * min(2.0, 0.02 * 2**turn))  # noqa: S311
     raise AssertionError
+
+
+def concerns_rows(error: DatabaseError) -> bool:
+    """Whether ``error`` speaks of the rows to be written: a constraint or a trigger refuses them."""
+    if isinstance(error, IntegrityError | DataError):
+        return True
+    cause: Any = error.__cause__
+    state: str = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None) or ""
+    return state.startswith(_STATES) or any(number in _NUMBERS for number in getattr(cause, "args", ())[:1])
 
 
 def _limit_lock_waits(using: str) -> None:

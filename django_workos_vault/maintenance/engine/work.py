@@ -25,7 +25,7 @@ from django_workos_vault.maintenance.engine.heartbeat import Heartbeat
 from django_workos_vault.maintenance.engine.keys import as_text, between, from_text
 from django_workos_vault.maintenance.engine.names import worker_name
 from django_workos_vault.maintenance.engine.pace import Pace, wait
-from django_workos_vault.maintenance.engine.transactions import in_transaction
+from django_workos_vault.maintenance.engine.transactions import concerns_rows, in_transaction
 from django_workos_vault.maintenance.operations import NotAsWritten, operation
 from django_workos_vault.maintenance.reencryption.target import model_of
 from django_workos_vault.models import MaintenanceChunk, MaintenanceRun
@@ -157,24 +157,29 @@ class Worker:
                 self._spare_the_database(heartbeat)
 
     def _do_batch(self, chunk: MaintenanceChunk, columns: Columns, upper: Any, size: int) -> int | None:
-        """Return the number of rows that are done, None where other writers were in their way."""
+        """Return the number of rows that are done, None where fewer may be: one is held, or refused."""
         position = from_text(model_of(chunk.model), chunk.position)
         rows = columns.read(between(columns.rows(), position, upper)[:size])
         # It asks Vault, so before the transaction.
         batch = self._failing_keys.prepared(columns, rows, stop=self._stop)
         done = len(batch.rows)
-        commit = partial(self._commit, chunk, columns, batch, last=done == len(rows) < size)
+        commit = partial(self._commit, chunk, columns, last=done == len(rows) < size)
         try:
             with columns.settled():
-                in_transaction(self._using, commit, tries=2 if done > 1 else 8)
-        except OperationalError:
-            if done <= 1 or not connections[self._using].is_usable():
+                in_transaction(self._using, partial(commit, batch), tries=2 if done > 1 else 8)
+        except DatabaseError as exc:
+            refused = concerns_rows(exc)
+            if not (refused or isinstance(exc, OperationalError)) or not connections[self._using].is_usable():
                 raise
-            return None
+            if done > 1:
+                return None
+            if not refused:
+                raise
+            in_transaction(self._using, partial(commit, columns.refused(batch, exc)))
         return done
 
     def _commit(self, chunk: MaintenanceChunk, columns: Columns, batch: Batch, *, last: bool) -> None:
-        counts = columns.store(batch)
+        counts, left = columns.store(batch), batch.all_left
         noted = chunks.mine(chunk).update(
             position=as_text(batch.rows[-1].pk) if batch.rows else chunk.position,
             state=chunk.State.DONE if last else chunk.State.CLAIMED,
@@ -182,7 +187,7 @@ class Worker:
             rows_done=chunk.rows_done + len(batch.rows),
             keys_made=chunk.keys_made + self._operation.keys_made - self._keys_told,
             counts=added(chunk.counts, counts),
-            left=chunk.left + grouped(batch.left) if batch.left else chunk.left,
+            left=chunk.left + grouped(left) if left else chunk.left,
         )
         if not noted:
             raise LostChunk
