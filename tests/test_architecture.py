@@ -108,6 +108,15 @@ def test_every_module_has_a_room() -> None:
     assert sorted(listed) == sorted(there)
 
 
+def test_every_module_says_what_it_is_for() -> None:
+    """In its first line, in one sentence."""
+    for name, path in MODULES.items():
+        lines = path.read_text().splitlines()
+        if lines and ".migrations." not in name:
+            assert lines[0].startswith('"""'), name
+            assert lines[0].endswith('"""') or not lines[1], f"{name}: {lines[0]}"
+
+
 def test_the_ground_carries_itself() -> None:
     """The room to which no arrows are drawn imports no other."""
     assert arrows_between_rooms()[GROUND] == set()

@@ -21,7 +21,7 @@ from django_workos_vault.models import MaintenanceRun
 _LINES, _LOOKS = 5.0, 0.5
 
 
-class Progress:
+class ProgressLine:
     """A bar on a terminal, else a line every few seconds on stderr: text, or JSON."""
 
     def __init__(self, run: MaintenanceRun, verbosity: int, as_json: bool) -> None:
@@ -63,7 +63,7 @@ def follow(run: MaintenanceRun, *, workers: int, verbosity: int, as_json: bool) 
     """
     with Stopping().signals() as stop:
         try:
-            told = Progress(run, verbosity, as_json)
+            told = ProgressLine(run, verbosity, as_json)
             with told.bar:
                 if workers == 1:
                     Worker(run, stop=stop, told=told.add).work()
@@ -83,7 +83,7 @@ def _pause_if_idle(run: MaintenanceRun, reason: str) -> None:
         runs.pause(run, reason)
 
 
-def _processes(run: MaintenanceRun, workers: int, stop: Callable[[], bool], told: Progress) -> None:
+def _processes(run: MaintenanceRun, workers: int, stop: Callable[[], bool], told: ProgressLine) -> None:
     context: Any = get_context("spawn")
     using = run._state.db or "default"
     processes = [context.Process(target=work_in_process, args=(run.pk, using)) for _ in range(workers)]

@@ -1,5 +1,4 @@
-"""Everything that is assumed of Django's private code, and nothing else: frames, queries, querysets, rows,
-forms and files.
+"""Everything that is assumed of Django's private code, and nothing else.
 
 ``tests/fields/django_internals/`` has a test for each assumption: with a new Django it says which one broke.
 """
