@@ -11,6 +11,7 @@ from django.db import transaction
 
 from tests.app.models import Credential
 from tests.objects.rows import column
+from tests.objects.test_references import UUIDS, put
 
 # ruff: noqa: PT012 - a transaction is rolled back by what is raised in its block
 
@@ -61,3 +62,16 @@ class TestVaultCheck:
         ]
         Credential.objects.update(token=None)
         assert [status for status, _ in self.findings()] == ["problem", "problem"]
+
+    @pytest.mark.parametrize("text", ["x", UUIDS, "copy"])
+    def test_a_reference_that_is_not_the_rows(self, vault: Any, text: str) -> None:
+        """It names each row whose reference is not its own, and looks at the others."""
+        rows = [Credential.objects.create(token="s3cr3t") for _ in range(3)]
+        gone = column(rows[1])
+        put(rows[1], column(rows[2]) if text == "copy" else text)
+        vault.delete_object(gone.split(":")[0])
+        mine = self.findings()
+        (status, first), *_ = mine
+        assert status == "problem"
+        assert first.startswith(f"Row {rows[1].pk}: ")
+        assert all(f"Row {rows[1].pk}:" in told or "Another row" in told for _, told in mine)
