@@ -96,7 +96,7 @@ class AccessRecords:
 
     def verify(self) -> "verification.Verified":
         """Go through the chain. Raises VaultError, WrongKey or InvalidVaultConfiguration without its key."""
-        alias = router.db_for_read(AccessRecord)
+        alias = router.db_for_write(AccessRecord)
         return verification.verify(self._key(alias), alias)
 
     def lines(self) -> Iterator[str]:

@@ -1,18 +1,20 @@
 """A project that reads from a replica, which lags behind: maintenance looks at the primary database."""
 
 import json
+from contextlib import suppress
 from io import StringIO
 from typing import Any
 
 import pytest
 from django.core.files.base import ContentFile
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.test import override_settings
 
 from django_workos_vault import vaults
+from django_workos_vault.access.entries import Entry
 from django_workos_vault.maintenance.cells import prefetches
 from django_workos_vault.models import DataKeyRecord, MaintenanceRun
-from tests.app.models import Device, Organization, Patient, Resident
+from tests.app.models import Account, Device, Organization, Patient, Resident
 from tests.files.models import Scan
 from tests.maintenance.reencrypting import reencrypt
 
@@ -129,3 +131,24 @@ def test_related_rows_in_another_database() -> None:
     with override_settings(DATABASE_ROUTERS=[FromReplica()]):
         [prefetch] = prefetches([Patient._meta.get_field("ssn")], "default")  # type: ignore[list-item]
         assert prefetch.queryset.db == "default"
+
+
+def test_the_checklist(lagging: list[Any], settings: Any, tmp_path: Any) -> None:
+    """Every row, key, file and access record is looked at that the primary has: the replica has none yet."""
+    settings.MEDIA_ROOT = tmp_path
+    Scan.objects.create(file=ContentFile(b"a scan", name="a.png"))
+    Account.objects.create(email="a@x.org", login="a", phone="1", city="Lyon")
+    vaults.access_records().append([Entry("reveal", user_pk="7")])
+    out = StringIO()
+    with suppress(CommandError):
+        call_command("vault_check", all=True, format="json", stdout=out)
+    document = json.loads(out.getvalue())
+    columns = {each["column"]: each for each in document["columns"]}
+    names = ("app.Patient.ssn", "app.Device.pin", "app.Account.email")
+    assert [columns[name]["rows"] for name in names] == [2, 2, 1]
+    on_record = set(DataKeyRecord.objects.using("default").values_list("key_id", flat=True))
+    assert {kind["data_key"] for name in names for kind in columns[name]["cells"]} <= on_record
+    said = {(each["step"], each["subject"]): each["message"] for each in document["findings"]}
+    assert said["registry", "default"].startswith(f"All {len(on_record)} ")
+    assert said["files", "files.Scan.file"].startswith("1 ")
+    assert said["access records", "chain"].startswith("Records 1 to 1 ")

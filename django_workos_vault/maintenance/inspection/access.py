@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 
+from django.db import router
+
 from django_workos_vault.exceptions import InvalidVaultConfiguration, VaultError, WrongKey
 from django_workos_vault.handler import vaults
 from django_workos_vault.maintenance.inspection.findings import Finding, advice_for
@@ -18,7 +20,8 @@ _ADVICE = (
 def inspect_access_records() -> Iterator[Finding]:
     """Yield one finding, of the whole chain or of its first break."""
     try:
-        if not (AccessChain.objects.exists() or AccessRecord.objects.exists()):
+        using = router.db_for_write(AccessChain)
+        if not any(model.objects.using(using).exists() for model in (AccessChain, AccessRecord)):
             yield Finding(_STEP, _SUBJECT, "ok", "Nothing is on record yet.")
             return
         verified = patiently(vaults.access_records().verify)

@@ -26,7 +26,7 @@ class Inspection:
     """One run of the checklist over all vaults and encrypted columns.
 
     ``sample`` is the number of rows to open in each column, and of data keys to unwrap of each vault, None
-    for all; ``using`` a database alias, None for where each model is read. ``objects`` compares the objects
+    for all; ``using`` a database alias, None for where each is written. ``objects`` compares the objects
     in Vault with the rows that refer to them, ``files`` the files on the storages.
     """
 

@@ -66,7 +66,7 @@ def inspect_columns(
     Appends to ``reports`` and yields a finding for each column, or one for an outage.
     """
     model = fields[0].model
-    using = using or router.db_for_read(model)
+    using = using or router.db_for_write(model)
     if not Tables(using).have(model):
         yield Finding(
             "columns",
@@ -111,7 +111,8 @@ class _Opening:
         self._fields = fields
         self._reports = reports
         self._reader, self._proofs = CellReader(), Proofs()
-        filed = DataKeyRecord.objects.values_list("commitment", "key_id")
+        records = DataKeyRecord.objects.using(router.db_for_write(DataKeyRecord))
+        filed = records.values_list("commitment", "key_id")
         self._known = {str(commitment): as_told(key_id) for commitment, key_id in filed}
 
     def look_at(self, rows: list[Model]) -> None:

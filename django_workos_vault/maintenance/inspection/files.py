@@ -41,7 +41,7 @@ def inspect_files(
     for model in apps.get_models():
         for field in encrypted_file_fields(model):
             if field.vault_alias in aliases:
-                inspection = _Inspection(field, using or router.db_for_read(model))
+                inspection = _Inspection(field, using or router.db_for_write(model))
                 yield from inspection.findings(sample, progress, orphans=orphans)
 
 

@@ -28,12 +28,12 @@ _ROWS_AT_A_TIME = 2000
 def inspect_objects(aliases: set[str], using: str | None, progress: Progress) -> Iterator[Finding]:
     """Yield findings on every VaultObjectField that uses one of the vaults ``aliases``.
 
-    ``using`` is a database alias, None for where each model is read. Values are neither fetched nor told.
+    ``using`` is a database alias, None for where each model is written. Values are neither fetched nor told.
     """
     for model in apps.get_models():
         for field in object_fields(tuple(model._meta.local_concrete_fields)):
             if field.vault_alias in aliases:
-                yield from _Inspection(field, using or router.db_for_read(model)).findings(progress)
+                yield from _Inspection(field, using or router.db_for_write(model)).findings(progress)
 
 
 class _Inspection:

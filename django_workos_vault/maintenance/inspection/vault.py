@@ -4,7 +4,9 @@ import hmac
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from functools import partial
+from typing import Any
 
+from django.db import router
 from django.db.models import QuerySet
 
 from django_workos_vault.context import KeyContext
@@ -75,7 +77,7 @@ def inspect_registry(vault: Vault, progress: Progress, sample: int | None) -> It
 
     Of the data keys ``sample`` are looked at (half oldest, half newest) or all (None). An outage is the last.
     """
-    rows = DataKeyRecord.objects.filter(vault=vault.alias)
+    rows = _records(DataKeyRecord, vault)
     total, looked_at, wrong = rows.count(), 0, 0
     with progress(total if sample is None else min(total, sample), "keys") as bar:
         for pks in _chosen(rows, total, sample):
@@ -97,6 +99,12 @@ def inspect_registry(vault: Vault, progress: Progress, sample: int | None) -> It
         yield Finding("registry", vault.alias, "ok", f"{number} data keys unwrap and are filed rightly.")
 
 
+def _records(model: Any, vault: Vault) -> "QuerySet[Any]":
+    """Return the records of a vault from where they are written: a replica may lag behind."""
+    rows: QuerySet[Any] = model.objects.using(router.db_for_write(model)).filter(vault=vault.alias)
+    return rows
+
+
 def _chosen(rows: "QuerySet[DataKeyRecord]", total: int, sample: int | None) -> Iterator[Sequence[int]]:
     if sample is not None and total > sample:
         newest = sample // 2
@@ -116,7 +124,7 @@ def inspect_contexts(vault: Vault) -> Iterator[Finding]:
             yield Finding("key contexts", vault.alias, "skipped", _NOT_DECLARED, "See DECLARED_CONTEXTS.")
         return
     contexts, wrong = set(), 0
-    for row in DataKeyRecord.objects.filter(vault=vault.alias).order_by("pk").iterator():
+    for row in _records(DataKeyRecord, vault).order_by("pk").iterator():
         with suppress(InvalidVaultConfiguration):  # told with the registry
             context = KeyContext(row.key_context)
             if context not in contexts and (fault := vault.declared.fault(context)):
@@ -173,7 +181,7 @@ def _verified(
 
 def _index_root_faults(vault: Vault) -> Iterator[Finding]:
     vault.index_keys.forget()
-    for row in IndexKeyRecord.objects.filter(vault=vault.alias).order_by("version"):
+    for row in _records(IndexKeyRecord, vault).order_by("version"):
         try:
             patiently(partial(vault.index_keys.key, row.version, b"vault_check"))
         except VaultError as exc:

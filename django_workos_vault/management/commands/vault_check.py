@@ -48,7 +48,7 @@ class Command(VaultCommand):
         parser.add_argument(
             "--files", action="store_true", help="look for encrypted files that no row refers to"
         )
-        parser.add_argument("--database", choices=list(connections), help="alias (where each model is read)")
+        parser.add_argument("--database", choices=list(connections), help="alias (where each is written)")
         parser.add_argument(
             "--explain",
             nargs="?",
