@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from math import floor, log2
 from secrets import token_bytes
 from typing import Any
@@ -14,6 +15,7 @@ from django_workos_vault.blind import FULL_BITS, MIN_BITS, CaseFolded, Exact, Ki
 from django_workos_vault.fields.field import EncryptedField
 from django_workos_vault.maintenance import cells
 from django_workos_vault.maintenance.cells import CannotOpen, CellReader
+from django_workos_vault.maintenance.patience import patiently
 
 #: Different values that share a digest on average, where truncation is to hide which rows are equal.
 VALUES_A_DIGEST = 4
@@ -76,7 +78,7 @@ class Planner:
             self.null += 1
             return
         try:
-            value: Any = reader.open(self.field, instance)
+            value: Any = patiently(partial(reader.open, self.field, instance))
         except CannotOpen:
             self.left += 1
             return

@@ -12,13 +12,11 @@ from django.db import connection
 from django.test import override_settings
 
 from django_workos_vault import vaults
-from django_workos_vault.backends.local import LocalVault
-from django_workos_vault.backends.operations import Operation
-from django_workos_vault.exceptions import VaultRateLimited
 from django_workos_vault.fields import stored_cell
 from django_workos_vault.models import DataKeyRecord, IndexKeyRecord
 from django_workos_vault.testing import RunningEmulator
 from tests.app.models import Account, Organization, Patient, Person
+from tests.maintenance.few_turns import FewTurns, NobodySaysWhen, with_turns
 
 pytestmark = pytest.mark.django_db(databases="__all__")
 
@@ -237,36 +235,18 @@ def test_back_after_an_outage(vault_emulator: RunningEmulator) -> None:
         assert "Everything that was checked is in order." in vault_check()
 
 
-class FewTurns(LocalVault):
-    """After each five requests there is no turn, for a hundredth of a second."""
-
-    wait: float | None = 0.01
-    turns = 0
-
-    def call(self, operation: Operation[Any], arguments: Any) -> Any:
-        self.turns += 1
-        if self.turns % 6 == 0:
-            raise VaultRateLimited("Not now.", self.wait)
-        return super().call(operation, arguments)
-
-
-class NobodySaysWhen(FewTurns):
-    wait = None
-
-
 def test_more_keys_than_the_rate_limit_has_turns_for() -> None:
     """It waits for the next turn: run again, it would need as many. A sample of the keys needs few."""
-    backends = [LOCAL | {"BACKEND": f"{__name__}.{kind.__name__}"} for kind in (FewTurns, NobodySaysWhen)]
     with override_settings(WORKOS_VAULTS={"default": LOCAL}):
         for number in range(9):
             organization = Organization.objects.create(name="o", workos_id=f"org_{number}")
             Patient.objects.create(organization=organization, ssn="1")
-    with override_settings(WORKOS_VAULTS={"default": backends[0]}):
+    with override_settings(WORKOS_VAULTS=with_turns(FewTurns)):
         text = vault_check(all=True)
         assert "All 9 data keys unwrap" in text
         assert "app.Patient.ssn: 9 of 9 rows: every value opens." in text
         assert "4 of 9 data keys unwrap" in vault_check(sample=4)
-    with override_settings(WORKOS_VAULTS={"default": backends[1]}):
+    with override_settings(WORKOS_VAULTS=with_turns(NobodySaysWhen)):
         found = [problem for problem in problems(all=True) if problem["step"] == "registry"]
         assert [problem["message"] for problem in found] == ["Stopped: Not now."]
 

@@ -18,6 +18,7 @@ from django_workos_vault.maintenance.engine.failing_keys import FailingKeys
 from django_workos_vault.maintenance.engine.plan import ColumnPlan, Plan, is_sampled, looked_at
 from django_workos_vault.maintenance.engine.seen_keys import SeenKeys
 from django_workos_vault.maintenance.operations import Operation
+from django_workos_vault.maintenance.patience import patiently
 
 
 class CellPlanner:
@@ -68,12 +69,12 @@ class CellPlanner:
         self._seen.note(plan, column, cell, context)
         try:
             ask = partial(self._failing_keys.try_cell, columns, column, instance)
-            value = ask(partial(self._reader.open, column, instance))
+            value = patiently(partial(ask, partial(self._reader.open, column, instance)))
             if column.digests.slots:
                 with cells.faults_of_row():
                     found = column.digests.is_found(cell.digests, value, instance)
                 plan.count(index="found" if found else "outdated")
-            plan.renewed += ask(partial(self._operation.examine, column, instance))
+            plan.renewed += patiently(partial(ask, partial(self._operation.examine, column, instance)))
         except CannotOpen as exc:
             plan.unreadable.append(exc.of(column, instance))
         except WrongKey as exc:

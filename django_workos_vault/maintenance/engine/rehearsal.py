@@ -12,6 +12,7 @@ from django_workos_vault.maintenance.engine.failing_keys import FailingKeys
 from django_workos_vault.maintenance.engine.keys import between
 from django_workos_vault.maintenance.engine.transactions import in_transaction
 from django_workos_vault.maintenance.operations import Operation
+from django_workos_vault.maintenance.patience import patiently
 
 
 class Pass:
@@ -49,7 +50,8 @@ class Pass:
     def batches(self) -> Iterator[int]:
         """Do the work, yielding the number of rows after each batch. Raises VaultError in an outage."""
         while rows := self._columns.read(between(self._columns.rows(), self.last_pk)[: self._batch_size]):
-            batch = self._failing_keys.prepared(self._columns, rows, dry_run=self._dry_run)
+            prepared = partial(self._failing_keys.prepared, self._columns, rows, dry_run=self._dry_run)
+            batch = patiently(prepared)
             counts = list(batch.counts.values())
             if not self._dry_run:
                 with self._columns.settled():

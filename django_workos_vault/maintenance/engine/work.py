@@ -13,7 +13,7 @@ from typing import Any
 from django.db import DatabaseError, OperationalError, connections
 
 from django_workos_vault import conf
-from django_workos_vault.exceptions import VaultError
+from django_workos_vault.exceptions import VaultError, VaultRateLimited
 from django_workos_vault.handler import vaults
 from django_workos_vault.maintenance.cells import BadCell
 from django_workos_vault.maintenance.engine import chunks, runs
@@ -27,6 +27,7 @@ from django_workos_vault.maintenance.engine.names import worker_name
 from django_workos_vault.maintenance.engine.pace import Pace, wait
 from django_workos_vault.maintenance.engine.transactions import concerns_rows, in_transaction
 from django_workos_vault.maintenance.operations import NotAsWritten, operation
+from django_workos_vault.maintenance.patience import WAITS
 from django_workos_vault.maintenance.reencryption.target import model_of
 from django_workos_vault.models import MaintenanceChunk, MaintenanceRun
 from django_workos_vault.registry.rows import as_moment
@@ -139,11 +140,20 @@ class Worker:
 
     def _go_through(self, chunk: MaintenanceChunk, heartbeat: Heartbeat) -> None:
         model = model_of(chunk.model)
-        columns, upper = self._columns[model], from_text(model, chunk.upper)
+        columns, upper, waits = self._columns[model], from_text(model, chunk.upper), 0
         while chunk.state == chunk.State.CLAIMED and not self._stop() and self._is_running():
             began, size = time.monotonic(), self._pace.size
-            with no_collections() if columns.takes_bare_rows else nullcontext():
-                done = self._do_batch(chunk, columns, upper, size)
+            try:
+                with no_collections() if columns.takes_bare_rows else nullcontext():
+                    done = self._do_batch(chunk, columns, upper, size)
+            except VaultRateLimited as exc:  # keys that came are in memory, and half as many rows need fewer
+                if exc.retry_after is None or waits == WAITS:
+                    raise
+                waits += 1
+                self._pace.crowded()
+                self._rest(exc.retry_after, heartbeat)
+                continue
+            waits = 0
             if done is None:
                 self._pace.crowded()
                 continue

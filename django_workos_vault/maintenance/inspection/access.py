@@ -7,7 +7,7 @@ from django.db import router
 from django_workos_vault.exceptions import InvalidVaultConfiguration, VaultError, WrongKey
 from django_workos_vault.handler import vaults
 from django_workos_vault.maintenance.inspection.findings import Finding, advice_for
-from django_workos_vault.maintenance.inspection.patience import patiently
+from django_workos_vault.maintenance.patience import patiently
 from django_workos_vault.models import AccessChain, AccessRecord
 
 _STEP, _SUBJECT = "access records", "chain"

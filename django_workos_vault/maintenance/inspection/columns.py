@@ -16,8 +16,8 @@ from django_workos_vault.fields.field import EncryptedField
 from django_workos_vault.maintenance import cells
 from django_workos_vault.maintenance.cells import BadCell, CannotOpen, CellReader
 from django_workos_vault.maintenance.inspection.findings import Finding, Progress, advice_for
-from django_workos_vault.maintenance.inspection.patience import patiently
 from django_workos_vault.maintenance.inspection.proofs import Proofs
+from django_workos_vault.maintenance.patience import patiently
 from django_workos_vault.maintenance.tables import Tables
 from django_workos_vault.models import DataKeyRecord
 from django_workos_vault.registry.rows import as_told

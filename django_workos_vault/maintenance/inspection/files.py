@@ -21,7 +21,7 @@ from django_workos_vault.maintenance.files.columns import (
     rows_with_files,
 )
 from django_workos_vault.maintenance.inspection.findings import Finding, Progress, advice_for
-from django_workos_vault.maintenance.inspection.patience import patiently
+from django_workos_vault.maintenance.patience import patiently
 from django_workos_vault.maintenance.tables import Tables
 from django_workos_vault.streams.cipher import read_header
 

@@ -21,7 +21,7 @@ from django_workos_vault.exceptions import (
 )
 from django_workos_vault.keyring.records import KeyRecord
 from django_workos_vault.maintenance.inspection.findings import Finding, Progress, advice_for
-from django_workos_vault.maintenance.inspection.patience import patiently
+from django_workos_vault.maintenance.patience import patiently
 from django_workos_vault.models import DataKeyRecord, IndexKeyRecord
 from django_workos_vault.registry.rows import as_told, key_record, readable_rows
 from django_workos_vault.vault import Vault

@@ -1,4 +1,4 @@
-"""The checklist has no hurry: where the rate limit has no turn for it now, it waits for the next one."""
+"""What goes through whole tables has no hurry: without a turn under the rate limit, it waits for the next."""
 
 import time
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from django_workos_vault.exceptions import VaultRateLimited
 Result = TypeVar("Result")
 
 #: Waits in a row, each of at most a minute or so, that brought no turn.
-_WAITS = 5
+WAITS = 5
 
 
 def patiently(work: Callable[[], Result]) -> Result:
@@ -17,7 +17,7 @@ def patiently(work: Callable[[], Result]) -> Result:
 
     Raises that in the end, where nothing is told of a turn, or others take them all.
     """
-    for _ in range(_WAITS):
+    for _ in range(WAITS):
         try:
             return work()
         except VaultRateLimited as exc:

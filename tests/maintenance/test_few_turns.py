@@ -1,0 +1,73 @@
+"""A table needs more keys than the rate limit has turns for: what goes through it waits for the next."""
+
+import json
+import time
+from collections.abc import Iterator
+from io import StringIO
+
+import pytest
+from django.core.management import call_command
+from django.test import override_settings
+
+from django_workos_vault import vaults
+from django_workos_vault.maintenance.engine import runs
+from django_workos_vault.models import DataKeyRecord, MaintenanceRun
+from tests.app.models import Organization, Patient
+from tests.maintenance.few_turns import TURNS, FewTurns, NobodySaysWhen, with_turns
+from tests.maintenance.reencrypting import failing, reencrypt
+
+pytestmark = pytest.mark.django_db(transaction=True, databases="__all__")
+
+#: each with a key of its own
+CUSTOMERS = 2 * TURNS
+
+
+@pytest.fixture(autouse=True)
+def patients() -> Iterator[None]:
+    with override_settings(WORKOS_VAULTS=with_turns(FewTurns)):
+        for number in range(CUSTOMERS):
+            organization = Organization.objects.create(name="o", workos_id=f"org_{number}")
+            if number % TURNS == 0:
+                time.sleep(0.2)  # for the next turns: nobody waits where a user would
+            Patient.objects.create(organization=organization, ssn=f"{number}")
+        vaults["default"].forget_keys()
+        yield
+
+
+@pytest.mark.parametrize("operation", ["reseal", "rekey"])
+def test_a_run(operation: str) -> None:
+    """It ends with each row done, and one new key for each customer: resumed, it would need as many turns."""
+    reencrypt("app.Patient", operation=operation)
+    run = MaintenanceRun.objects.get()
+    assert (run.state, runs.progress(run).rows, runs.progress(run).keys_made) == (
+        "finished",
+        CUSTOMERS,
+        CUSTOMERS,
+    )
+    if operation == "reseal":
+        assert DataKeyRecord.objects.count() == 2 * CUSTOMERS
+    with override_settings(WORKOS_VAULTS=with_turns(FewTurns)):
+        call_command("vault_check", all=True, stdout=StringIO())
+
+
+@pytest.mark.parametrize("how", ["dry_run", "plan"])
+def test_a_look(how: str) -> None:
+    """Nothing is called unreadable."""
+    document = json.loads(reencrypt("app.Patient", format="json", **{how: True}))
+    assert document["columns"][0]["renewed"] == CUSTOMERS
+
+
+def test_a_plan_of_an_index() -> None:
+    """Every row counts."""
+    out = StringIO()
+    call_command("vault_index_plan", "app.Patient.ssn", format="json", stdout=out)
+    assert json.loads(out.getvalue())["indexes"][0]["rows"] == CUSTOMERS
+
+
+def test_nobody_says_when() -> None:
+    """The run is paused, as in an outage."""
+    with override_settings(WORKOS_VAULTS=with_turns(NobodySaysWhen)):
+        error, _ = failing("app.Patient")
+    assert "Stopped: Not now." in str(error)
+    run = MaintenanceRun.objects.get()
+    assert (run.state, run.reason) == ("paused", "VaultRateLimited: Not now.")
