@@ -59,6 +59,15 @@ def test_the_search_sees_this_file() -> None:
     assert Path(__file__).resolve() in repository_files()
 
 
+def test_text_ends_as_editorconfig_says() -> None:
+    """Each text file has a newline at its end, and no white space at the end of a line."""
+    texts = (".py", ".pyi", ".md", ".toml", ".yml", ".yaml", ".html", ".css", ".js", ".json", ".po")
+    for path in repository_files():
+        if path.suffix in texts and (text := path.read_text()):
+            assert text.endswith("\n"), path
+            assert not re.search(r"[ \t]+$", text, re.MULTILINE), path
+
+
 def test_every_file_can_be_read_at_a_sitting() -> None:
     """No module of the package has more than 300 lines, and none of the tests more than 400."""
     for folder, most in (("django_workos_vault", 300), ("tests", 400)):
