@@ -8,9 +8,7 @@ data keys it is not soft state: without it, stored digests match no search until
 
 import hmac
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Callable, Sequence
 
 from django_workos_vault.backends.base import VaultBackend
 from django_workos_vault.context import DeclaredContexts, KeyContext
@@ -23,48 +21,7 @@ from django_workos_vault.exceptions import (
 )
 from django_workos_vault.keyring import carried
 from django_workos_vault.keyring.flights import SingleFlight
-
-
-@dataclass(frozen=True, slots=True)
-class RootKeyRecord:
-    """What the database remembers of the root key of one vault: everything but the key.
-
-    ``proof`` (32 bytes) can only be made with the key itself and ties it to its vault and version. Where
-    ``carried`` has bytes, the root key came from another vault, and is sealed with what ``wrapped`` wraps.
-    """
-
-    vault: str
-    proof: bytes
-    key_id: str
-    wrapped: bytes
-    carried: bytes = b""
-
-
-class RootKeyStore(Protocol):
-    """Keeps one root key per version, the same for all processes."""
-
-    def get(self, version: int) -> RootKeyRecord | None:
-        """Return the record of ``version``."""
-
-    def add(
-        self, version: int, context: KeyContext, record: RootKeyRecord, proofs: Mapping[str, bytes]
-    ) -> RootKeyRecord:
-        """Store ``record``; return the winner's when another process was faster.
-
-        ``proofs`` has, for each vault that is read too, the proof that this root key would have there. Where
-        those have root keys, and none of them this one, the record of the first is returned, and nothing
-        stored. Nobody stores a root key of the same version, for a vault that reads others, between this look
-        and the commit.
-        """
-
-    def vaults_with(self, version: int) -> list[str]:
-        """Return the names of all vaults that have a record of ``version``."""
-
-    def when_committed(self, then: Callable[[], None]) -> None:
-        """Call ``then`` once the transaction under way has committed; at once when there is none."""
-
-    def awaits_commit(self, then: Callable[[], None]) -> bool:
-        """Whether ``then`` is still to be called by this thread's transaction, not undone so far."""
+from django_workos_vault.keyring.records import RootKeyRecord, RootKeyStore
 
 
 class _Root:

@@ -1,6 +1,6 @@
-"""What the key ring asks of a registry of data keys, and what a registry answers."""
+"""What the key ring asks of a registry of data keys and root keys, and what a registry answers."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
@@ -106,3 +106,45 @@ class Registry(Protocol):
 
     def find(self, commitments: Iterable[bytes]) -> dict[bytes, bytes]:
         """Return the wrapped keys of those commitments that are registered."""
+
+
+@dataclass(frozen=True, slots=True)
+class RootKeyRecord:
+    """What the database remembers of the root key of one vault: everything but the key.
+
+    ``proof`` (32 bytes) can only be made with the key itself and ties it to its vault and version. Where
+    ``carried`` has bytes, the root key came from another vault, and is sealed with what ``wrapped`` wraps.
+    """
+
+    vault: str
+    proof: bytes
+    key_id: str
+    wrapped: bytes
+    carried: bytes = b""
+
+
+class RootKeyStore(Protocol):
+    """Keeps one root key per version, the same for all processes."""
+
+    def get(self, version: int) -> RootKeyRecord | None:
+        """Return the record of ``version``."""
+
+    def add(
+        self, version: int, context: KeyContext, record: RootKeyRecord, proofs: Mapping[str, bytes]
+    ) -> RootKeyRecord:
+        """Store ``record``; return the winner's when another process was faster.
+
+        ``proofs`` has, for each vault that is read too, the proof that this root key would have there. Where
+        those have root keys, and none of them this one, the record of the first is returned, and nothing
+        stored. Nobody stores a root key of the same version, for a vault that reads others, between this look
+        and the commit.
+        """
+
+    def vaults_with(self, version: int) -> list[str]:
+        """Return the names of all vaults that have a record of ``version``."""
+
+    def when_committed(self, then: Callable[[], None]) -> None:
+        """Call ``then`` once the transaction under way has committed; at once when there is none."""
+
+    def awaits_commit(self, then: Callable[[], None]) -> bool:
+        """Whether ``then`` is still to be called by this thread's transaction, not undone so far."""

@@ -6,7 +6,7 @@ from hmac import compare_digest
 from django.db import IntegrityError, connections, router, transaction
 
 from django_workos_vault.context import KeyContext
-from django_workos_vault.keyring.index_keys import RootKeyRecord
+from django_workos_vault.keyring.records import RootKeyRecord
 from django_workos_vault.models import IndexKeyRecord
 from django_workos_vault.registry.faults import NOT_STORABLE, not_storable, telling_of_missing_tables
 from django_workos_vault.registry.rows import as_blob, as_told, from_hex

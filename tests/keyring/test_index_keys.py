@@ -9,7 +9,8 @@ from django_workos_vault.backends.local import LocalVault
 from django_workos_vault.blind import CaseFolded, Compound, Digits, Exact, FirstCharacters, LastCharacters
 from django_workos_vault.context import KeyContext
 from django_workos_vault.exceptions import InvalidVaultConfiguration, WrongKey
-from django_workos_vault.keyring.index_keys import IndexKeys, RootKeyRecord
+from django_workos_vault.keyring.index_keys import IndexKeys
+from django_workos_vault.keyring.records import RootKeyRecord
 
 CONTEXT = KeyContext({"app": "tests"})
 
