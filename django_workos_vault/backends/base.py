@@ -158,12 +158,7 @@ class VaultBackend:
         ``search`` filters by name; ``updated_after`` is an aware datetime.
         """
         arguments = Arguments(
-            limit=limit,
-            before=before,
-            after=after,
-            order=order,
-            search=search,
-            updated_after=updated_after,
+            limit=limit, before=before, after=after, order=order, search=search, updated_after=updated_after
         )
         return self.call(operations.LIST_OBJECTS, arguments)
 
@@ -235,12 +230,7 @@ class VaultBackend:
     ) -> Page[ObjectSummary]:
         """:meth:`list_objects` for async code."""
         arguments = Arguments(
-            limit=limit,
-            before=before,
-            after=after,
-            order=order,
-            search=search,
-            updated_after=updated_after,
+            limit=limit, before=before, after=after, order=order, search=search, updated_after=updated_after
         )
         return await self._threads.run(self.list_objects, arguments)
 

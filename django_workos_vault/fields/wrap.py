@@ -67,8 +67,8 @@ def encrypted_twin(path: str, *args: Any, **kwargs: Any) -> Field:
 
 _OPTIONS = frozenset(
     parameter.name
-    for mixin in EncryptedField.__mro__[:-1]
-    for parameter in signature(mixin).parameters.values()
+    for layer in EncryptedField.__mro__[:-1]
+    for parameter in signature(layer).parameters.values()
     if parameter.kind is Parameter.KEYWORD_ONLY
 )
 
