@@ -1,170 +1,52 @@
-"""Ranges of an object on S3 (``storages.backends.s3``), whose own file downloads all of it first."""
+"""Objects on S3 (``storages.backends.s3``), whose own file downloads all of it first."""
 
-from dataclasses import replace
-from threading import Lock
-from typing import Any, NamedTuple
+from typing import Any
 
-from django_workos_vault.exceptions import EnvelopeError, MalformedEnvelope
-from django_workos_vault.files.heads import Head, heads
-from django_workos_vault.streams.cipher import AT_FIRST
-from django_workos_vault.streams.frames import stored_range
-from django_workos_vault.streams.header import START_BYTES, header_length
-
-#: The first request: the header, most times, and the first frame.
-_AT_FIRST = 1 << 17
-#: Reading on where the last request ended asks for this much more, and twice as much each time, up to that.
-_AHEAD, _MOST_AHEAD = 1 << 18, 1 << 22
-#: What is asked for with the first request of a file whose header is known, at most.
-_MOST_WANTED = 1 << 21
+from django_workos_vault.files.ranged import Answer, RangedSource, Replaced
 
 
-class Place(NamedTuple):
-    """An object on S3, and what goes along with each request for it."""
+class S3Object:
+    """One object. Made in the thread that serves a tenant: a storage may look there for where it is."""
 
-    stored: Any
-    given: dict[str, Any]
+    def __init__(self, storage: Any, name: str) -> None:
+        from storages.utils import clean_name
 
+        self._object = storage.bucket.Object(storage._normalize_name(clean_name(name)))
+        self._given = {
+            key: value
+            for key, value in storage.get_object_parameters(name).items()
+            if key in ("RequestPayer", "SSECustomerAlgorithm", "SSECustomerKey", "SSECustomerKeyMD5")
+        }
 
-def place_of(storage: Any, name: str) -> Place:
-    """Return where the file is. A storage may ask the current thread, as for the tenant that it serves."""
-    given = {
-        key: value
-        for key, value in storage.get_object_parameters(name).items()
-        if key in ("RequestPayer", "SSECustomerAlgorithm", "SSECustomerKey", "SSECustomerKeyMD5")
-    }
-    return Place(_object(storage, name), given)
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """Its endpoint, bucket and name there."""
+        return self._object.meta.client.meta.endpoint_url, self._object.bucket_name, self._object.key
 
-
-def connections_of(storage: Any) -> int:
-    """Return how many requests the storage can make at a time: 10, unless its client was told otherwise."""
-    return int(storage.connection.meta.client.meta.config.max_pool_connections)
-
-
-class S3Source:
-    """An object on S3, read in ranges, a few large ones where it is read from one end to the other.
-
-    All of them are of one version of the object: an error tells when it was replaced meanwhile. Where this
-    process has read the object before, and the plaintext ``wanted`` is told, from where to where, the first
-    request is for that, and for the version whose header is known; if there is another by now, it begins
-    anew.
-    """
-
-    def __init__(self, place: Place, wanted: tuple[int, int] | None = None) -> None:
-        self._object, self._given = place
-        self._key = _key(self._object)
-        self._lock = Lock()
-        self._ahead = _AHEAD
-        self._head: Head | None = None
-        if wanted is None or not self._has_not_changed(wanted):
-            self._begin()
-
-    def read_at(self, offset: int, length: int) -> bytes:
-        """Return what a source does."""
-        with self._lock:
-            if self._head is not None and (known := self._head.read_at(offset, length)) is not None:
-                return known
-            end = min(offset + length, self.size)
-            begin = offset - self._at
-            if begin < 0 or begin > len(self._held):
-                return self._elsewhere(offset, end)
-            if end > self._at + len(self._held):
-                self._read_on(begin, end)
-                begin = 0
-            return self._held[begin : begin + max(0, end - offset)]
-
-    def close(self) -> None:
-        """Nothing is open between two requests."""
-        self._held = b""
-
-    def _begin(self) -> None:
-        self._at, self._tag, self.size = 0, "", 0
-        self._held = self._get(0, _AT_FIRST)
-        if self.size == len(self._held):  # no more requests to save
-            return
-        try:
-            length = header_length(self._held[:START_BYTES])
-        except EnvelopeError:  # which the reader tells
-            return
-        known = heads.get(self._key)
-        self._head = Head(self._tag, self.size, self._held[: max(length, AT_FIRST)])
-        if known and (known.tag, known.size, known.start) == (self._tag, self.size, self._head.start):
-            self._head = known
-        heads.put(self._key, self._head)
-
-    def _has_not_changed(self, wanted: tuple[int, int]) -> bool:
-        """Whether the object is the one that is known still. If so, what is wanted of it was read."""
-        known = heads.get(self._key)
-        if known is None:
-            return False
-        start, stop = stored_range(known.start, *wanted)
-        start, stop = min(start, known.size - 1), min(stop, start + _MOST_WANTED, known.size)
-        self._tag, self.size = known.tag, known.size
-        try:
-            held = self._get(start, max(1, stop - start))
-        except (FileNotFoundError, MalformedEnvelope):
-            heads.forget(self._key)
-            return False
-        self._at, self._held, self._head = start, held, known
-        return True
-
-    def _read_on(self, begin: int, end: int) -> None:
-        held_end = self._at + len(self._held)
-        stop = min(self.size, max(end, held_end + self._ahead))
-        self._held = self._held[begin:] + self._get(held_end, stop - held_end)
-        self._at += begin
-        self._ahead = min(2 * self._ahead, _MOST_AHEAD)
-
-    def _elsewhere(self, offset: int, end: int) -> bytes:
-        got = self._get(offset, end - offset) if end > offset else b""
-        if end < self.size:  # the end is looked at once, and what was held is wanted again
-            self._at, self._held, self._ahead = offset, got, _AHEAD
-        elif self._head is not None:
-            self._head = replace(self._head, end=got)
-            heads.put(self._key, self._head)
-        return got
-
-    def _get(self, start: int, length: int) -> bytes:
+    def get(self, start: int, length: int, tag: str) -> Answer:
+        """Return what :class:`~django_workos_vault.files.ranged.StoredObject` says: one request."""
         from botocore.exceptions import ClientError
 
-        same = {"IfMatch": self._tag} if self._tag else {}
+        same = {"IfMatch": tag} if tag else {}
         try:
             got = self._object.get(Range=f"bytes={start}-{start + length - 1}", **same, **self._given)
         except ClientError as exc:
             status = exc.response["ResponseMetadata"]["HTTPStatusCode"]
             if status == 404:
                 raise FileNotFoundError(f"File does not exist: {self._object.key}") from exc
-            if status == 416 and not self._tag:
-                return b""  # an object of no bytes has no range
+            if status == 416 and not tag:
+                return Answer(b"", "", 0)  # an object of no bytes has no range
             if status in (412, 416):
-                raise MalformedEnvelope(_REPLACED) from exc
+                raise Replaced from exc
             raise
         with got["Body"] as body:
-            size = int(got["ContentRange"].rpartition("/")[2])
-            if self._tag and (self._tag, self.size) != (got["ETag"], size):  # a store that knows no If-Match
-                raise MalformedEnvelope(_REPLACED)
-            self._tag, self.size = got["ETag"], size
-            data: bytes = body.read()
-        return data
+            return Answer(body.read(), got["ETag"], int(got["ContentRange"].rpartition("/")[2]))
 
+    def source(self, wanted: tuple[int, int] | None) -> RangedSource:
+        """Return the stored bytes."""
+        return RangedSource(self, wanted)
 
-_REPLACED = "The file was replaced while it was read. Open it again."
-
-
-def was_read(storage: Any, name: str) -> bool:
-    """Whether this process knows the header of the object, if it is still the same."""
-    return heads.get(_key(_object(storage, name))) is not None
-
-
-def forget(storage: Any, name: str) -> None:
-    """Forget the header of the object."""
-    heads.forget(_key(_object(storage, name)))
-
-
-def _object(storage: Any, name: str) -> Any:
-    from storages.utils import clean_name
-
-    return storage.bucket.Object(storage._normalize_name(clean_name(name)))
-
-
-def _key(stored: Any) -> tuple[str, str, str]:
-    return stored.meta.client.meta.endpoint_url, stored.bucket_name, stored.key
+    @staticmethod
+    def at_once(storage: Any) -> int:
+        """Return how many requests the storage can make at a time: 10, unless its client was told."""
+        return int(storage.connection.meta.client.meta.config.max_pool_connections)

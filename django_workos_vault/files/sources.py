@@ -7,7 +7,9 @@ from typing import Any, BinaryIO, cast
 
 from django.core.files.storage import Storage
 
-from django_workos_vault.files.s3 import S3Source, connections_of, forget, place_of, was_read
+from django_workos_vault.files.gcs import GoogleObject
+from django_workos_vault.files.heads import heads
+from django_workos_vault.files.s3 import S3Object
 from django_workos_vault.streams.sources import FileSource, Source
 
 
@@ -21,30 +23,44 @@ def source_of(storage: Storage, name: str, wanted: tuple[int, int] | None = None
 
 def opener_of(storage: Storage, name: str, wanted: tuple[int, int] | None = None) -> Callable[[], Source]:
     """Return what returns the same. Of several at a time, where :func:`at_once` says so, in other threads."""
-    if _on_s3(storage):
-        return partial(S3Source, place_of(storage, name), wanted)
-    return lambda: FileSource(cast("BinaryIO", storage.open(name, "rb")))
+    kind = _kind(storage)
+    if kind is None:
+        return lambda: FileSource(cast("BinaryIO", storage.open(name, "rb")))
+    return partial(kind(storage, name).source, wanted)
 
 
 def at_once(storage: Storage) -> int:
-    """Return how many files of the storage are opened in the time of one: of S3, where each is a request.
+    """Return how many files of the storage are opened in the time of one, where each is a request.
 
-    Of other storages nobody knows what of the current thread they look at when they open a file.
+    Those have a client that threads may share, and are found in the thread that asks. Of other storages
+    nobody knows what of the current thread they look at, or whether they have one connection for all.
     """
-    return connections_of(storage) if _on_s3(storage) else 1
+    kind = _kind(storage)
+    return 1 if kind is None else kind.at_once(storage)
 
 
 def opens_with_the_first_read(storage: Storage, name: str) -> bool:
     """Whether a request is saved by opening the file ``name`` when it is known what is wanted of it."""
-    return _on_s3(storage) and was_read(storage, name)
+    kind = _kind(storage)
+    return kind is not None and heads.get(kind(storage, name).key) is not None
 
 
 def forget_source(storage: Storage, name: str) -> None:
     """Take note that the file ``name`` is deleted."""
-    if _on_s3(storage):
-        forget(storage, name)
+    kind = _kind(storage)
+    if kind is not None:
+        heads.forget(kind(storage, name).key)
 
 
-def _on_s3(storage: Storage) -> bool:
-    s3: Any = sys.modules.get("storages.backends.s3")  # nobody has such a storage who did not import it
-    return s3 is not None and isinstance(storage, s3.S3Storage)
+def _kind(storage: Storage) -> type[S3Object] | type[GoogleObject] | None:
+    for module, name, kind in _KINDS:
+        imported: Any = sys.modules.get(module)  # nobody has such a storage who did not import it
+        if imported is not None and isinstance(storage, getattr(imported, name)):
+            return kind
+    return None
+
+
+_KINDS: tuple[tuple[str, str, type[S3Object] | type[GoogleObject]], ...] = (
+    ("storages.backends.s3", "S3Storage", S3Object),
+    ("storages.backends.gcloud", "GoogleCloudStorage", GoogleObject),
+)

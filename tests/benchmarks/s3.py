@@ -20,7 +20,7 @@ from django.core.management import call_command  # noqa: E402
 from moto.server import ThreadedMotoServer  # noqa: E402
 from storages.backends.s3 import S3Storage  # noqa: E402
 
-from django_workos_vault.files import EncryptedStorage, s3  # noqa: E402
+from django_workos_vault.files import EncryptedStorage, ranged, sources  # noqa: E402
 from django_workos_vault.files.heads import Heads  # noqa: E402
 
 MEGABYTE = 1 << 20
@@ -71,7 +71,7 @@ def main() -> None:
         return read
 
     def never_read_before() -> bytes:
-        s3.heads = Heads()
+        ranged.heads = sources.heads = Heads()
         return through(sealed)()
 
     runs = {

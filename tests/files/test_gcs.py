@@ -1,16 +1,18 @@
 """Encrypted files on Google Cloud Storage, through django-storages, against an emulator on loopback."""
 
+import gzip
 import random
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from django.core.files.base import ContentFile, File
-from gcp_storage_emulator.server import create_server
-from google.auth.credentials import AnonymousCredentials
 
-from django_workos_vault.exceptions import EnvelopeError
-from django_workos_vault.files import EncryptedStorage
+from django_workos_vault.exceptions import EnvelopeError, MalformedEnvelope
+from django_workos_vault.files import EncryptedStorage, ranged, sources
+from django_workos_vault.files.heads import Heads
+from django_workos_vault.files.sources import source_of
+from tests.files.google import GOOGLE, Google, google_with_a_bucket
 from tests.files.s3.objects import Breaking
 
 pytestmark = pytest.mark.django_db
@@ -19,22 +21,26 @@ TEXT = random.Random(1).randbytes(3 << 20)
 
 
 @pytest.fixture(scope="module")
-def emulator() -> Iterator[str]:
-    server = create_server("127.0.0.1", 0, in_memory=True, default_bucket="files")
-    server.start()
-    host, port = server._api._httpd.server_address[:2]
-    yield f"http://{host}:{port}"
-    server.stop()
+def server() -> Iterator[Google]:
+    with google_with_a_bucket() as google:
+        yield google
 
 
 @pytest.fixture
-def storage(emulator: str, monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.setenv("STORAGE_EMULATOR_HOST", emulator)
-    inner = {
-        "BACKEND": "storages.backends.gcloud.GoogleCloudStorage",
-        "OPTIONS": {"bucket_name": "files", "project_id": "tests", "credentials": AnonymousCredentials()},
-    }
-    return EncryptedStorage(inner)
+def google(server: Google, monkeypatch: pytest.MonkeyPatch) -> Google:
+    """With nothing asked yet, of which this process knows nothing."""
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", server.url)
+    known = Heads()
+    for module in (ranged, sources):
+        monkeypatch.setattr(module, "heads", known)
+    server.requests.clear()
+    server.reads.clear()
+    return server
+
+
+@pytest.fixture
+def storage(google: Google) -> Any:
+    return EncryptedStorage({"BACKEND": GOOGLE, "OPTIONS": google.options()})
 
 
 @pytest.mark.parametrize("size", [0, 1, 65536, 65537, 3 << 20])
@@ -72,3 +78,66 @@ def test_an_object_that_was_changed(storage: Any) -> None:
         blob.upload_from_string(changed, content_type="application/octet-stream")
         with pytest.raises(EnvelopeError), storage.open(name) as file:
             file.read()
+
+
+def frames(first: int, last: int) -> str:
+    """The range of these frames of a file with a header of 1024 bytes."""
+    return f"bytes={1024 + first * 65552}-{1024 + (last + 1) * 65552 - 1}"
+
+
+def test_ranges_are_asked_for(storage: Any, google: Google) -> None:
+    """A megabyte from the middle is three requests; two less where the process has read that file before."""
+    name = storage.save("long.bin", ContentFile(TEXT))
+    google.requests.clear()
+    for requests, reads in ((3, ["bytes=0-131071", frames(16, 31)]), (1, [frames(16, 31)])):
+        with storage.open(name) as file:
+            file.seek(1 << 20)
+            assert file.read(1 << 20) == TEXT[1 << 20 : 2 << 20]
+        assert (len(google.requests), google.reads) == (requests, reads)
+        google.requests.clear()
+        google.reads.clear()
+
+
+def test_it_reads_as_any_file_does(storage: Any) -> None:
+    """Whatever is read, in whatever order."""
+    name = storage.save("a.bin", ContentFile(TEXT))
+    dice, plain = random.Random(2), ContentFile(TEXT)
+    with storage.open(name) as file:
+        for _ in range(40):
+            place = dice.randrange(len(TEXT) + 1000)
+            length = dice.choice([1, 1000, 65536, 300_000])
+            assert (file.seek(place), file.read(length)) == (plain.seek(place), plain.read(length))
+
+
+@pytest.mark.parametrize("text", [TEXT[:70_000], TEXT[::-1], None])
+def test_an_object_that_was_replaced(storage: Any, text: bytes | None) -> None:
+    """Between two readings, what is there now is read. While it is read, the error says so."""
+    name = storage.save("a.bin", ContentFile(TEXT))
+    reading = storage.open(name)
+    assert reading.read(10) == TEXT[:10]
+    storage.inner.delete(name)
+    if text is not None:
+        assert storage.save(name, ContentFile(text)) == name
+    reading.seek(2 << 20)
+    with pytest.raises(MalformedEnvelope if text else FileNotFoundError, match=r"replaced|not exist"):
+        reading.read(10)
+    if text is None:
+        with pytest.raises(FileNotFoundError):
+            storage.open(name).read()
+    else:
+        with storage.open(name) as file:
+            assert file.read() == text
+
+
+def test_objects_that_say_they_are_compressed(storage: Any) -> None:
+    """A sealed file is none, whatever its name is. Of a plain one, what was compressed is read."""
+    name = storage.save("page.css.gz", ContentFile(b"left" * 1000))
+    blob = storage.inner.bucket.get_blob(name)
+    assert blob.content_encoding == "gzip"
+    with storage.open(name) as file:
+        assert file.read() == b"left" * 1000
+    plain = storage.inner.bucket.blob("plain.css")
+    plain.content_encoding = "gzip"
+    plain.upload_from_string(gzip.compress(b"right" * 1000), content_type="text/css")
+    source = source_of(storage.inner, "plain.css")
+    assert source.read_at(0, 6000) == b"right" * 1000

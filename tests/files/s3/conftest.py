@@ -7,7 +7,7 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
-from django_workos_vault.files import EncryptedStorage, s3
+from django_workos_vault.files import EncryptedStorage, ranged, sources
 from django_workos_vault.files.heads import Heads
 from tests.files.s3.objects import S3, line, options
 
@@ -41,7 +41,8 @@ def client(moto: str) -> Any:
 def heads(monkeypatch: pytest.MonkeyPatch) -> Heads:
     """What this process knows of files: nothing yet."""
     known = Heads()
-    monkeypatch.setattr(s3, "heads", known)
+    for module in (ranged, sources):
+        monkeypatch.setattr(module, "heads", known)
     return known
 
 
