@@ -58,6 +58,14 @@ def test_the_benchmark_of_files_runs() -> None:
     assert "MiB above" in done.stdout
 
 
+def test_the_benchmark_of_headers_runs() -> None:
+    """It prints its table."""
+    command = [sys.executable, "-m", "tests.benchmarks.headers", "--files", "3", "--repeats", "1"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "S3        ten at a time" in done.stdout
+
+
 def test_concurrency_runs() -> None:
     """So does the measurement of async calls, for either way of making them."""
     command = [sys.executable, "-m", "tests.benchmarks.concurrency", "--repeats", "1", "--deadline", "0.2"]

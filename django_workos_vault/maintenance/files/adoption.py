@@ -20,6 +20,7 @@ from django_workos_vault.files.content import SealedContent
 from django_workos_vault.files.fields import EncryptedFieldFile, EncryptedFileField
 from django_workos_vault.files.sources import source_of
 from django_workos_vault.maintenance.cells import BadCell, batches
+from django_workos_vault.maintenance.files.beginnings import Beginning
 from django_workos_vault.maintenance.files.columns import (
     STORAGE_FAULTS,
     Referrers,
@@ -29,6 +30,7 @@ from django_workos_vault.maintenance.files.columns import (
     same_bytes,
     stored_chunks,
 )
+from django_workos_vault.maintenance.files.many import Beginnings
 from django_workos_vault.streams.sources import Source
 
 #: What concerns one file; an outage concerns all of them.
@@ -81,6 +83,7 @@ class FileAdoption:
         self._using = using
         self._journal = journal
         self._referrers = Referrers()
+        self._beginnings = Beginnings(field.storage)
         self._dry_run = dry_run
         self.counts = Counts()
         self.left: list[BadCell] = []
@@ -95,11 +98,16 @@ class FileAdoption:
         Raises VaultError in an outage; what concerns one file alone is noted in :attr:`left`.
         """
         for batch in batches(rows_with_files(self._field, self._using), _ROWS_AT_A_TIME):
-            for instance in batch:
-                try:
-                    self._adopt(instance, getattr(instance, self._field.attname))
-                except FAULTS as exc:
-                    self._leave(instance.pk, exc)
+            files = [getattr(instance, self._field.attname) for instance in batch]
+            outcomes = self._beginnings.of(str(file.name) for file in files)
+            for instance, file, outcome in zip(batch, files, outcomes, strict=True):
+                if isinstance(outcome, Exception):
+                    self._leave(instance.pk, outcome)
+                else:
+                    try:
+                        self._adopt(instance, file, outcome)
+                    except FAULTS as exc:
+                        self._leave(instance.pk, exc)
                 yield
 
     def delete_originals(self) -> Iterator[None]:
@@ -116,21 +124,24 @@ class FileAdoption:
         storage: Storage = self._field.storage
         return storage
 
-    def _adopt(self, instance: Model, file: EncryptedFieldFile) -> None:
-        name = str(file.name)
-        source = source_of(self._storage, name)
-        try:
-            if is_sealed(source):
-                file.storage.opened(name).close()
-                self.counts.sealed_before += 1
-            elif self._dry_run:
-                self.counts.sealed += 1
-            else:
+    def _adopt(self, instance: Model, file: EncryptedFieldFile, stored: Beginning) -> None:
+        if is_sealed(stored):
+            sealing = file.storage.sealing
+            sealing.cipher().open(stored, binding=sealing.binding()).close()
+            self.counts.sealed_before += 1
+        elif self._dry_run:
+            self.counts.sealed += 1
+        else:
+            name = str(file.name)
+            source = source_of(self._storage, name)
+            try:
                 self._seal(instance, file, name, source)
-        finally:
-            source.close()
+            finally:
+                source.close()
 
     def _seal(self, instance: Model, file: EncryptedFieldFile, name: str, source: Source) -> None:
+        if is_sealed(source):
+            raise EnvelopeError("The file was replaced meanwhile.")
         copy = file.storage.save(
             another_name(self._storage, name),
             SealedContent(stored_chunks(source), name),

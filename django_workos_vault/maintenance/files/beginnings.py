@@ -1,9 +1,10 @@
-"""The beginning of a stored file: what its header says, and nothing of its frames."""
+"""The beginning of a stored file, which is what its header says; and its end, which says that it is whole."""
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from django_workos_vault.datakey import TAG_BYTES
 from django_workos_vault.exceptions import EnvelopeError
 from django_workos_vault.streams.cipher import AT_FIRST, read_header
 from django_workos_vault.streams.header import MAGIC, START_BYTES, FileHeader, header_length
@@ -12,10 +13,11 @@ from django_workos_vault.streams.sources import Source
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Beginning:
-    """The first bytes of a file of ``size`` bytes, as a source that has no others."""
+    """The first bytes of a file of ``size`` bytes, and the last, as a source that has no others."""
 
     start: bytes
     size: int
+    end: bytes = b""
 
     @property
     def state(self) -> str:
@@ -30,7 +32,8 @@ class Beginning:
 
     def read_at(self, offset: int, length: int) -> bytes:
         """Return what is held of those bytes."""
-        return self.start[offset : offset + length]
+        behind = offset - (self.size - len(self.end))
+        return self.end[behind : behind + length] if behind >= 0 else self.start[offset : offset + length]
 
     def close(self) -> None:
         """Nothing is open."""
@@ -43,10 +46,31 @@ def beginning_of(opened: Callable[[], Source]) -> Beginning:
     """
     source = opened()
     try:
-        start = source.read_at(0, min(AT_FIRST, source.size))
-        with suppress(EnvelopeError):  # which header() tells
-            missing = header_length(start[:START_BYTES]) - len(start)
-            start += source.read_at(len(start), missing) if missing > 0 else b""
-        return Beginning(start, source.size)
+        return _beginning(source)
     finally:
         source.close()
+
+
+def both_ends_of(opened: Callable[[], Source]) -> Beginning:
+    """Read the last two frames too: a file is opened with them, and its size told. Raises the same."""
+    source = opened()
+    try:
+        beginning = _beginning(source)
+        try:
+            header = beginning.header()
+        except EnvelopeError:  # which opening it tells
+            return beginning
+        frame = header.frame_bytes + TAG_BYTES
+        last = (source.size - header.length - 1) // frame
+        at = header.length + max(0, last - 1) * frame
+        return replace(beginning, end=source.read_at(at, source.size - at))
+    finally:
+        source.close()
+
+
+def _beginning(source: Source) -> Beginning:
+    start = source.read_at(0, min(AT_FIRST, source.size))
+    with suppress(EnvelopeError):  # which header() tells
+        missing = header_length(start[:START_BYTES]) - len(start)
+        start += source.read_at(len(start), missing) if missing > 0 else b""
+    return Beginning(start, source.size)

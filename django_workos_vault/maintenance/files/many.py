@@ -39,10 +39,16 @@ def may_be_there(error: Exception) -> bool:
 
 
 class Beginnings:
-    """Reads the beginnings of files of ``storage``, until it fails :data:`FAILURES_IN_A_ROW` times."""
+    """Reads the beginnings of files of ``storage``, until it fails :data:`FAILURES_IN_A_ROW` times.
 
-    def __init__(self, storage: Storage) -> None:
+    ``read`` is what reads one, and may read more of it.
+    """
+
+    def __init__(
+        self, storage: Storage, read: Callable[[Callable[[], Source]], Beginning] = beginning_of
+    ) -> None:
         self._storage = storage
+        self._read_one = read
         self._threads = 1
         with suppress(Exception):  # settings that make no client, which each file tells
             self._threads = min(at_once(storage), _MOST_THREADS)
@@ -81,7 +87,7 @@ class Beginnings:
         if isinstance(opener, Exception):
             return opener
         try:
-            outcome: Outcome = beginning_of(opener)
+            outcome: Outcome = self._read_one(opener)
         except Exception as exc:  # each storage has its own
             outcome = exc
         with self._lock:
@@ -100,6 +106,13 @@ def _is_failure(outcome: Outcome) -> bool:
         return not isinstance(outcome, Beginning)
     if isinstance(outcome, STORAGE_FAULTS):
         return False
-    response = getattr(outcome, "response", None)
-    status = response.get("ResponseMetadata", {}).get("HTTPStatusCode") if isinstance(response, dict) else 0
+    status = _status(outcome)
     return not isinstance(status, int) or not 400 <= status < 500 or status == 429
+
+
+def _status(error: Exception) -> object:
+    """Return the status of an answer, where the error of a client (boto's, Google's, Azure's) has one."""
+    response = getattr(error, "response", None)
+    if isinstance(response, dict):
+        return response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+    return getattr(error, "code", getattr(error, "status_code", None))

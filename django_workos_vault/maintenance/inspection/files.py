@@ -1,9 +1,10 @@
 """Encrypted files: a sample is opened; rows whose file is gone and files that no row has are counted."""
 
 import posixpath
+from collections import Counter
 from collections.abc import Iterator
 from functools import partial
-from typing import Any
+from itertools import tee
 
 from django.apps import apps
 from django.core.files.storage import Storage
@@ -11,19 +12,14 @@ from django.db import router
 
 from django_workos_vault import envelope
 from django_workos_vault.exceptions import REFUSALS, EnvelopeError, InvalidVaultConfiguration, VaultError
-from django_workos_vault.files.fields import EncryptedFileField
-from django_workos_vault.files.sources import source_of
+from django_workos_vault.files.fields import EncryptedFieldFile, EncryptedFileField
 from django_workos_vault.maintenance.cells import BadCell, batches
-from django_workos_vault.maintenance.files.columns import (
-    STORAGE_FAULTS,
-    Referrers,
-    encrypted_file_fields,
-    rows_with_files,
-)
+from django_workos_vault.maintenance.files.beginnings import Beginning, both_ends_of
+from django_workos_vault.maintenance.files.columns import Referrers, encrypted_file_fields, rows_with_files
+from django_workos_vault.maintenance.files.many import Beginnings, may_be_there
 from django_workos_vault.maintenance.inspection.findings import Finding, Progress, advice_for
 from django_workos_vault.maintenance.patience import patiently
 from django_workos_vault.maintenance.tables import Tables
-from django_workos_vault.streams.cipher import read_header
 
 _ROWS_AT_A_TIME = 500
 _SHOWN = 20
@@ -71,6 +67,7 @@ class _Inspection:
         rows = rows_with_files(self._field, self._using)
         total = rows.count()
         looked_at, bad = 0, []
+        beginnings = Beginnings(self._field.storage, both_ends_of)
         with progress(total if sample is None else min(total, sample), "files") as bar:
             newest = sample // 2 if sample is not None and total > sample else 0
             chosen = batches(rows, _ROWS_AT_A_TIME) if total else iter(())
@@ -78,13 +75,14 @@ class _Inspection:
                 oldest = list(rows.order_by("pk")[: sample - newest])
                 chosen = iter([oldest, list(rows.order_by("-pk")[:newest])])
             for batch in chosen:
-                for instance in batch:
+                files = [getattr(instance, self._field.attname) for instance in batch]
+                outcomes = beginnings.of(str(file.name) for file in files)
+                for instance, file, outcome in zip(batch, files, outcomes, strict=True):
                     looked_at += 1
                     bar.update(1)
-                    try:
-                        patiently(partial(_look_at, getattr(instance, self._field.attname)))
-                    except (EnvelopeError, InvalidVaultConfiguration, *STORAGE_FAULTS, *REFUSALS) as exc:
-                        bad.append(BadCell(self._name, instance.pk, type(exc).__name__, str(exc)))
+                    fault = outcome if isinstance(outcome, Exception) else _fault(file, outcome)
+                    if fault is not None:
+                        bad.append(BadCell(self._name, instance.pk, type(fault).__name__, str(fault)))
         return self._told(f"{looked_at} of {total} files", bad)
 
     def _told(self, looked_at: str, bad: list[BadCell]) -> Finding:
@@ -102,15 +100,23 @@ class _Inspection:
     def _orphans(self) -> Finding:
         field, storage, referrers = self._field, self._field.storage, Referrers()
         labels = {envelope.label_id(label) for label in (field.label, *field.previous_labels)}
+        found, unread = [], Counter[str]()
+        names, asked = tee(_stored(storage, self._folder()))
         try:
-            found = [
-                name
-                for name in _stored(storage, self._folder())
-                if _is_orphan(storage, name, labels, referrers)
-            ]
+            for name, outcome in zip(names, Beginnings(storage).of(asked), strict=True):
+                if isinstance(outcome, Exception):
+                    unread[type(outcome).__name__] += may_be_there(outcome)
+                elif _is_labelled(outcome, labels) and not referrers.have(name):
+                    found.append(name)
         except NotImplementedError:
             message = "The storage cannot list its files, so those that no row refers to were not looked for."
             return Finding("files", self._name, "skipped", message)
+        except _NotListed as exc:
+            return self._problem(f"The storage did not list its files ({exc}).", _AGAIN)
+        if errors := ", ".join(f"{number} {name}" for name, number in sorted((+unread).items())):
+            message = f"The storage did not give all of its files ({errors}): some may belong to no row."
+            found_too = f" {len(found)} do: {_listed(sorted(found))}." if found else ""
+            return self._problem(message + found_too, _AGAIN)
         if not found:
             return Finding("files", self._name, "ok", "Every file sealed for it belongs to a row.")
         return self._problem(
@@ -131,21 +137,33 @@ class _Inspection:
         return Finding("files", self._name, "problem", message, advice)
 
 
-def _look_at(file: Any) -> None:
-    with file.storage.opened(file.name) as opened:
+class _NotListed(Exception):
+    """The storage failed with an error of the class that this names."""
+
+
+_AGAIN = "Wait for the storage, and run it again."
+
+
+def _fault(file: EncryptedFieldFile, stored: Beginning) -> Exception | None:
+    """Return why a file, of which both ends are at hand, is not one of its row, or not whole."""
+    try:
+        patiently(partial(_open, file, stored))
+    except (EnvelopeError, InvalidVaultConfiguration, *REFUSALS) as exc:
+        return exc
+    return None
+
+
+def _open(file: EncryptedFieldFile, stored: Beginning) -> None:
+    sealing = file.storage.sealing
+    with sealing.cipher().open(stored, binding=sealing.binding()) as opened:
         opened.size  # noqa: B018
 
 
-def _is_orphan(storage: Storage, name: str, labels: set[bytes], referrers: Referrers) -> bool:
+def _is_labelled(stored: Beginning, labels: set[bytes]) -> bool:
     try:
-        source = source_of(storage, name)
-        try:
-            header = read_header(source)
-        finally:
-            source.close()
-    except (EnvelopeError, OSError):
+        return stored.header().label_id in labels
+    except EnvelopeError:
         return False
-    return header.label_id in labels and not referrers.have(name)
 
 
 def _stored(storage: Storage, folder: str) -> Iterator[str]:
@@ -156,6 +174,10 @@ def _stored(storage: Storage, folder: str) -> Iterator[str]:
             folders, files = storage.listdir(folder)
         except FileNotFoundError:
             continue
+        except NotImplementedError:
+            raise
+        except Exception as exc:  # each storage has its own
+            raise _NotListed(type(exc).__name__) from exc
         waiting += [posixpath.join(folder, each) for each in folders if each not in ("", ".")]
         yield from (posixpath.join(folder, each) for each in files)
 

@@ -83,4 +83,9 @@ class Command(VaultCommand):
             return CommandError(f"There is no journal {exc.filename}: name it with --journal.")
         except (ValueError, KeyError, TypeError):
             return CommandError("The journal is none: a line of it cannot be read.")
+        except Exception as exc:  # of the storage, or the database
+            name = type(exc).__name__
+            stopped = CommandError(f"Stopped by {name}. Run it again: what is sealed is passed over.")
+            stopped.__cause__ = exc
+            return stopped
         return None

@@ -24,12 +24,14 @@ class FaultyS3:
     """Moto's server, which answers with a fault where it is asked for one of ``faults``.
 
     ``everything`` is the fault for all files, and ``met`` is called when a file is asked for.
+    ``refuses_writes`` is one for what is stored.
     """
 
     def __init__(self) -> None:
         self._app = DomainDispatcherApplication(create_backend_app)
         self.faults: dict[str, str] = {}
         self.everything: str | None = None
+        self.refuses_writes: str | None = None
         self.met: Callable[[], Any] | None = None
         self.reads = 0
         self._server = make_server("127.0.0.1", 0, self, threaded=True, request_handler=MotoRequestHandler)
@@ -41,7 +43,11 @@ class FaultyS3:
         if reads and self.met is not None:
             self.met()
         status = self.everything or self.faults.get(environ["PATH_INFO"].removeprefix("/files/"))
-        if status is None or not reads:
+        if environ["REQUEST_METHOD"] in ("PUT", "POST"):
+            status = self.refuses_writes
+        elif not reads:
+            status = None
+        if status is None:
             return self._app(environ, start_response)
         start_response(status, [("Content-Type", "application/xml")])
         return [f"<Error><Code>{FAULTS[status]}</Code><Message>no</Message></Error>".encode()]
@@ -69,7 +75,7 @@ def faulty_s3(settings: Any) -> Iterator[FaultyS3]:
         client.create_bucket(Bucket="files")
         settings.STORAGES = at(server.url)
         yield server
-        server.faults, server.everything, server.met = {}, None, None
+        server.faults, server.everything, server.met, server.refuses_writes = {}, None, None, None
         for each in client.list_objects_v2(Bucket="files").get("Contents", ()):
             client.delete_object(Bucket="files", Key=each["Key"])
         client.close()
