@@ -3,6 +3,7 @@
 from functools import cached_property
 from typing import Any
 
+from django_workos_vault.fields.column import EncryptedCol, opening_converter
 from django_workos_vault.fields.expressions import refuse_expression
 from django_workos_vault.fields.partial_writes import refuse_foreign_upsert
 from django_workos_vault.fields.vault_field import VaultField
@@ -64,3 +65,16 @@ class BinaryColumn(VaultField):
             refuse_foreign_upsert(self, compiler.query)
         placeholder: tuple[str, Any] = connection.ops.binary_placeholder_sql(value, compiler)
         return placeholder
+
+    def get_col(self, alias: Any, output_field: Any = None) -> Any:
+        if output_field is None or output_field is self:
+            return EncryptedCol(alias, self)
+        return super().get_col(alias, output_field)
+
+    @property
+    def cached_col(self) -> Any:
+        # A column remembers where its cells go in one query, so queries cannot share it.
+        return EncryptedCol(self.model._meta.db_table, self)
+
+    def get_db_converters(self, connection: Any) -> list[Any]:
+        return [opening_converter(self)]  # and nothing that a database does for the plain type

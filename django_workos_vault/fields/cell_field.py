@@ -19,7 +19,7 @@ from django_workos_vault.cipher import Cipher
 from django_workos_vault.context import KeyContext
 from django_workos_vault.exceptions import CANNOT_BE_OPENED, MalformedEnvelope, WrongBinding
 from django_workos_vault.fields.cell import NEIGHBOURS, PLAIN, ForeignCell, Sealed, SealedAttribute, opened
-from django_workos_vault.fields.column import EncryptedCol, held_opener, opening_converter
+from django_workos_vault.fields.column import held_opener
 from django_workos_vault.fields.defaults import is_needed_by_no_row
 from django_workos_vault.fields.digests import Digests
 from django_workos_vault.fields.django_internals.frames import rows_of_bulk_create
@@ -35,25 +35,6 @@ class CellField(EncodedField):
     descriptor_class = SealedAttribute
     holds_cells = "ciphertexts"
     blind_indexes: tuple[Kind | None, ...] = ()
-
-    # The column
-
-    @cached_property
-    def may_be_parted(self) -> bool:
-        return self.scheme.remembers_row or bool(self.digests.compound_members)
-
-    def get_col(self, alias: Any, output_field: Any = None) -> Any:
-        if output_field is None or output_field is self:
-            return EncryptedCol(alias, self)
-        return super().get_col(alias, output_field)
-
-    @property
-    def cached_col(self) -> Any:
-        # A column remembers where its cells go in one query, so queries cannot share it.
-        return EncryptedCol(self.model._meta.db_table, self)
-
-    def get_db_converters(self, connection: Any) -> list[Any]:
-        return [opening_converter(self)]  # and nothing that a database does for the plain type
 
     @cached_property
     def digests(self) -> Digests:
@@ -71,6 +52,10 @@ class CellField(EncodedField):
     def _needs_only_the_value(self) -> bool:
         """Whether a cell depends on nothing but its value: not on its row, and it carries no digests."""
         return not (self.scheme.remembers_row or self.digests.are_carried)
+
+    @cached_property
+    def may_be_parted(self) -> bool:
+        return self.scheme.remembers_row or bool(self.digests.compound_members)
 
     def sealed(self, value: Any, instance: Model | None = None) -> Sealed | None:
         """Return any value that the Django field takes as a sealed cell, None where it stores NULL."""
