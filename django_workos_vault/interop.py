@@ -16,11 +16,13 @@ from django.db.models import Model
 from django_workos_vault import envelope, sdk_format
 from django_workos_vault.backends.base import VaultBackend
 from django_workos_vault.client import Client
+from django_workos_vault.configured_vault import ConfiguredVault
 from django_workos_vault.context import KeyContext
 from django_workos_vault.datakey import COMMITMENT_BYTES
 from django_workos_vault.exceptions import MalformedEnvelope, WrongBinding, WrongKey
 from django_workos_vault.fields.cell import stored_cell
 from django_workos_vault.fields.field import EncryptedField
+from django_workos_vault.forbidding import check_opening_allowed
 from django_workos_vault.frame_locals import leaves_no_locals
 from django_workos_vault.handler import vaults
 from django_workos_vault.sdk_format import SDK, Payload
@@ -152,8 +154,10 @@ def open_from_sdk(
 
     ``backend`` unwraps the data key (``vaults["default"]``). Raises MalformedEnvelope when the text
     is not of that format, TamperedEnvelope when it fails authentication, VaultError when the key cannot be
-    unwrapped.
+    unwrapped, DecryptionForbidden where nothing of the vault may be opened.
     """
+    if isinstance(backend, ConfiguredVault):
+        check_opening_allowed(backend.alias)
     payload = sdk_format.decode(encrypted_data, sdk)
     return payload.open(backend.decrypt_data_key(payload.wrapped), associated_data)
 

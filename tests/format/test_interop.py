@@ -10,7 +10,12 @@ from workos import WorkOSClient
 
 from django_workos_vault import vaults
 from django_workos_vault.emulator import RunningEmulator
-from django_workos_vault.exceptions import MalformedEnvelope, TamperedEnvelope, WrongBinding
+from django_workos_vault.exceptions import (
+    DecryptionForbidden,
+    MalformedEnvelope,
+    TamperedEnvelope,
+    WrongBinding,
+)
 from django_workos_vault.fields import stored_cell
 from django_workos_vault.interop import cell_to_sdk, open_from_sdk, plain_bytes, seal_for_sdk, value_to_sdk
 from tests.app.everything import Everything
@@ -50,6 +55,15 @@ def test_we_open_what_the_sdk_sealed(sdk: Any) -> None:
         )
         opened = open_from_sdk(vaults["default"].backend, sealed, associated_data)
         assert opened.decode() == "Grüße"
+
+
+def test_opening_can_be_forbidden(sdk: Any) -> None:
+    """Where nothing of the vault may be opened, neither may what an SDK sealed for it."""
+    vault = vaults["default"]
+    payload = seal_for_sdk(vault, b"x", {"app": "tests"})
+    with vault.decryption_forbidden(), pytest.raises(DecryptionForbidden):
+        open_from_sdk(vault, payload)
+    assert open_from_sdk(vault, payload) == b"x"
 
 
 def test_a_changed_payload_is_tampering(sdk: Any) -> None:
