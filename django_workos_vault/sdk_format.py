@@ -37,7 +37,7 @@ class Payload(NamedTuple):
     def open(self, key: DataKey, associated_data: str | None) -> bytes:
         """Return the plaintext, and wipe ``key``. Raises TamperedEnvelope."""
         try:
-            # A copy, so that wiping the key cannot reach into the cipher object (see keys.LoadedKey).
+            # A copy, so that wiping the key cannot reach into the cipher object (see datakey.LoadedKey).
             aead = AESGCM(bytes(key.plaintext))
             return aead.decrypt(self.nonce, self.ciphertext + self.tag, (associated_data or "").encode())
         except InvalidTag:
