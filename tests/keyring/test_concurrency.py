@@ -116,6 +116,15 @@ async def test_reading_a_cold_key_in_a_running_loop_says_what_to_await(
     assert cipher.open(cell) == b"x"
 
 
+async def test_the_guard_is_switched_off_as_djangos_is(
+    vault_emulator: RunningEmulator, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a notebook, say, where a loop is always running."""
+    cell = await asyncio.to_thread(sealed_without_database, make_ring(client()))
+    monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
+    assert cipher_of(make_ring(client())).open(cell) == b"x"
+
+
 async def test_local_vault_may_be_read_in_a_running_loop() -> None:
     """Where no network has to be waited for, there is nothing to complain about."""
     ring = make_ring()

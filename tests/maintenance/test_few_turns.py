@@ -12,9 +12,11 @@ from django.test import override_settings
 from django_workos_vault import vaults
 from django_workos_vault.maintenance.engine import runs
 from django_workos_vault.models import DataKeyRecord, MaintenanceRun
-from tests.app.models import Organization, Patient
-from tests.maintenance.few_turns import TURNS, FewTurns, NobodySaysWhen, with_turns
+from django_workos_vault.operations import EncryptColumn
+from tests.app.models import Citizen, Organization, Patient
+from tests.maintenance.few_turns import TURNS, WINDOW, FewTurns, NobodySaysWhen, with_turns
 from tests.maintenance.reencrypting import failing, reencrypt
+from tests.maintenance.test_adoption import run
 
 pytestmark = pytest.mark.django_db(transaction=True, databases="__all__")
 
@@ -28,7 +30,7 @@ def patients() -> Iterator[None]:
         for number in range(CUSTOMERS):
             organization = Organization.objects.create(name="o", workos_id=f"org_{number}")
             if number % TURNS == 0:
-                time.sleep(0.2)  # for the next turns: nobody waits where a user would
+                time.sleep(2 * WINDOW)  # for the next turns: nobody waits where a user would
             Patient.objects.create(organization=organization, ssn=f"{number}")
         vaults["default"].forget_keys()
         yield
@@ -38,8 +40,8 @@ def patients() -> Iterator[None]:
 def test_a_run(operation: str) -> None:
     """It ends with each row done, and one new key for each customer: resumed, it would need as many turns."""
     reencrypt("app.Patient", operation=operation)
-    run = MaintenanceRun.objects.get()
-    assert (run.state, runs.progress(run).rows, runs.progress(run).keys_made) == (
+    found = MaintenanceRun.objects.get()
+    assert (found.state, runs.progress(found).rows, runs.progress(found).keys_made) == (
         "finished",
         CUSTOMERS,
         CUSTOMERS,
@@ -69,5 +71,18 @@ def test_nobody_says_when() -> None:
     with override_settings(WORKOS_VAULTS=with_turns(NobodySaysWhen)):
         error, _ = failing("app.Patient")
     assert "Stopped: Not now." in str(error)
-    run = MaintenanceRun.objects.get()
-    assert (run.state, run.reason) == ("paused", "VaultRateLimited: Not now.")
+    found = MaintenanceRun.objects.get()
+    assert (found.state, found.reason) == ("paused", "VaultRateLimited: Not now.")
+
+
+def test_a_migration_that_encrypts_a_column() -> None:
+    """Begun again, it opens what is done before it comes to the rest."""
+    for number in range(CUSTOMERS):
+        if number % TURNS == 0:
+            time.sleep(2 * WINDOW)
+        vaults["default"].rotate()
+        Citizen.objects.create(tax_id=f"{number}")
+    Citizen.objects.bulk_create([Citizen(tax_id="the rest")])
+    vaults["default"].forget_keys()
+    run(EncryptColumn("Citizen", plain="tax_id", encrypted="tax_id_sealed"))
+    assert not Citizen.objects.filter(tax_id_sealed=None).exists()

@@ -163,6 +163,15 @@ class TestAsync:
             _ = row.token
         await aload_objects([row])
         assert row.token == "s3cr3t"
+
+    async def test_the_guard_is_switched_off_as_djangos_is(
+        self, remote: RunningEmulator, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """In a notebook, say, where a loop is always running."""
+        await Credential.objects.acreate(token="s3cr3t")
+        row = await Credential.objects.aget()
+        monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
+        assert row.token == "s3cr3t"
         row.token = "new"
         await row.asave()
         assert len(await row.ahistory("token")) == 2

@@ -12,6 +12,7 @@ from django_workos_vault.maintenance import cells
 from django_workos_vault.maintenance.engine.copied import CopiedColumns
 from django_workos_vault.maintenance.engine.transactions import in_transaction
 from django_workos_vault.maintenance.operations import Copying
+from django_workos_vault.maintenance.patience import patiently
 
 PASSES = 5
 
@@ -77,7 +78,7 @@ class Adoption:
 
     def _write(self, columns: CopiedColumns, rows: list[Model]) -> list[Any]:
         """Write the rows that differ; return the keys of those changed since they were read."""
-        batch = columns.prepared(rows)
+        batch = patiently(partial(columns.prepared, rows))
         for cell in batch.left:
             if cell.reason != "ValuesDiffer":
                 raise self._cannot_be_opened(cell.pk, cell.message)
@@ -90,7 +91,8 @@ class Adoption:
 
     def _differs(self, row: Model) -> bool:
         try:
-            return bool(getattr(row, self._plain.attname) != getattr(row, self._encrypted.attname))
+            value = patiently(partial(getattr, row, self._encrypted.attname))
+            return bool(getattr(row, self._plain.attname) != value)
         except EnvelopeError as exc:
             raise self._cannot_be_opened(row.pk, str(exc)) from exc
 

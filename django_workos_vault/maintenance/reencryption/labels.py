@@ -1,5 +1,6 @@
 """Give the cells of a renamed column its new label, while others go on writing the rows."""
 
+from functools import partial
 from typing import Any
 
 from django.db.models import Model, QuerySet
@@ -9,6 +10,7 @@ from django_workos_vault.exceptions import EnvelopeError
 from django_workos_vault.fields.cell import Sealed
 from django_workos_vault.fields.field import EncryptedField
 from django_workos_vault.maintenance import cells
+from django_workos_vault.maintenance.patience import patiently
 from django_workos_vault.maintenance.reencryption.swap import still_holds
 
 _PASSES = 5
@@ -38,10 +40,11 @@ def seal_for_own_label(field: EncryptedField, using: str, batch_size: int) -> No
 
 
 def _swap(field: EncryptedField, row: Model, held: Any, using: str) -> bool:
-    value = getattr(row, field.attname)
+    value = patiently(partial(getattr, row, field.attname))
+    sealed = patiently(partial(field.sealed, value, row))
     rows: QuerySet[Model] = QuerySet(type(row), using=using)
     same = rows.filter(still_holds(field, held.cell), pk=row.pk)
-    return bool(same.update(**{field.attname: field.sealed(value, row)}))
+    return bool(same.update(**{field.attname: sealed}))
 
 
 def _label_id(held: Any) -> bytes | None:
