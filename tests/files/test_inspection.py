@@ -1,28 +1,22 @@
 """``vault_check`` looks at encrypted files, and at orphans on both sides."""
 
-import json
-from contextlib import suppress
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
-from django.core.management import CommandError, call_command
 from django.test import override_settings
 
+from tests.checked import checked
 from tests.files.models import Report, Scan
 
 pytestmark = [pytest.mark.django_db(databases="__all__"), pytest.mark.usefixtures("outside_of_checkouts")]
 
 
 def findings(*options: str) -> dict[str, list[Any]]:
-    out = StringIO()
-    with suppress(CommandError):
-        call_command("vault_check", "--format", "json", *options, stdout=out)
     found: dict[str, list[Any]] = {}
-    for each in json.loads(out.getvalue())["findings"]:
+    for each in checked(*options)["findings"]:
         if each["step"] == "files":
             found.setdefault(each["subject"], []).append(each)
     return found

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator
-from contextlib import suppress
 from io import StringIO
 from pathlib import Path
 from threading import Condition
@@ -16,6 +15,7 @@ from django_workos_vault.exceptions import EnvelopeError
 from django_workos_vault.keyring.ring import KeyRing
 from django_workos_vault.maintenance.files.beginnings import both_ends_of
 from django_workos_vault.streams.sources import BytesSource
+from tests.checked import checked
 from tests.files.google import GOOGLE, google_with_a_bucket
 from tests.files.models import Scan
 from tests.files.sealing import CLINIC, FRAME, small
@@ -62,11 +62,7 @@ class Together:
 
 
 def findings(model: str, **options: Any) -> list[Any]:
-    out = StringIO()
-    with suppress(CommandError):
-        call_command("vault_check", format="json", stdout=out, **options)
-    found = json.loads(out.getvalue())["findings"]
-    return [each for each in found if each["subject"] == f"files.{model}.file"]
+    return [each for each in checked(**options)["findings"] if each["subject"] == f"files.{model}.file"]
 
 
 def adopted(tmp_path: Path, **options: Any) -> Any:

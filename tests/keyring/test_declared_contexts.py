@@ -2,7 +2,6 @@
 
 import json
 import re
-from contextlib import suppress
 from io import StringIO
 
 import pytest
@@ -15,6 +14,7 @@ from django_workos_vault.context import KeyContext
 from django_workos_vault.exceptions import InvalidVaultConfiguration, UndeclaredKeyContext
 from django_workos_vault.fields import stored_cell
 from tests.app.models import Account, Contract, Organization, Patient, Person
+from tests.checked import checked
 
 pytestmark = [pytest.mark.django_db(databases="__all__"), pytest.mark.usefixtures("outside_of_checkouts")]
 
@@ -187,10 +187,8 @@ class TestLater:
         assert "does not say" in found["message"]
 
     def found(self):
-        out = StringIO()
-        with suppress(CommandError), override_settings(DEBUG=True):
-            call_command("vault_check", stdout=out, format="json")
-        return [one for one in json.loads(out.getvalue())["findings"] if one["step"] == "key contexts"]
+        with override_settings(DEBUG=True):
+            return [one for one in checked()["findings"] if one["step"] == "key contexts"]
 
 
 @pytest.mark.parametrize(

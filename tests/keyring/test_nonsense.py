@@ -5,12 +5,10 @@ import logging
 from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import suppress
-from io import StringIO
 from secrets import token_hex
 from typing import Any
 
 import pytest
-from django.core.management import CommandError, call_command
 from django.db import DatabaseError, connection, transaction
 from django.test import override_settings
 
@@ -30,6 +28,7 @@ from django_workos_vault.keyring.ring import KeyRing
 from django_workos_vault.models import DataKeyRecord, IndexKeyRecord
 from django_workos_vault.registry import DatabaseRegistry, DatabaseRootKeys
 from tests.app.models import Person
+from tests.checked import checked
 from tests.scripted import Reply, ScriptedServer, scripted_server
 
 pytestmark = [pytest.mark.django_db(databases="__all__"), pytest.mark.usefixtures("outside_of_checkouts")]
@@ -131,10 +130,8 @@ def test_round_trip_of_vault_check(server: ScriptedServer, ring: KeyRing, change
     options = {"api_key": f"sk_test_{token_hex(16)}", "base_url": server.url}  # no tracked file has it
     backend = "django_workos_vault.backends.workos.WorkOSVault"
     vault = {"BACKEND": backend, "KEY_CONTEXT": CLINIC.items, "OPTIONS": options}
-    out = StringIO()
-    with override_settings(DEBUG=True, WORKOS_VAULTS={"default": vault}), suppress(CommandError):
-        call_command("vault_check", stdout=out, format="json")
-    problems = [f for f in json.loads(out.getvalue())["findings"] if f["status"] == "problem"]
+    with override_settings(DEBUG=True, WORKOS_VAULTS={"default": vault}):
+        problems = [f for f in checked()["findings"] if f["status"] == "problem"]
     assert [f["step"] for f in problems] == ["request"]
 
 
@@ -210,10 +207,7 @@ def test_nonsense_in_a_record(cell: bytes) -> None:
 def test_vault_check_beside_nonsense(cell: bytes) -> None:
     """vault_check goes through to the end, and prints no line that a record made up."""
     Person.objects.create(notes="")  # under another key context
-    out = StringIO()
-    with suppress(CommandError):
-        call_command("vault_check", stdout=out, format="json")
-    report = json.loads(out.getvalue())
+    report = checked()
     assert [f["status"] for f in report["findings"] if f["step"] == "columns"]
     assert not any("\x1b" in json.dumps(f, ensure_ascii=False) for f in report["findings"])
     assert not any("\n" in f["subject"] + f["message"] for f in report["findings"])
@@ -235,10 +229,7 @@ def test_nonsense_in_a_root_keys_record(column: str, value: Any) -> None:
     keys.forget()
     with suppress(VaultError, EnvelopeError):
         keys.key(1, b"x")
-    out = StringIO()
-    with suppress(CommandError):
-        call_command("vault_check", stdout=out, format="json")
-    problems = [f for f in json.loads(out.getvalue())["findings"] if f["status"] == "problem"]
+    problems = [f for f in checked()["findings"] if f["status"] == "problem"]
     assert bool(problems) == (column != "key_id")
 
 

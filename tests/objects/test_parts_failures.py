@@ -1,18 +1,16 @@
 """A value in parts when Vault fails at any request: the old or the new one is read, and nothing is lost."""
 
 import json
-from contextlib import suppress
-from io import StringIO
 from typing import Any
 
 import pytest
-from django.core.management import CommandError, call_command
 from django.db import transaction
 
 from django_workos_vault import vaults
 from django_workos_vault.exceptions import VaultError
 from django_workos_vault.testing import RunningEmulator
 from tests.app.models import Credential
+from tests.checked import checked
 from tests.objects.rows import column, loaded, names
 from tests.objects.test_failures import only
 from tests.objects.test_parts import LARGE, LARGER, LOCAL, SMALL, save
@@ -28,10 +26,7 @@ pytestmark = [
 
 def findings() -> list[tuple[str, str]]:
     """Return status and message of what ``vault_check`` says of the field's objects."""
-    out = StringIO()
-    with suppress(CommandError):
-        call_command("vault_check", objects=True, format="json", stdout=out)
-    found = json.loads(out.getvalue())["findings"]
+    found = checked(objects=True)["findings"]
     return [(f["status"], f["message"]) for f in found if f["subject"] == "app.Credential.token"]
 
 

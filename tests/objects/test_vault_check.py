@@ -1,15 +1,12 @@
 """``vault_check`` over objects: leftovers are found, and rows whose object is gone."""
 
-import json
-from contextlib import suppress
-from io import StringIO
 from typing import Any
 
 import pytest
-from django.core.management import CommandError, call_command
 from django.db import transaction
 
 from tests.app.models import Credential
+from tests.checked import checked
 from tests.objects.rows import column
 from tests.objects.test_references import UUIDS, put
 
@@ -20,12 +17,9 @@ from tests.objects.test_references import UUIDS, put
 @pytest.mark.usefixtures("outside_of_checkouts")
 class TestVaultCheck:
     def findings(self) -> list[tuple[str, str]]:
-        out = StringIO()
-        with suppress(CommandError):
-            call_command("vault_check", objects=True, format="json", stdout=out)
-        assert "s3cr3t" not in out.getvalue()
-        found = json.loads(out.getvalue())["findings"]
-        mine = [f for f in found if f["subject"] == "app.Credential.token"]
+        report = checked(objects=True)
+        assert "s3cr3t" not in str(report)
+        mine = [f for f in report["findings"] if f["subject"] == "app.Credential.token"]
         return [(f["status"], f["message"]) for f in mine]
 
     def test_sound(self, vault: Any) -> None:
