@@ -4,6 +4,8 @@ from typing import Any
 
 from django.db.migrations.operations.base import Operation
 
+from django_workos_vault.files.fields import EncryptedFileField
+from django_workos_vault.maintenance.files.labels import seal_files_for_own_label
 from django_workos_vault.maintenance.reencryption.adoption import Adoption
 from django_workos_vault.maintenance.reencryption.labels import seal_for_own_label
 
@@ -83,7 +85,7 @@ class VerifyEncryptedColumn(EncryptColumn):
 
 
 class SealForLabel(Operation):
-    """Seal every cell of a renamed column for ``label``, and record that older labels are done with.
+    """Seal all cells or files of a renamed column for ``label``, and record that older labels are done with.
 
     ``previous_labels`` are those the cells may have now. Afterwards the field needs no ``previous_labels``:
     without this, the check of renames (E009) asks for them for ever, for it cannot see the cells. Put it into
@@ -115,7 +117,10 @@ class SealForLabel(Operation):
         if self.allow_migrate_model(alias, model):
             field = model._meta.get_field(self.name)
             field.relabel(self.only_label, self.previous_labels)
-            seal_for_own_label(field, alias, self.batch_size)
+            if isinstance(field, EncryptedFileField):
+                seal_files_for_own_label(field, alias)
+            else:
+                seal_for_own_label(field, alias, self.batch_size)
 
     def database_backwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
         """Do nothing: fields from before open the new label too, or are told of it by ``previous_labels``."""

@@ -12,7 +12,8 @@ from django.db.models import Model
 from django_workos_vault.fields.migration_history import Step, migrations_on_disk
 from django_workos_vault.fields.unique import names_of_constraints_over
 from django_workos_vault.fields.vault_field import VaultField
-from django_workos_vault.maintenance.renames import ColumnLabels, LabelHistory
+from django_workos_vault.files.fields import EncryptedFileField
+from django_workos_vault.maintenance.renames import LABELLED, ColumnLabels, LabelHistory
 
 
 @checks.register(checks.Tags.models)
@@ -25,7 +26,7 @@ def check_renames(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> lis
             field
             for model in config.get_models()
             for field in model._meta.local_concrete_fields
-            if isinstance(field, VaultField)
+            if isinstance(field, LABELLED)
         ]
         if not fields:
             continue
@@ -40,7 +41,7 @@ def check_renames(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> lis
 class _Labels:
     """The labels that a field's cells may have, as it is declared and by the migrations behind it."""
 
-    def __init__(self, field: VaultField, former: ColumnLabels) -> None:
+    def __init__(self, field: VaultField | EncryptedFileField, former: ColumnLabels) -> None:
         self._field = field
         self._former = former
         self._constraints = names_of_constraints_over(field)
@@ -59,10 +60,11 @@ class _Labels:
                 id="django_workos_vault.E035",
             )
         elif stranded:
+            what = "Cells" if isinstance(field, VaultField) else "Files"
             every = (*field.previous_labels, *stranded)
             pin = self._pin_hint() if self._constraints else ""
             yield checks.Error(
-                f"Cells sealed for {', '.join(stranded)} no longer open as {field.label}.",
+                f"{what} sealed for {', '.join(stranded)} no longer open as {field.label}.",
                 hint=pin or f"Add previous_labels={every!r} to the field.",
                 obj=field,
                 id="django_workos_vault.E009",
@@ -96,7 +98,7 @@ def check_removals(
         (label, field)
         for model in _models(app_configs)
         for field in model._meta.local_concrete_fields
-        if isinstance(field, VaultField)
+        if isinstance(field, LABELLED)
         for label in (field.explicit_label, *field.previous_labels)
         if label is not None
     ]
@@ -106,12 +108,13 @@ def check_removals(
     pending = _Unapplied(databases) if databases and dropped else None
     return [
         checks.Error(
-            f"Migration {'.'.join(column.step.migration)} drops {column.name} with its cells, which {field} "
+            f"Migration {'.'.join(column.step.migration)} drops {column.name} with its "
+            f"{'cells' if isinstance(field, VaultField) else 'names of files'}, which {field} "
             f"says are its own by the label {label}.",
             hint=f"In that migration, write RenameField or RenameModel from {column.name} to "
             f"{field} in the place of the removal and of what adds the new "
-            "column: makemigrations does when it is run interactively and told that this is a rename. If the "
-            f"cells were copied before, run vault_reencrypt and take {label} away from the field first.",
+            "column: makemigrations does when it is run interactively and told that this is a rename. If "
+            f"they were copied before, run vault_reencrypt and take {label} away from the field first.",
             obj=field,
             id="django_workos_vault.E070",
         )

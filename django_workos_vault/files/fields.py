@@ -176,6 +176,12 @@ class EncryptedFileField(FileField):
         """The name that this field's files are sealed for."""
         return self.scheme.label
 
+    def relabel(self, label: str, previous_labels: tuple[str, ...]) -> None:
+        """Let this field of a migration's model seal for ``label`` and open ``previous_labels`` as well."""
+        self.explicit_label = label
+        self.previous_labels = tuple(dict.fromkeys((*self.previous_labels, *previous_labels)))
+        self.__dict__.pop("scheme", None)
+
 
 class EncryptedImageField(EncryptedFileField, ImageField):
     """Django's ImageField in the same way. Width and height, where a model keeps them, are in clear."""

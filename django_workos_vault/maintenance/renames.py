@@ -1,4 +1,4 @@
-"""Which labels a column's cells were sealed for in the past, and which columns migrations remove."""
+"""Which labels a column's cells or files were sealed for in the past, and which columns migrations remove."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -7,6 +7,10 @@ from django.db.migrations.loader import MigrationLoader
 
 from django_workos_vault.fields.migration_history import ColumnHistory, Key, Step
 from django_workos_vault.fields.vault_field import VaultField
+from django_workos_vault.files.fields import EncryptedFileField
+
+#: Fields that seal for a label.
+LABELLED = (VaultField, EncryptedFileField)
 
 
 @dataclass(slots=True)
@@ -68,7 +72,7 @@ class LabelHistory(ColumnHistory[ColumnLabels]):
                 column.labels = {only_label: set()}
 
     def declared(self, key: Key, field: Any) -> None:
-        if not isinstance(field, VaultField):
+        if not isinstance(field, LABELLED):
             self.columns.pop(key, None)
             return
         column = self.columns.setdefault(key, ColumnLabels())
