@@ -222,7 +222,6 @@ class Progress:
     rows: int = 0
     keys_made: int = 0
     workers: int = 0
-    chunks_done: int = 0
     position: str = ""
     left_number: int = 0
     counts: dict[str, ColumnCounts] = field(default_factory=dict)
@@ -239,7 +238,6 @@ def progress(run: MaintenanceRun) -> Progress:
         told.keys_made += chunk.keys_made
         claimed = chunk.state == chunk.State.CLAIMED and chunk.lease_until > now
         told.workers += claimed and not is_dead(chunk.worker)
-        told.chunks_done += chunk.state == chunk.State.DONE
         for column, numbers in chunk.counts.items():
             told.counts.setdefault(column, ColumnCounts(column)).add(numbers)
         if not gap:
