@@ -4,16 +4,23 @@ import json
 import time
 from collections.abc import Iterator
 from io import StringIO
+from pathlib import Path
+from typing import Any
 
 import pytest
+from django.core.files.base import ContentFile
+from django.core.files.storage import default_storage
 from django.core.management import call_command
 from django.test import override_settings
 
 from django_workos_vault import vaults
+from django_workos_vault.fields.scheme import Scheme
 from django_workos_vault.maintenance.engine import runs
+from django_workos_vault.maintenance.files.labels import seal_files_for_own_label
 from django_workos_vault.models import DataKeyRecord, MaintenanceRun
 from django_workos_vault.operations import EncryptColumn
 from tests.app.models import Citizen, Organization, Patient
+from tests.files.models import Report
 from tests.maintenance.few_turns import TURNS, WINDOW, FewTurns, NobodySaysWhen, with_turns
 from tests.maintenance.reencrypting import failing, reencrypt
 from tests.maintenance.test_adoption import run
@@ -86,3 +93,25 @@ def test_a_migration_that_encrypts_a_column() -> None:
     vaults["default"].forget_keys()
     run(EncryptColumn("Citizen", plain="tax_id", encrypted="tax_id_sealed"))
     assert not Citizen.objects.filter(tax_id_sealed=None).exists()
+
+
+def test_files(settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those in clear are sealed, and then for another label."""
+    settings.MEDIA_ROOT = tmp_path
+    for number in range(CUSTOMERS):
+        name = default_storage.save("scan.png", ContentFile(b"x"))
+        Report.objects.create(clinic=f"org_{number}", file=name)
+    journal = tmp_path / "journal.jsonl"
+    call_command("vault_encrypt_files", "files.Report.file", journal=journal, stdout=StringIO())
+    field: Any = Report._meta.get_field("file")
+    with monkeypatch.context() as patch:
+        patch.setattr(field, "previous_labels", (field.label,))
+        patch.setattr(field, "explicit_label", "another")
+        patch.setattr(field, "scheme", Scheme(field))
+        vaults["default"].forget_keys()
+        seal_files_for_own_label(field, "default")
+        patch.setattr(field, "previous_labels", ())
+        patch.setattr(field, "scheme", Scheme(field))
+        time.sleep(2 * WINDOW)
+        with Report.objects.get(clinic="org_0").file.open() as file:
+            assert file.read() == b"x"

@@ -9,6 +9,7 @@ import os
 import posixpath
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from django_workos_vault.maintenance.files.columns import (
     stored_chunks,
 )
 from django_workos_vault.maintenance.files.many import Beginnings
+from django_workos_vault.maintenance.patience import patiently
 from django_workos_vault.streams.sources import Source
 
 #: What concerns one file; an outage concerns all of them.
@@ -105,7 +107,7 @@ class FileAdoption:
                     self._leave(instance.pk, outcome)
                 else:
                     try:
-                        self._adopt(instance, file, outcome)
+                        patiently(partial(self._adopt, instance, file, outcome))
                     except FAULTS as exc:
                         self._leave(instance.pk, exc)
                 yield

@@ -1,6 +1,7 @@
 """Give the files of a renamed field its new label, while others go on writing the rows."""
 
 from datetime import UTC, datetime
+from functools import partial
 
 from django.db import transaction
 
@@ -13,6 +14,7 @@ from django_workos_vault.maintenance.files.columns import rows_with_files
 from django_workos_vault.maintenance.files.many import Beginnings
 from django_workos_vault.maintenance.files.renewal import FileRenewal
 from django_workos_vault.maintenance.operations import Resealing
+from django_workos_vault.maintenance.patience import patiently
 from django_workos_vault.maintenance.reencryption.labels import CellsKeptOldLabel
 
 _PASSES = 5
@@ -36,7 +38,7 @@ def seal_files_for_own_label(field: EncryptedFileField, using: str) -> None:
             names = (str(getattr(row, field.attname).name) for row in batch)
             for row, outcome in zip(batch, Beginnings(field.storage).of(names), strict=True):
                 if _label_id(outcome) not in (None, wanted):
-                    made = renewal.made(row)
+                    made = patiently(partial(renewal.made, row))
                     assert made is not None  # noqa: S101  # only other wrappings are written over files
                     with transaction.atomic(using=using):
                         taken = renewal.take_over(made)
