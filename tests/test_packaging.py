@@ -59,6 +59,13 @@ def test_the_search_sees_this_file() -> None:
     assert Path(__file__).resolve() in repository_files()
 
 
+def test_no_test_left_anything_at_the_top() -> None:
+    """The folders are those that somebody made, and no upload of a page's example is among them."""
+    known = {".ci", ".github", "django_workos_vault", "docs", "example_project", "tests"}
+    found = {path.relative_to(CHECKOUT).parts for path in repository_files()}
+    assert {parts[0] for parts in found if len(parts) > 1} <= known
+
+
 def test_text_ends_as_editorconfig_says() -> None:
     """Each text file has a newline at its end, and no white space at the end of a line."""
     texts = (".py", ".pyi", ".md", ".toml", ".yml", ".yaml", ".html", ".css", ".js", ".json", ".po")
