@@ -83,8 +83,8 @@ def batches(queryset: QuerySet[Model], size: int, start_after: Any = None) -> It
     while True:
         rest = queryset if last is None else queryset.filter(pk__gt=last)
         batch = list(rest.order_by("pk")[:size])
-        if not batch:
-            return
+        if not batch or (last is not None and batch[-1].pk == last):
+            return  # a key that the database holds otherwise than it is read comes again behind itself
         yield batch
         last = batch[-1].pk
 

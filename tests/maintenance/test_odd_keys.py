@@ -15,6 +15,7 @@ from django.apps import apps
 from django.db import connection, models
 
 from django_workos_vault.fields import EncryptedCharField, FromRow
+from django_workos_vault.maintenance import cells
 from django_workos_vault.maintenance.engine import runs
 from django_workos_vault.management.run_reports import way_on
 from tests.app.everything import UTC
@@ -115,3 +116,52 @@ def test_documents() -> None:
             model(pk=value, s="x", t="y").save(force_insert=True)
         for how in ({}, {"dry_run": True}, {"plan": True}):
             assert "no order of its primary keys" in str(failing("app.Odd", **how)[0])
+
+
+def test_a_key_that_is_held_otherwise_than_it_is_read() -> None:
+    """Its row comes again behind itself: a run says so, and nothing goes on for ever."""
+    column: Any = models.FloatField(primary_key=True)
+    values: list[Any] = [0.0, 0.1, 0.3]
+    if connection.vendor == "sqlite":
+        column, values = models.DateTimeField(primary_key=True), KEYS["datetime"][1]
+    with table(id=column) as model:
+        with connection.cursor() as cursor:
+            if connection.vendor == "postgresql":
+                cursor.execute("ALTER TABLE app_odd ALTER COLUMN id TYPE real")
+            elif connection.vendor == "mysql":
+                cursor.execute("ALTER TABLE app_odd MODIFY id float NOT NULL")
+        for value in values:
+            model(pk=value, s="x", t="y").save(force_insert=True)
+        if connection.vendor == "sqlite":
+            with connection.cursor() as cursor:
+                other = "2024-01-01T00:00:00.000002"
+                cursor.execute("UPDATE app_odd SET id = %s WHERE id LIKE %s", [other, "%000002"])
+        error, _ = failing("app.Odd", batch_size=1)
+        assert "comes again behind its own primary key" in str(error)
+        assert runs.newest()[0].state == "failed"
+        for how in ({"dry_run": True}, {"plan": True}):
+            reencrypt("app.Odd", **how)
+        rows = cells.rows([model._meta.get_field("s")], "default")
+        seen = {row.pk for batch in cells.batches(rows, 2) for row in batch}
+        assert seen == set(model.objects.values_list("pk", flat=True))
+
+
+@pytest.mark.skipif(connection.vendor != "mysql", reason="the others name no index")
+@pytest.mark.parametrize("of", ["TABLE", "VIEW"])
+def test_no_primary_key(of: str) -> None:
+    """A table whose key is a unique column, and a view, have none by this name."""
+    with table(id=models.IntegerField(primary_key=True)) as model, connection.cursor() as cursor:
+        if of == "TABLE":
+            cursor.execute("ALTER TABLE app_odd ADD UNIQUE KEY only_key (id), DROP PRIMARY KEY")
+        else:
+            cursor.execute("RENAME TABLE app_odd TO app_odd_rows")
+            cursor.execute("CREATE VIEW app_odd AS SELECT * FROM app_odd_rows")
+        try:
+            for number in range(3):
+                model(pk=number, s="x", t="y").save(force_insert=True)
+            document = json.loads(reencrypt("app.Odd", format="json", verify=True))
+            assert [each["renewed"] for each in document["columns"]] == [3, 3]
+        finally:
+            if of == "VIEW":
+                cursor.execute("DROP VIEW app_odd")
+                cursor.execute("RENAME TABLE app_odd_rows TO app_odd")

@@ -50,6 +50,8 @@ class Pass:
     def batches(self) -> Iterator[int]:
         """Do the work, yielding the number of rows after each batch. Raises VaultError in an outage."""
         while rows := self._columns.read(between(self._columns.rows(), self.last_pk)[: self._batch_size]):
+            if self.last_pk is not None and rows[-1].pk == self.last_pk:
+                return  # as in cells.batches
             prepared = partial(self._failing_keys.prepared, self._columns, rows, dry_run=self._dry_run)
             batch = patiently(prepared)
             counts = list(batch.counts.values())

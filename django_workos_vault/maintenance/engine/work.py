@@ -22,7 +22,7 @@ from django_workos_vault.maintenance.engine.columns import Batch, ColumnCounts, 
 from django_workos_vault.maintenance.engine.copied import columns_for
 from django_workos_vault.maintenance.engine.failing_keys import FailingKeys
 from django_workos_vault.maintenance.engine.heartbeat import Heartbeat
-from django_workos_vault.maintenance.engine.keys import as_text, between, from_text
+from django_workos_vault.maintenance.engine.keys import as_text, between, from_text, told
 from django_workos_vault.maintenance.engine.names import worker_name
 from django_workos_vault.maintenance.engine.pace import Pace, wait
 from django_workos_vault.maintenance.engine.transactions import concerns_rows, in_transaction
@@ -170,6 +170,11 @@ class Worker:
         """Return the number of rows that are done, None where fewer may be: one is held, or refused."""
         position = from_text(model_of(chunk.model), chunk.position)
         rows = columns.read(between(columns.rows(), position, upper)[:size])
+        if rows and as_text(rows[0].pk) == chunk.position:
+            raise NotAsWritten(
+                f"Row {told(rows[0].pk)} of {chunk.model} comes again behind its own primary key, which the "
+                "database holds otherwise than it is read: the run would never end. Write the key anew."
+            )
         # It asks Vault, so before the transaction.
         batch = self._failing_keys.prepared(columns, rows, stop=self._stop)
         done = len(batch.rows)

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
+from django.db import OperationalError
+
 from django_workos_vault.fields.field import EncryptedField
 
 try:
@@ -23,6 +25,7 @@ except ImportError:
 #: cells' bytes in a statement: a quarter of what MariaDB takes by default, for escapes double them
 MAX_BYTES = 4 * 2**20
 _NO_LIMIT = 2**31
+_NO_SUCH_INDEX = 1176
 
 _SAME = {"postgresql": "IS NOT DISTINCT FROM", "sqlite": "IS", "mysql": "<=>"}
 
@@ -132,9 +135,14 @@ class _Statement:
         table, unchanged = self._table, self._unchanged
         with self._cursor() as cursor:
             if self._vendor == "mysql":  # its optimizer must not read, and lock, the whole table
-                by_key = f"STRAIGHT_JOIN {table} AS t FORCE INDEX (PRIMARY) ON {self._join}"
-                joined = f"{wait}UPDATE {source} {by_key}"
-                cursor.execute(f"{joined} SET {self._sets('t.')} WHERE {unchanged}", params)
+                update = f"{wait}UPDATE {source} STRAIGHT_JOIN {table} AS t"
+                swap = f"ON {self._join} SET {self._sets('t.')} WHERE {unchanged}"
+                try:
+                    cursor.execute(f"{update} FORCE INDEX (PRIMARY) {swap}", params)
+                except OperationalError as exc:  # of a view, or where the key is another unique column
+                    if exc.args[0] != _NO_SUCH_INDEX:
+                        raise
+                    cursor.execute(f"{update} {swap}", params)
             else:
                 returning = " RETURNING v.column1" if self._vendor == "postgresql" else ""
                 update = f"UPDATE {table} AS t SET {self._sets('')} FROM {source}"  # noqa: S608
