@@ -6,8 +6,10 @@ from typing import Any
 
 from django.apps import apps
 from django.db import router
+from django.db.models import FileField
 
 from django_workos_vault.files.fields import EncryptedFileField
+from django_workos_vault.files.sealed_storage import SealedStorage
 from django_workos_vault.maintenance.engine.where import UnknownCondition, Where
 from django_workos_vault.maintenance.files.columns import encrypted_file_fields, named_file_field
 
@@ -18,7 +20,8 @@ _OPTIONS: dict[str, list[str]] = {"reseal": [], "rekey": ["--rekey"], "move": []
 def commands_for_files(targets: Sequence[str], name: str, options: Mapping[str, Any]) -> list[str]:
     """Return the commands that do to the files of ``targets`` what the operation ``name`` does to columns.
 
-    A target is an app, a model, or a file field; there are none where everything is meant.
+    A target is an app, a model, or a file field; there are none where everything is meant. Fields of files
+    for which there is no command are comments.
     """
     if name not in _OPTIONS:
         return []
@@ -27,11 +30,22 @@ def commands_for_files(targets: Sequence[str], name: str, options: Mapping[str, 
     extra += ["--where", options["where"]] if options["where"] else []
     extra += ["--database", database] if database else []
     extra += [f"--{each.replace('_', '-')}" for each in ("plan", "dry_run") if options[each]]
-    return [
-        shlex.join(["manage.py", "vault_reencrypt", str(field), *extra])
+    found = [
+        field
         for field in dict.fromkeys(_file_fields(targets))
-        if (database is None or router.allow_migrate_model(database, field.model))
-        and _is_meant(field, options["where"])
+        if database is None or router.allow_migrate_model(database, field.model)
+    ]
+    return [
+        *(
+            shlex.join(["manage.py", "vault_reencrypt", str(field), *extra])
+            for field in found
+            if isinstance(field, EncryptedFileField) and _is_meant(field, options["where"])
+        ),
+        *(
+            f"# {field}: no command does that in an EncryptedStorage; save each of its files again"
+            for field in found
+            if not (isinstance(field, EncryptedFileField) or options["where"])
+        ),
     ]
 
 
@@ -40,12 +54,16 @@ def of_files(left_out: Sequence[str]) -> list[str]:
     return ["Files are left out: each file field has a command of its own.", *left_out] if left_out else []
 
 
-def _file_fields(targets: Sequence[str]) -> Iterator[EncryptedFileField]:
+def _file_fields(targets: Sequence[str]) -> Iterator[FileField]:
+    """Yield encrypted file fields, and Django's over an encrypted storage."""
     models = [model for model in apps.get_models() if not model._meta.proxy]
     for target in targets or [model._meta.label for model in models]:
         for model in models:
             if target.lower() in (model._meta.app_label, model._meta.label_lower):
                 yield from encrypted_file_fields(model)
+                for field in model._meta.local_concrete_fields:
+                    if isinstance(field, FileField) and isinstance(field.storage, SealedStorage):
+                        yield field
         if (named := named_file_field(target)) is not None:
             yield named
 

@@ -5,7 +5,10 @@ from typing import Any
 
 import pytest
 
+from django_workos_vault.files import EncryptedStorage
+from django_workos_vault.management.files_beside import commands_for_files
 from django_workos_vault.models import MaintenanceRun
+from tests.files.models import Scan
 from tests.maintenance.reencrypting import failing, people, reencrypt
 
 pytestmark = pytest.mark.django_db(databases="__all__")
@@ -67,3 +70,16 @@ def test_a_model_that_has_files_alone() -> None:
         error, _ = failing(*targets)
         assert "names no encrypted column" in str(error)
         assert str(error).endswith("manage.py vault_reencrypt files.Scan.file")
+
+
+def test_files_in_an_encrypted_storage(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is no command for them, which is told as well, where somebody could believe that all is done."""
+    monkeypatch.setattr(Scan._meta.get_field("plain"), "storage", EncryptedStorage("default"))
+    line = "# files.Scan.plain: no command does that in an EncryptedStorage; save each of its files again"
+    people(1)
+    assert line in told(all=True)
+    assert line in told(all=True, rekey=True)
+    assert line not in told("app.Person")
+    where = {"where": "organization_id=org_1", "database": None, "plan": False, "dry_run": False}
+    assert line not in commands_for_files(["files"], "reseal", where)
+    assert line in commands_for_files(["files"], "reseal", {**where, "where": None})
