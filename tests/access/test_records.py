@@ -12,6 +12,7 @@ from django_workos_vault import vaults
 from django_workos_vault.access import Entry, Limit, LimitReached, access_recorded
 from django_workos_vault.exceptions import AccessNotRecorded
 from django_workos_vault.models import AccessChain, AccessRecord
+from django_workos_vault.registry.rows import as_stored
 
 pytestmark = pytest.mark.django_db
 TABLE = "django_workos_vault_accessrecord"
@@ -139,7 +140,7 @@ def test_a_limit_is_the_users_own_of_one_action_and_a_time() -> None:
     record(3, user_pk="8")
     record(3, action="match")
     record(1)
-    AccessRecord.objects.filter(user_pk="7").update(at=datetime.now(UTC) - 2 * DAY)
+    AccessRecord.objects.filter(user_pk="7").update(at=as_stored(datetime.now(UTC) - 2 * DAY))
     for _ in range(2):
         vaults.access_records().append([Entry("reveal", user_pk="7")], limit)
     with pytest.raises(LimitReached):
