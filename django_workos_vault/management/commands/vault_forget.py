@@ -1,5 +1,6 @@
 """``manage.py vault_forget organization_id=org_1``: destroy the keys of one customer, and report."""
 
+import os
 import sys
 from contextlib import suppress
 from functools import partial
@@ -156,7 +157,7 @@ def _written(file: Path, lines: list[str], document: str) -> OSError | None:
     """Write the report, and return why that failed: what is destroyed by now is told all the same."""
     try:
         with file.open("a", encoding="utf-8") as report:
-            if report.tell():
+            if os.fstat(report.fileno()).st_size:
                 return FileExistsError("another run has one there.")
             report.write((document if file.suffix == ".json" else "\n".join(lines)) + "\n")
     except OSError as exc:

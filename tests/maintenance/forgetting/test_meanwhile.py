@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import sys
 from collections.abc import Callable
 from io import StringIO
@@ -108,3 +109,13 @@ def test_another_run_with_the_same_report(tmp_path: Path, monkeypatch: pytest.Mo
     assert "1 wrapped data keys in the registry" in told
     done = json.loads(file.read_text())["done"]
     assert (done["finished"], done["data_keys"]) == (True, [])
+
+
+def test_a_report_into_a_pipe(tmp_path: Path) -> None:
+    """As to ``>(gzip > report.gz)``: what has no size is written to."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reading = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    forget(CONTEXT, report=pipe)
+    assert b"1 wrapped data keys in the registry" in os.read(reading, 1 << 16)
+    os.close(reading)
