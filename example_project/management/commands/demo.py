@@ -74,13 +74,13 @@ class Command(BaseCommand):
         ]
         vaults.reset()
         Patient.objects.bulk_create(patients)
-        return vaults["default"].backend.requests_made
+        return vaults["default"].stats().requests
 
     def _read_patients(self) -> int:
         vaults.reset()
         for patient in Patient.objects.all():
             _ = patient.ssn, patient.email, patient.notes
-        return vaults["default"].backend.requests_made
+        return vaults["default"].stats().requests
 
     def _show_row(self, patient: Patient) -> None:
         self._heading(f"One row: {patient.name}, of {patient.organization}")
