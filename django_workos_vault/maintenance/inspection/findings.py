@@ -40,7 +40,7 @@ def advice_for(error: VaultError | InvalidVaultConfiguration) -> str:
 
 
 _ADVICE: tuple[tuple[type[Exception], str], ...] = (
-    (InvalidVaultConfiguration, "Correct WORKOS_VAULTS."),
+    (InvalidVaultConfiguration, "Correct the setting that the message names."),
     (VaultAuthenticationError, "Take a current API key from the WorkOS dashboard, of the right environment."),
     (VaultRateLimited, "Wait a minute and run this again; look for what else uses up the API key's limit."),
     (VaultUnavailable, "Check base_url, DNS, proxy and firewall, then WorkOS's status page; run this again."),
