@@ -21,6 +21,8 @@ from django_workos_vault.handler import vaults
 from django_workos_vault.maintenance import cells
 from django_workos_vault.maintenance.forgetting.subject import Subject, context_for
 
+#: Why an object stays whose key context has other items besides.
+WIDER = "wider"
 _PAGE = 100
 _ROWS_AT_A_TIME = 2000
 
@@ -37,7 +39,7 @@ class FoundObject:
 
 @dataclass(frozen=True, slots=True)
 class LeftObject:
-    """An object that stays, and why: ``reason`` is an error's class, or ``wider`` for a context with more.
+    """An object that stays, and why: ``reason`` is an error's class, or :data:`WIDER`.
 
     Without an ``id`` it stands for all objects of a vault that does not list them.
     """
@@ -70,7 +72,7 @@ def find(subject: Subject) -> Iterator[FoundObject | LeftObject]:
                 elif described == subject.context:
                     yield found
                 elif subject.is_wider(described):
-                    yield LeftObject(alias, summary.id, "wider", "Its key context has other items besides.")
+                    yield LeftObject(alias, summary.id, WIDER, "Its key context has other items besides.")
 
 
 def delete(found: FoundObject, subject: Subject) -> LeftObject | None:

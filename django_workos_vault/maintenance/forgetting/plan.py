@@ -14,7 +14,7 @@ from django_workos_vault.maintenance.forgetting import columns, files, objects
 from django_workos_vault.maintenance.forgetting.columns import Cells
 from django_workos_vault.maintenance.forgetting.counts import Counts
 from django_workos_vault.maintenance.forgetting.files import Progress
-from django_workos_vault.maintenance.forgetting.objects import FoundObject, LeftObject
+from django_workos_vault.maintenance.forgetting.objects import WIDER, FoundObject, LeftObject
 from django_workos_vault.maintenance.forgetting.subject import Subject, as_text
 from django_workos_vault.registry.destruction import (
     FiledKey,
@@ -85,6 +85,11 @@ class Plan:
     def destroys_nothing(self) -> bool:
         """Whether there is nothing left that is ours to destroy."""
         return not (self.keys or self.roots or self.objects)
+
+    @property
+    def unseen_objects(self) -> list[LeftObject]:
+        """Those of which Vault did not say whose they are."""
+        return [left for left in self.left_objects if left.id and left.reason != WIDER]
 
     @property
     def is_empty(self) -> bool:

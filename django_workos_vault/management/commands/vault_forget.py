@@ -101,6 +101,10 @@ class Command(VaultCommand):
             raise CommandError(f"Stopped: {run.stopped} Run it again: it destroys the rest.")
         if run.left:
             raise CommandError(f"{len(run.left)} objects were not deleted. Run it again.")
+        if unseen := run.plan.unseen_objects:
+            raise CommandError(
+                f"{len(unseen)} objects were not looked at: they may be of this key context. Run it again."
+            )
         if unwritten is not None:
             raise CommandError(f"The report above was not written to {file}: {unwritten}")
         if unprinted is not None:

@@ -36,7 +36,10 @@ MINE = {"organization_id": "org_1"}
 
 
 class Failing:
-    """In front of an emulator: the deletions whose numbers are in ``fails``, from 1, fail with ``status``."""
+    """In front of an emulator: the deletions whose numbers are in ``fails``, from 1, fail with ``status``.
+
+    Objects whose ids are ``hidden`` it shows nobody.
+    """
 
     def __init__(self, emulator: RunningEmulator) -> None:
         self._app = emulator.app
@@ -44,6 +47,7 @@ class Failing:
         self.api_key = emulator.api_key
         self.fails: range | set[int] = set()
         self.status = "503 Service Unavailable"
+        self.hidden: set[str] = set()
         self._deletions = 0
 
     def __call__(self, environ: Any, start_response: Any) -> Any:
@@ -52,6 +56,9 @@ class Failing:
             if self._deletions in self.fails:
                 start_response(self.status, [("Content-Type", "application/json")])
                 return [b'{"error": "no"}']
+        if any(f"/{each}/metadata" in environ["PATH_INFO"] for each in self.hidden):
+            start_response("403 Forbidden", [("Content-Type", "application/json")])
+            return [b'{"error": "no"}']
         return self._app(environ, start_response)
 
 
@@ -174,6 +181,22 @@ def test_one_object_that_vault_does_not_give_up(remote: Failing) -> None:
         call_command("vault_forget", CONTEXT, yes=True, stdout=out)
     assert "not deleted: object" in out.getvalue()
     assert len(names()) == 1
+
+
+def test_an_object_that_vault_does_not_show(remote: Failing) -> None:
+    """It may be the customer's: the exit status tells, and the run that sees it deletes it."""
+    organization = customer("org_1")
+    contract(organization)
+    row = Patient.objects.create(organization=organization, ssn="123-45-6789")
+    vault = vaults["default"]
+    remote.hidden = {vault.create_object("hand-made", "value", MINE).id}
+    error, out = failing(CONTEXT)
+    assert str(error) == "1 objects were not looked at: they may be of this key context. Run it again."
+    assert "1 objects in Vault: app.Contract" in out
+    assert (names(), opens(row, "ssn")) == ({"hand-made"}, False)
+    remote.hidden = set()
+    assert len(forget(CONTEXT)["done"]["objects"]) == 1
+    assert not names()
 
 
 class Interrupted(LocalVault):
