@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.core.management.base import CommandError
+from django.db import DatabaseError
 
 from django_workos_vault.exceptions import VaultError
 from django_workos_vault.files.fields import EncryptedFileField
@@ -27,3 +28,5 @@ def planned(models: Sequence[Sequence[Any]], name: str, using: str, options: Map
         return planner.plan()
     except VaultError as exc:
         raise CommandError(f"Stopped: {exc} Nothing was changed.") from None
+    except DatabaseError as exc:
+        raise CommandError(f"Stopped by the database: {type(exc).__name__}. Nothing was changed.") from exc

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from django.core.management.base import CommandError
+from django.db import DatabaseError
 
 from django_workos_vault.exceptions import VaultError
 from django_workos_vault.fields.field import EncryptedField
@@ -68,6 +69,8 @@ def _stopped(run: Pass, left: Sequence[Sequence[EncryptedField]], verbosity: int
         return CommandError(f"Interrupted. {_go_on(run, left)}", returncode=130)
     except VaultError as exc:
         return CommandError(f"Stopped: {exc} {_go_on(run, left)}")
+    except DatabaseError as exc:
+        return CommandError(f"Stopped by the database: {type(exc).__name__}. {_go_on(run, left)}")
     return None
 
 

@@ -10,7 +10,9 @@ from django.test.utils import CaptureQueriesContext, isolate_apps
 from django_workos_vault.fields import EncryptedCharField, stored_cell
 from django_workos_vault.maintenance import row_versions
 from django_workos_vault.maintenance.cells import encrypted_fields
+from django_workos_vault.maintenance.engine.cell_plan import CellPlanner
 from django_workos_vault.maintenance.engine.columns import Columns
+from django_workos_vault.maintenance.engine.estimate import estimated_rows
 from django_workos_vault.maintenance.engine.transactions import in_transaction
 from django_workos_vault.maintenance.operations import Resealing
 from tests.app.models import Person
@@ -153,3 +155,25 @@ def test_a_partitioned_table(tables: Callable[[str], Any]) -> None:
     assert (counts.renewed, counts.changed_meanwhile) == (3, 0)
     assert not any("xmin" in query["sql"] for query in queries)
     assert [row.text for row in model.objects.order_by("pk")] == [row.text for row in rows]
+
+
+@needs_postgresql
+def test_the_size_of_a_partitioned_table(
+    tables: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That of its partitions: the table itself has no rows, and takes no disk."""
+    model = tables("CREATE TABLE odd_table (id bigserial PRIMARY KEY, text bytea) PARTITION BY RANGE (id)")
+    with connection.cursor() as cursor:
+        for bounds in ("FROM (0) TO (3)", "FROM (3) TO (99)"):
+            cursor.execute(f"CREATE TABLE odd_part{bounds[-2]} PARTITION OF odd_table FOR VALUES {bounds}")
+        for n in range(5):
+            model.objects.create(text=f"t{n}")
+        cursor.execute("ANALYZE odd_table")
+    monkeypatch.setattr("django_workos_vault.maintenance.engine.estimate._COUNTED", 1)
+    with CaptureQueriesContext(connection) as queries:
+        assert estimated_rows(model, "default") == 5
+    assert len(queries) == 1
+    planner = CellPlanner(
+        [Columns(encrypted_fields(model), Resealing(), "default")], Resealing(), "reseal", "default"
+    )
+    assert planner.plan().disk >= 2 * 8192

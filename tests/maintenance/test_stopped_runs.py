@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -93,6 +94,30 @@ def test_a_database_that_fails_when_the_end_is_told(monkeypatch: pytest.MonkeyPa
     run = MaintenanceRun.objects.get()
     assert str(caught.value) == f"Stopped by the database: OperationalError. Go on with: --resume {run.pk}"
     assert f"Run {run.pk} is finished: 3 rows" in reencrypt(resume=run.pk)
+
+
+def of_too_many_rows(execute: Any, sql: str, *rest: Any) -> Any:
+    """Give statements the time that some rows take, as a server does that has a limit for it."""
+    limit = re.search(r" LIMIT ([0-9]+)$", sql)
+    if limit and "app_person" in sql and int(limit[1]) > 4:
+        raise OperationalError("canceling statement due to statement timeout")
+    return execute(sql, *rest)
+
+
+def test_rows_that_are_not_found_in_time() -> None:
+    """Fewer are asked for, as where they cannot be written in time."""
+    people(12)
+    with connection.execute_wrapper(of_too_many_rows):
+        document = json.loads(reencrypt("app.Person.ssn", format="json", batch_size=10))
+    assert (document["state"], document["columns"][0]["renewed"]) == ("finished", 12)
+
+
+@pytest.mark.parametrize("how", ["dry_run", "plan"])
+def test_a_look_that_the_database_ends(how: str) -> None:
+    people(2)
+    with connection.execute_wrapper(of_too_many_rows):
+        error, _ = failing("app.Person.ssn", **{how: True})
+    assert str(error).startswith("Stopped by the database: OperationalError. No")
 
 
 @pytest.fixture

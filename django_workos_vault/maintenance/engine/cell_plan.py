@@ -13,7 +13,7 @@ from django_workos_vault.maintenance import cells
 from django_workos_vault.maintenance.cells import BadCell, CannotOpen, CellReader
 from django_workos_vault.maintenance.disk import free_for_database
 from django_workos_vault.maintenance.engine.columns import Columns
-from django_workos_vault.maintenance.engine.estimate import estimated_rows
+from django_workos_vault.maintenance.engine.estimate import PARTS, estimated_rows
 from django_workos_vault.maintenance.engine.failing_keys import FailingKeys
 from django_workos_vault.maintenance.engine.plan import ColumnPlan, Plan, is_sampled, looked_at
 from django_workos_vault.maintenance.engine.seen_keys import SeenKeys
@@ -87,8 +87,8 @@ class CellPlanner:
         table = connection.ops.quote_name(columns.fields[0].model._meta.db_table)
         if connection.vendor == "postgresql":  # a new version of every row, and of its index entries
             with connection.cursor() as cursor:
-                cursor.execute("SELECT pg_total_relation_size(to_regclass(%s))", [table])
-                size = cursor.fetchone()[0]
+                cursor.execute(f"SELECT sum(pg_total_relation_size(oid)) FROM ({PARTS}) AS parts", [table])  # noqa: S608
+                size = int(cursor.fetchone()[0] or 0)
             return int(size * max(plan.renewed / rows_seen for plan in plans))
         return round(sum(plan.bytes * plan.rows / rows_seen for plan in plans if plan.renewed))
 

@@ -10,8 +10,14 @@ from django_workos_vault.maintenance.engine.where import Where
 #: Above, counting takes seconds.
 _COUNTED = 100_000
 
+#: What has the rows of a table of PostgreSQL: it, or its partitions.
+PARTS = (
+    "WITH named AS (SELECT to_regclass(%s) AS oid) SELECT oid FROM named "
+    "UNION SELECT relid FROM named, pg_partition_tree(named.oid) WHERE isleaf"
+)
 _STATISTICS = {
-    "postgresql": "SELECT reltuples FROM pg_class WHERE oid = to_regclass(%s)",
+    "postgresql": f"WITH parts AS ({PARTS}) SELECT sum(greatest(reltuples, 0)) "  # noqa: S608
+    "FROM pg_class WHERE relkind <> 'p' AND oid IN (SELECT oid FROM parts)",
     "mysql": "SELECT table_rows FROM information_schema.tables "
     "WHERE table_schema = DATABASE() AND CONCAT('`', table_name, '`') = %s",
 }
