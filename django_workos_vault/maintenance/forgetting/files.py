@@ -14,6 +14,7 @@ from django_workos_vault.maintenance.forgetting.counts import Counting, Counts
 from django_workos_vault.maintenance.forgetting.subject import Subject, context_for
 
 _ROWS_AT_A_TIME = 500
+_MISSING = FileNotFoundError.__name__
 
 #: Makes a progress bar of a total and a unit.
 Progress = Callable[[int, str], AbstractContextManager[Any]]
@@ -35,6 +36,7 @@ def survey(subject: Subject, keys: Collection[str], progress: Progress) -> Itera
             counts = Counts(str(each), using)
             counting = Counting(subject, keys)
             beginnings = Beginnings(each.storage)
+            looked_for = 0
             with progress(rows.count(), f"files of {counts.column}") as bar:
                 for batch in cells.batches(rows, _ROWS_AT_A_TIME):
                     looked_at = [(row, subject.has(row, sealed)) for row in batch]
@@ -44,12 +46,16 @@ def survey(subject: Subject, keys: Collection[str], progress: Progress) -> Itera
                             for row, is_mine in looked_at
                             if is_mine or subject.is_wider(context_for(each, row))
                         ]
+                    looked_for += len(looked_at)
                     bar.update(len(batch) - len(looked_at))
                     names = (str(getattr(row, each.attname).name) for row, _ in looked_at)
                     with counting.batch():
                         for (row, is_mine), outcome in zip(looked_at, beginnings.of(names), strict=True):
                             _count(counting, each, row, counts, outcome, is_mine=is_mine)
                             bar.update(1)
+            missing = counts.unread.get(_MISSING, 0)
+            if missing and missing == looked_for:  # it is more likely that they are not where one looked
+                counts.not_given[_MISSING] = missing
             if counts.found:
                 yield counts
 

@@ -108,11 +108,23 @@ def test_after_the_keys_are_gone_a_storage_that_is_out_stops_nothing(s3: FaultyS
 
 def test_files_that_are_missing_one_after_the_other(s3: FaultyS3, files: Any) -> None:
     """The storage is there: each is asked for, and told. What is gone carries no key, and stops nothing."""
-    Report.objects.update(file="nowhere")
+    there = Report.objects.order_by("pk")[:1]
+    Report.objects.exclude(pk__in=list(there.values_list("pk", flat=True))).update(file="nowhere")
     document = forget(CONTEXT)
     [found] = document["files"]
-    assert (found["not_read_of_others"], found["not_given"], s3.reads) == (60, {}, 60)
+    assert (found["not_read_of_others"], found["not_given"], s3.reads) == (59, {}, 60)
     assert document["done"]["finished"]
+
+
+def test_files_all_of_which_are_missing(s3: FaultyS3, files: Any, settings: Any) -> None:
+    """It is another bucket, or a disk that is not there, where one looked: nothing is destroyed."""
+    settings.STORAGES["default"]["OPTIONS"]["bucket_name"] = "another"
+    settings.STORAGES = dict(settings.STORAGES)
+    error, _ = failing(CONTEXT)
+    assert "60 of files.Report.file (60 FileNotFoundError)" in str(error)
+    assert keys() == 1
+    assert forget(CONTEXT, despite_unread_files=True)["done"]["finished"]
+    assert forget(CONTEXT)["done"]["finished"]  # when there is no key left to lose
 
 
 def test_files_that_are_denied_one_after_the_other(s3: FaultyS3, files: Any) -> None:
