@@ -139,6 +139,22 @@ def test_a_copied_value() -> None:
         assert [row.s for row in model.objects.order_by("pk")] == ["name 0", None, "name 2", "name 3"]
 
 
+@pytest.mark.skipif(connection.vendor == "mysql", reason="no trigger of MariaDB passes over a row")
+def test_a_value_that_is_not_copied() -> None:
+    """A trigger passes over its row: that is told, and does not end as if another writer had been faster."""
+    sealed = EncryptedCharField(max_length=9, null=True)
+    with table(s=sealed, plain=models.CharField(max_length=9, null=True)) as model:
+        rows = [model.objects.create(t="y", plain=f"name {n}") for n in range(3)]
+        for operation in ("encrypt", "decrypt"):
+            with trigger("skip", "app_odd", f"OLD.id = {rows[1].pk}"):
+                error, out = failing("app.Odd.s", operation=operation, plain="plain", format="json")
+            assert "1 cells were left" in str(error)
+            assert reasons(json.loads(out)) == [(rows[1].pk, "NotWritten")]
+            reencrypt("app.Odd.s", operation=operation, plain="plain")
+            assert [row.s for row in model.objects.order_by("pk")] == ["name 0", "name 1", "name 2"]
+            model.objects.update(plain=None)
+
+
 @pytest.mark.django_db(transaction=True, databases="__all__")
 def test_a_file(settings: Any, tmp_path: Path) -> None:
     """Its new copy is deleted, and the row has the old one."""

@@ -12,6 +12,7 @@ from django_workos_vault.fields.field import EncryptedField
 from django_workos_vault.files.fields import EncryptedFileField
 from django_workos_vault.maintenance.cells import CannotOpen, is_null
 from django_workos_vault.maintenance.engine.columns import Batch, ColumnCounts, Columns
+from django_workos_vault.maintenance.engine.refusals import NOT_WRITTEN, kept_by_database
 from django_workos_vault.maintenance.engine.stored_files import StoredFiles
 from django_workos_vault.maintenance.operations import Copying, Operation, Rekeying, Resealing
 from django_workos_vault.maintenance.reencryption.swap import Swap, still_holds, swap_all
@@ -34,7 +35,13 @@ class CopiedColumns(Columns):
             counts = outcome[swap.field.name]
             counts.renewed += written
             counts.changed_meanwhile += not written
-        self.missed = [swap.instance.pk for swap, each in zip(batch.swaps, done, strict=True) if not each]
+        missed = [swap for swap, each in zip(batch.swaps, done, strict=True) if not each]
+        self.missed = [swap.instance.pk for swap in missed]
+        kept = self._kept(missed)
+        for swap in kept:
+            outcome[swap.field.name].changed_meanwhile -= 1
+            outcome[swap.field.name].left += 1
+        batch.unwritten = [NOT_WRITTEN.of(swap.field, swap.instance) for swap in kept]
         opened = [swap for swap, written in zip(batch.swaps, done, strict=True) if written and swap.new]
         if opened and not self.operation.back:
             self._open_again(opened if self._verify else [choice(opened)])  # noqa: S311
@@ -84,6 +91,16 @@ class CopiedColumns(Columns):
         attname = self.operation.plain_field(swap.instance).attname
         value = getattr(swap.instance, swap.field.attname)
         return bool(rows.filter(same_cell, pk=swap.instance.pk).update(**{attname: value}))
+
+    def _kept(self, missed: Sequence[Swap]) -> list[Swap]:
+        """Return those of ``missed`` that hold in both columns what they held when they were read."""
+        kept = kept_by_database(missed, self._using)
+        stored = self._plain_values([swap.instance.pk for swap in kept])
+        return [
+            swap
+            for swap in kept
+            if stored.get(swap.instance.pk, _GONE) == self.operation.plain_value(swap.instance)
+        ]
 
     def _plain_values(self, keys: Sequence[Any]) -> dict[Any, Any]:
         """Return the plaintext of rows, which nobody else can write until the transaction ends."""
