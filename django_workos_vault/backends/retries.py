@@ -106,8 +106,9 @@ def retry_after_seconds(header: str | None, date: str | None = None) -> float | 
     """
     if header is None:
         return None
-    if re.fullmatch(r"[0-9]{1,9}", header.strip()):
-        return float(header)
+    text = header.strip()
+    if re.fullmatch(r"[0-9]{1,9}", text):
+        return float(text)
     moment = _http_date(header)
     if moment is None:
         return None

@@ -7,7 +7,7 @@ from copy import deepcopy
 import httpx
 import pytest
 import stamina
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from django_workos_vault.backends.local import LocalVault
@@ -296,6 +296,7 @@ class TestDates:
 
     @settings(max_examples=500, deadline=None)
     @given(st.text(), st.none() | st.text())
+    @example("0\x1f", None)  # white space to str.strip(), and none to float()
     def test_any(self, header, date):
         """Whatever the headers say."""
         wait = retry_after_seconds(header, date)
