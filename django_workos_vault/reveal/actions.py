@@ -1,9 +1,10 @@
 """Actions on the rows that are selected in a list: to a file, and sealed again."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin, messages
-from django.db import router, transaction
+from django.db import DatabaseError, router, transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
@@ -16,7 +17,8 @@ from django_workos_vault.fields.django_internals.querysets import chosen_databas
 from django_workos_vault.fields.field import EncryptedField
 from django_workos_vault.fields.vault_field import VaultField
 from django_workos_vault.handler import vaults
-from django_workos_vault.maintenance.engine.columns import Columns
+from django_workos_vault.maintenance.engine.columns import ColumnCounts, Columns
+from django_workos_vault.maintenance.engine.transactions import concerns_rows
 from django_workos_vault.maintenance.operations.base import NotAsWritten
 from django_workos_vault.maintenance.operations.resealing import Resealing
 from django_workos_vault.reveal import permissions, refusals, requests
@@ -87,10 +89,8 @@ class RevealActions(_Admin):
             keys = [getattr(row, model._meta.pk.attname) for row in rows]
             for start in range(0, len(keys), _AT_ONCE):
                 some = columns.rows().filter(pk__in=keys[start : start + _AT_ONCE])
-                batch = columns.prepared(columns.read(some))
                 try:
-                    with transaction.atomic(using=using):
-                        counts = columns.store(batch)
+                    counts = _sealed_again(columns, columns.read(some), using)
                 except NotAsWritten as exc:
                     self.message_user(request, str(exc), messages.ERROR)
                     return
@@ -107,6 +107,21 @@ class RevealActions(_Admin):
 
 #: Rows of one batch.
 _AT_ONCE = 500
+
+
+def _sealed_again(columns: Columns, rows: Sequence[Any], using: str) -> list[ColumnCounts]:
+    """Return what became of the cells of ``rows``: of one that the database refuses, that it is left."""
+    batch = columns.prepared(rows)
+    try:
+        with transaction.atomic(using=using):
+            return columns.store(batch)
+    except DatabaseError as exc:
+        if not concerns_rows(exc):
+            raise
+        if len(rows) == 1:
+            return list(columns.refused(batch, exc).counts.values())
+    middle = len(rows) // 2
+    return [each for some in (rows[:middle], rows[middle:]) for each in _sealed_again(columns, some, using)]
 
 
 def _entry(request: HttpRequest, row: Any, field: EncryptedField) -> Entry:

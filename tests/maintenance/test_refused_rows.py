@@ -1,6 +1,7 @@
 """A row that the database refuses, or keeps as it is, is left and told; it holds back no other."""
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,11 +11,13 @@ import pytest
 from django.apps import apps
 from django.core.files.base import ContentFile
 from django.db import connection, models
+from django.test import Client
 
 from django_workos_vault.envelope import DIGEST_BYTES
 from django_workos_vault.fields import EncryptedCharField
 from django_workos_vault.indexes import Exact
 from django_workos_vault.models import MaintenanceRun
+from tests.admin.test_reveal_actions import act
 from tests.app.models import Person
 from tests.files.models import Scan
 from tests.maintenance.reencrypting import cell_of, failing, people, reencrypt
@@ -153,6 +156,18 @@ def test_a_value_that_is_not_copied() -> None:
             reencrypt("app.Odd.s", operation=operation, plain="plain")
             assert [row.s for row in model.objects.order_by("pk")] == ["name 0", "name 1", "name 2"]
             model.objects.update(plain=None)
+
+
+def test_rows_that_are_selected_in_the_admin(admin_client: Client) -> None:
+    """The page says how many were left."""
+    rows = [Person.objects.create(ssn=f"{n}") for n in range(5)]
+    before = [cell_of(row) for row in rows]
+    with trigger("raise", "app_person", f"OLD.id IN ({rows[0].pk}, {rows[3].pk})"):
+        html = act(admin_client, "reencrypt_rows", rows).content.decode()
+    changed = [row for row, cell in zip(rows, before, strict=True) if cell_of(row) != cell]
+    assert changed == [rows[1], rows[2], rows[4]]
+    assert re.search(r"\b[0-9]+ values were re-encrypted\.", html)
+    assert re.search(r"were changed meanwhile: [0-9]+", html)
 
 
 @pytest.mark.django_db(transaction=True, databases="__all__")
