@@ -73,9 +73,14 @@ def faulty_s3(settings: Any) -> Iterator[FaultyS3]:
         secrets = {"aws_access_key_id": "tests", "aws_secret_access_key": "tests"}
         client = boto3.client("s3", endpoint_url=server.url, region_name="us-east-1", **secrets)
         client.create_bucket(Bucket="files")
+        _empty(client)  # moto's servers in one process have one memory
         settings.STORAGES = at(server.url)
         yield server
         server.faults, server.everything, server.met, server.refuses_writes = {}, None, None, None
-        for each in client.list_objects_v2(Bucket="files").get("Contents", ()):
-            client.delete_object(Bucket="files", Key=each["Key"])
+        _empty(client)
         client.close()
+
+
+def _empty(client: Any) -> None:
+    for each in client.list_objects_v2(Bucket="files").get("Contents", ()):
+        client.delete_object(Bucket="files", Key=each["Key"])
