@@ -46,7 +46,7 @@ def store(request: pytest.FixtureRequest, settings: Any, monkeypatch: pytest.Mon
 
 
 class Together:
-    """Holds each request up until ``number`` are there, or for half a second."""
+    """Holds each request up until ``number`` are there, or for a fifth of a second."""
 
     def __init__(self, number: int) -> None:
         self._number, self._now, self.most = number, 0, 0
@@ -57,7 +57,7 @@ class Together:
             self._now += 1
             self.most = max(self.most, self._now)
             self._changed.notify_all()
-            self._changed.wait_for(lambda: self.most >= self._number, timeout=0.5)
+            self._changed.wait_for(lambda: self.most >= self._number, timeout=0.2)
             self._now -= 1
 
 
@@ -87,7 +87,7 @@ def scans(number: int = NUMBER, plain: bool = False) -> list[Any]:
 
 def test_vault_check_asks_for_several(store: Any) -> None:
     """For the ends of those of rows, and for the headers of all that are there."""
-    scans(12)
+    scans(8)
     for options in ({}, {"files": True, "sample": 1}):
         store.met = together = Together(4)
         found = findings("Scan", **options)
@@ -97,14 +97,14 @@ def test_vault_check_asks_for_several(store: Any) -> None:
 
 def test_vault_encrypt_files_asks_for_several(store: Any, tmp_path: Path) -> None:
     """Whether they are sealed already."""
-    scans(12)
+    scans(8)
     store.met = together = Together(4)
-    assert adopted(tmp_path)["sealed_before"] == 12
+    assert adopted(tmp_path)["sealed_before"] == 8
     assert together.most >= 4
 
 
 def test_a_storage_without_such_a_client_is_asked_for_one_at_a_time(s3: FaultyS3, settings: Any) -> None:
-    scans(12)
+    scans(3)
     settings.STORAGES = at(s3.url, max_pool_connections=1)
     s3.met = together = Together(2)
     assert findings("Scan")[0]["status"] == "ok"
