@@ -101,7 +101,7 @@ class AccessRecords:
 
     def lines(self) -> Iterator[str]:
         """Yield the records in order, each as one line of JSON."""
-        return retention.lines(router.db_for_read(AccessRecord))
+        return retention.lines(router.db_for_write(AccessRecord))
 
     def prune(self, before: datetime, entry: Entry) -> int:
         """Delete the records before an aware moment, as far as the chain is whole, and return their number.

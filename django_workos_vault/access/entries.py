@@ -68,11 +68,16 @@ def _as_kept(name: str, text: object) -> str:
 
 def mac_of(key: bytes, record: AccessRecord) -> str:
     """Return the HMAC-SHA-256 of a record, in hex, over all of its columns but ``mac``."""
+    told = [getattr(record, name) for name in _COLUMNS]
+    return _hmac(key, ["record", record.sequence, moment_of(record), *told, record.previous])
+
+
+def moment_of(record: AccessRecord) -> str:
+    """Return when it was, in UTC and to the microsecond, as ISO 8601 has it."""
     moment: Any = record.at
     if timezone.is_naive(moment):  # the column of a project without USE_TZ holds local times
         moment = timezone.make_aware(moment, timezone.get_default_timezone())
-    told = [getattr(record, name) for name in _COLUMNS]
-    return _hmac(key, ["record", record.sequence, moment.astimezone(UTC).isoformat(), *told, record.previous])
+    return str(moment.astimezone(UTC).isoformat())
 
 
 def proof_of(key: bytes, chain: AccessChain) -> str:

@@ -4,9 +4,9 @@ import json
 from collections.abc import Iterator
 from datetime import datetime
 
-from django.core.serializers.json import DjangoJSONEncoder
 from django.forms.models import model_to_dict
 
+from django_workos_vault.access.entries import moment_of
 from django_workos_vault.access.verification import walk
 from django_workos_vault.models import AccessChain, AccessRecord
 
@@ -14,7 +14,8 @@ from django_workos_vault.models import AccessChain, AccessRecord
 def lines(alias: str) -> Iterator[str]:
     """Yield each record as one line of JSON, the oldest first."""
     for record in AccessRecord.objects.using(alias).order_by("sequence").iterator():
-        yield json.dumps(model_to_dict(record, exclude=["id"]), cls=DjangoJSONEncoder, ensure_ascii=False)
+        told = model_to_dict(record, exclude=["id"]) | {"at": moment_of(record)}
+        yield json.dumps(told, ensure_ascii=False)
 
 
 def prune(chain: AccessChain, key: bytes, alias: str, before: datetime) -> int:

@@ -13,6 +13,7 @@ from django.test import override_settings
 
 from django_workos_vault.exceptions import AccessNotRecorded
 from django_workos_vault.models import AccessChain, AccessRecord
+from django_workos_vault.registry.rows import as_moment
 from tests.access.test_records import COLUMNS, TABLE, broken_at, record, sql
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("outside_of_checkouts")]
@@ -241,12 +242,14 @@ def test_the_command_says_what_it_wants(arguments: list[str]) -> None:
 
 
 def test_export() -> None:
-    """One line of JSON for each record, the oldest first."""
+    """One line of JSON for each record, the oldest first, with all that is under its HMAC."""
     record(2)
     out = StringIO()
     call_command("vault_access_records", "--export", stdout=out)
     lines = [json.loads(line) for line in out.getvalue().splitlines()]
     assert [line["sequence"] for line in lines] == [1, 2]
+    for line, stored in zip(lines, AccessRecord.objects.order_by("sequence"), strict=True):
+        assert datetime.fromisoformat(line["at"]) == as_moment(stored.at)
     assert lines[0] | {"at": ""} == {
         **dict.fromkeys(COLUMNS, ""),
         "at": "",
