@@ -1,10 +1,11 @@
 """Actions on the rows that are selected in a list: to a file, and sealed again."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin, messages
-from django.db import DatabaseError, router, transaction
+from django.db import DatabaseError, router
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
@@ -18,7 +19,7 @@ from django_workos_vault.fields.field import EncryptedField
 from django_workos_vault.fields.vault_field import VaultField
 from django_workos_vault.handler import vaults
 from django_workos_vault.maintenance.engine.columns import ColumnCounts, Columns
-from django_workos_vault.maintenance.engine.transactions import concerns_rows
+from django_workos_vault.maintenance.engine.transactions import concerns_rows, in_transaction, is_locked
 from django_workos_vault.maintenance.operations.base import NotAsWritten
 from django_workos_vault.maintenance.operations.resealing import Resealing
 from django_workos_vault.reveal import permissions, refusals, requests
@@ -110,13 +111,12 @@ _AT_ONCE = 500
 
 
 def _sealed_again(columns: Columns, rows: Sequence[Any], using: str) -> list[ColumnCounts]:
-    """Return what became of the cells of ``rows``: of one that the database refuses, that it is left."""
+    """Return what became of the cells of ``rows``. One that is refused or locked is left, and told so."""
     batch = columns.prepared(rows)
     try:
-        with transaction.atomic(using=using):
-            return columns.store(batch)
+        return in_transaction(using, partial(columns.store, batch), tries=1)
     except DatabaseError as exc:
-        if not concerns_rows(exc):
+        if not (concerns_rows(exc) or is_locked(exc)):
             raise
         if len(rows) == 1:
             return list(columns.refused(batch, exc).counts.values())

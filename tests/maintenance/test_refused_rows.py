@@ -16,6 +16,7 @@ from django.test import Client
 from django_workos_vault.envelope import DIGEST_BYTES
 from django_workos_vault.fields import EncryptedCharField
 from django_workos_vault.indexes import Exact
+from django_workos_vault.maintenance.engine import transactions
 from django_workos_vault.models import MaintenanceRun
 from tests.admin.test_reveal_actions import act
 from tests.app.models import Person
@@ -182,3 +183,46 @@ def test_a_file(settings: Any, tmp_path: Path) -> None:
     assert [file.name == row.file.name for file, row in zip(kept, rows, strict=True)] == [False, True, False]
     assert [file.read() for file in kept] == [b"text"] * 3
     assert sum(path.is_file() for path in tmp_path.rglob("*")) == 3
+
+
+@contextmanager
+def locked(row: Person, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Have another session keep the row, as a transaction does that was left open."""
+    monkeypatch.setattr(transactions, "LOCK_TIMEOUT", 1)
+    other = connection.copy()
+    with other.cursor() as cursor:
+        cursor.execute("BEGIN")
+        cursor.execute("SELECT id FROM app_person WHERE id = %s FOR UPDATE", [row.pk])
+        try:
+            yield
+        finally:
+            cursor.execute("ROLLBACK")
+    other.close()
+
+
+@pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite locks all rows at once")
+def test_a_row_that_stays_locked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is left, all others get new cells, and the next run has it."""
+    rows = people(6)
+    before = [cell_of(row) for row in rows]
+    with locked(rows[2], monkeypatch):
+        document = told(batch_size=3)
+    assert (document["state"], document["rows"]) == ("finished", 6)
+    assert reasons(document) == [(rows[2].pk, "RowLocked")]
+    assert [cell_of(row) == cell for row, cell in zip(rows, before, strict=True)] == [
+        row is rows[2] for row in rows
+    ]
+    assert "6 rows" in reencrypt("app.Person.ssn")
+    assert cell_of(rows[2]) != before[2]
+
+
+@pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite locks all rows at once")
+def test_a_locked_row_that_is_selected_in_the_admin(
+    admin_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = people(3)
+    before = [cell_of(row) for row in rows]
+    with locked(rows[1], monkeypatch):
+        html = act(admin_client, "reencrypt_rows", rows).content.decode()
+    assert [cell_of(row) == cell for row, cell in zip(rows, before, strict=True)] == [False, True, False]
+    assert re.search(r"were changed meanwhile: [0-9]+", html)

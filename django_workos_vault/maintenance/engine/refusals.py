@@ -1,6 +1,7 @@
 """Rows that the database does not take, or does not change: of a table with rules of its own.
 
-Constraints, triggers, policies. Such a row is left as it is, and holds back no other.
+Constraints, triggers, policies; and those that somebody keeps locked. Such a row is left as it is, and holds
+back no other.
 """
 
 from collections.abc import Sequence
@@ -10,6 +11,7 @@ from django.db import DatabaseError
 from django.db.models import Model, QuerySet
 
 from django_workos_vault.maintenance.cells import CannotOpen, StoredBytes
+from django_workos_vault.maintenance.engine.transactions import is_locked
 from django_workos_vault.maintenance.reencryption.swap import Swap
 
 NOT_WRITTEN = CannotOpen(
@@ -20,6 +22,10 @@ NOT_WRITTEN = CannotOpen(
 
 def refusal(error: DatabaseError) -> CannotOpen:
     """Return why a row is left. What the database says of it may quote the row."""
+    if is_locked(error):
+        return CannotOpen(
+            "RowLocked", "Another session keeps the row locked, such as a transaction that was left open."
+        )
     return CannotOpen(
         "RefusedByDatabase",
         f"The database refuses the row with its new cells ({type(error).__name__}): a constraint, a trigger, "

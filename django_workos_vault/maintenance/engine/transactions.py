@@ -15,6 +15,8 @@ LOCK_TIMEOUT = 3
 _STATES = ("09", "27", "44", "P0", "54000")
 #: MariaDB's and MySQL's: for a view's condition, and raised by triggers.
 _NUMBERS = (1369, 1644)
+#: Those after a lock that was waited for in vain: PostgreSQL's, and MariaDB's and MySQL's.
+_LOCKED, _LOCKED_NUMBER = "55P03", 1205
 
 Result = TypeVar("Result")
 
@@ -45,9 +47,21 @@ def concerns_rows(error: DatabaseError) -> bool:
     """Whether ``error`` speaks of the rows to be written: a constraint or a trigger refuses them."""
     if isinstance(error, IntegrityError | DataError):
         return True
+    state, number = _told(error)
+    return state.startswith(_STATES) or number in _NUMBERS
+
+
+def is_locked(error: DatabaseError) -> bool:
+    """Whether ``error`` says that another session held a lock for too long. SQLite's are of all rows."""
+    state, number = _told(error)
+    return state == _LOCKED or number == _LOCKED_NUMBER
+
+
+def _told(error: DatabaseError) -> tuple[str, object]:
+    """Return the state and the number of the driver's error, as far as it has them."""
     cause: Any = error.__cause__
     state: str = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None) or ""
-    return state.startswith(_STATES) or any(number in _NUMBERS for number in getattr(cause, "args", ())[:1])
+    return state, next(iter(getattr(cause, "args", ())), None)
 
 
 def _limit_lock_waits(using: str) -> None:

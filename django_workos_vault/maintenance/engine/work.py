@@ -25,7 +25,7 @@ from django_workos_vault.maintenance.engine.heartbeat import Heartbeat
 from django_workos_vault.maintenance.engine.keys import as_text, between, from_text, told
 from django_workos_vault.maintenance.engine.names import worker_name
 from django_workos_vault.maintenance.engine.pace import Pace, wait
-from django_workos_vault.maintenance.engine.transactions import concerns_rows, in_transaction
+from django_workos_vault.maintenance.engine.transactions import concerns_rows, in_transaction, is_locked
 from django_workos_vault.maintenance.operations import NotAsWritten, operation
 from django_workos_vault.maintenance.patience import WAITS
 from django_workos_vault.maintenance.reencryption.target import model_of
@@ -104,8 +104,8 @@ class Worker:
         """Do one chunk, and note the end of the run where it was the last one.
 
         False where there was none to do: the run was stopped, is over, or its last chunks are others'.
-        Raises VaultError in an outage, NotAsWritten, DatabaseError, as where rows stayed locked or the
-        connection was lost, and what else went wrong; the run is paused, or failed, with the reason.
+        Raises VaultError in an outage, NotAsWritten, DatabaseError, as where the connection was
+        lost, and what else went wrong; the run is paused, or failed, with the reason.
         """
         running = self._is_running()  # or a paused run's chunk would be claimed again and again
         chunk = chunks.claim(self.run, list(self._columns), self.name, self._lease) if running else None
@@ -193,7 +193,7 @@ class Worker:
                 raise
             if done > 1:
                 return None
-            if not refused:
+            if not (refused or is_locked(exc)):
                 raise
             in_transaction(self._using, partial(commit, columns.refused(batch, exc)))
         return done
