@@ -165,7 +165,7 @@ def test_batches_steer_themselves() -> None:
     for seconds, size in ((0.25, 1000), (0.01, 2000), (1.0, 1000), (10.0, 500), (0.5, 500)):
         pace.done(pace.size, seconds)
         assert pace.size == size
-    pace.crowded()
+    pace.crowded(500)
     assert pace.size == 250
     pace.done(250, 0.1)
     assert pace.size == 500
@@ -173,6 +173,9 @@ def test_batches_steer_themselves() -> None:
         for _ in range(12):
             pace.done(pace.size, seconds)
         assert pace.size == limit
+    few = Pace({}, lambda: 0)
+    few.crowded(6)
+    assert few.size == 3
     made = iter([0, 30, 30])
     limited = Pace(
         {"batch_size": 7, "max_rows_per_second": 100, "max_requests_per_second": 10, "workers": 2},

@@ -30,9 +30,9 @@ class Pace:
         self._wanted = self._fixed or FIRST_SIZE
         self.size = self._wanted
 
-    def crowded(self) -> None:
-        """Take half as many rows: one is held, or refused. It grows back batch by batch."""
-        self.size = max(1, self.size // 2)
+    def crowded(self, rows: int) -> None:
+        """Take half as many as these ``rows``: one is held, or refused. It grows back batch by batch."""
+        self.size = max(1, min(self.size, rows) // 2)
 
     def done(self, rows: int, seconds: float) -> float:
         """Learn from a batch; return how many seconds to wait before the next one."""

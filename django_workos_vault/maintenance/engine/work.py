@@ -150,12 +150,11 @@ class Worker:
                 if exc.retry_after is None or waits == WAITS:
                     raise
                 waits += 1
-                self._pace.crowded()
+                self._pace.crowded(size)
                 self._rest(exc.retry_after, heartbeat)
                 continue
             waits = 0
             if done is None:
-                self._pace.crowded()
                 continue
             # not its worker: that may be another by now
             chunk.refresh_from_db(fields=_PROGRESS)
@@ -174,6 +173,7 @@ class Worker:
         except OperationalError:  # fewer may be found in the time that a server gives a statement
             if size <= 1 or not connections[self._using].is_usable():
                 raise
+            self._pace.crowded(size)
             return None
         if rows and as_text(rows[0].pk) == chunk.position:
             raise NotAsWritten(
@@ -192,6 +192,7 @@ class Worker:
             if not (refused or isinstance(exc, OperationalError)) or not connections[self._using].is_usable():
                 raise
             if done > 1:
+                self._pace.crowded(done)
                 return None
             if not (refused or is_locked(exc)):
                 raise
