@@ -71,7 +71,8 @@ def check_killed(kills: int, writers: int, rows_per_second: int) -> str:
     assert ssn.renewed + ssn.changed_meanwhile == ROWS
     made = keys() - before
     assert len(made) == 1
-    assert told.keys_made <= 1  # counted with a batch: its maker may have died before that
+    # Counted with a batch, before which its maker may have died; two that begin at once may both make one.
+    assert told.keys_made <= 2
     vaults["default"].keyring.forget()
     lost = 0
     for row in Person.objects.all():
