@@ -160,13 +160,7 @@ class Columns:
         for swap, done in zip(batch.swaps, swap_all(batch.swaps, self._using), strict=True):
             outcome[swap.field.name].renewed += done
             (written if done else missed).append(swap)
-        kept = kept_by_database(missed, self._using)
-        for swap in missed:
-            outcome[swap.field.name].changed_meanwhile += 1
-        for swap in kept:
-            outcome[swap.field.name].changed_meanwhile -= 1
-            outcome[swap.field.name].left += 1
-        batch.unwritten = [NOT_WRITTEN.of(swap.field, swap.instance) for swap in kept]
+        self._count_missed(batch, outcome, missed)
         if written:
             self._open_again(written if self._verify else [choice(written)])  # noqa: S311
         return list(outcome.values())
@@ -178,6 +172,20 @@ class Columns:
         for column, swapped in done.items():
             outcome[column.name].renewed += sum(swapped)
         return together.swaps_done(done) if self._verify else together.one_done(done), together.missed(done)
+
+    def _count_missed(self, batch: Batch, outcome: dict[str, ColumnCounts], missed: Sequence[Swap]) -> None:
+        """Count cells that were not swapped: those that the database kept are left, others are a writer's."""
+        kept = self._kept(missed)
+        for swap in missed:
+            outcome[swap.field.name].changed_meanwhile += 1
+        for swap in kept:
+            outcome[swap.field.name].changed_meanwhile -= 1
+            outcome[swap.field.name].left += 1
+        batch.unwritten = [NOT_WRITTEN.of(swap.field, swap.instance) for swap in kept]
+
+    def _kept(self, missed: Sequence[Swap]) -> list[Swap]:
+        """Return those of ``missed`` that are as they were read."""
+        return kept_by_database(missed, self._using)
 
     def refused(self, batch: Batch, error: DatabaseError) -> Batch:
         """Return a batch of one row as it was, of which the database has just refused to store a cell."""

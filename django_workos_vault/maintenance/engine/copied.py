@@ -12,7 +12,6 @@ from django_workos_vault.fields.field import EncryptedField
 from django_workos_vault.files.fields import EncryptedFileField
 from django_workos_vault.maintenance.cells import CannotOpen, is_null
 from django_workos_vault.maintenance.engine.columns import Batch, ColumnCounts, Columns
-from django_workos_vault.maintenance.engine.refusals import NOT_WRITTEN, kept_by_database
 from django_workos_vault.maintenance.engine.stored_files import StoredFiles
 from django_workos_vault.maintenance.operations import Copying, Operation, Rekeying, Resealing
 from django_workos_vault.maintenance.reencryption.swap import Swap, still_holds, swap_all
@@ -32,16 +31,10 @@ class CopiedColumns(Columns):
         outcome = {name: replace(counts) for name, counts in batch.counts.items()}
         done = self._written_back(batch.swaps) if self.operation.back else self._sealed(batch.swaps)
         for swap, written in zip(batch.swaps, done, strict=True):
-            counts = outcome[swap.field.name]
-            counts.renewed += written
-            counts.changed_meanwhile += not written
-        missed = [swap for swap, each in zip(batch.swaps, done, strict=True) if not each]
+            outcome[swap.field.name].renewed += written
+        missed = [swap for swap, written in zip(batch.swaps, done, strict=True) if not written]
         self.missed = [swap.instance.pk for swap in missed]
-        kept = self._kept(missed)
-        for swap in kept:
-            outcome[swap.field.name].changed_meanwhile -= 1
-            outcome[swap.field.name].left += 1
-        batch.unwritten = [NOT_WRITTEN.of(swap.field, swap.instance) for swap in kept]
+        self._count_missed(batch, outcome, missed)
         opened = [swap for swap, written in zip(batch.swaps, done, strict=True) if written and swap.new]
         if opened and not self.operation.back:
             self._open_again(opened if self._verify else [choice(opened)])  # noqa: S311
@@ -94,7 +87,7 @@ class CopiedColumns(Columns):
 
     def _kept(self, missed: Sequence[Swap]) -> list[Swap]:
         """Return those of ``missed`` that hold in both columns what they held when they were read."""
-        kept = kept_by_database(missed, self._using)
+        kept = super()._kept(missed)
         stored = self._plain_values([swap.instance.pk for swap in kept])
         return [
             swap
