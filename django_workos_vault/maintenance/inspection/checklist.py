@@ -13,13 +13,10 @@ from django_workos_vault.maintenance.inspection.columns import (
 from django_workos_vault.maintenance.inspection.files import inspect_files
 from django_workos_vault.maintenance.inspection.findings import Finding, Progress
 from django_workos_vault.maintenance.inspection.objects import inspect_objects
+from django_workos_vault.maintenance.inspection.registry import inspect_contexts, inspect_registry
+from django_workos_vault.maintenance.inspection.round_trip import inspect_round_trip
 from django_workos_vault.maintenance.inspection.settings import inspect_settings
 from django_workos_vault.maintenance.inspection.tracked_files import inspect_tracked_files
-from django_workos_vault.maintenance.inspection.vault import (
-    inspect_contexts,
-    inspect_registry,
-    inspect_round_trip,
-)
 
 
 class Inspection:

@@ -1,8 +1,8 @@
-"""One vault: it answers, data keys make the round trip, and every key in the registry is what it claims."""
+"""The registry of one vault: every key in it is what it claims, and of a key context that is declared."""
 
 import hmac
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -10,7 +10,6 @@ from django.db import router
 from django.db.models import QuerySet
 
 from django_workos_vault.context import KeyContext
-from django_workos_vault.datakey import DataKey
 from django_workos_vault.exceptions import (
     EnvelopeError,
     InvalidVaultConfiguration,
@@ -26,50 +25,7 @@ from django_workos_vault.models import DataKeyRecord, IndexKeyRecord
 from django_workos_vault.registry.rows import as_told, key_record, readable_rows
 from django_workos_vault.vault import Vault
 
-#: For vaults without a KEY_CONTEXT of their own. The first run makes Vault create this KEK.
-_FALLBACK_CONTEXT = {"app": "django-workos-vault-check"}
 _KEYS_AT_A_TIME = 100
-
-
-def inspect_round_trip(vault: Vault) -> Iterator[Finding]:
-    """Yield findings of four requests: create and unwrap a data key, rekey and unwrap it."""
-    context = (vault.key_context or KeyContext(_FALLBACK_CONTEXT)).items
-    backend = vault.backend
-    backend.forget_outage()
-    with ExitStack() as wiping:
-
-        def asked(call: Callable[[], DataKey]) -> DataKey:
-            key = patiently(call)
-            wiping.callback(key.wipe)
-            key.check()
-            return key
-
-        try:
-            made = asked(lambda: backend.create_data_key(context))
-        except (VaultError, InvalidVaultConfiguration) as exc:
-            yield Finding("request", vault.alias, "problem", str(exc), advice_for(exc))
-            return
-        yield Finding("request", vault.alias, "ok", f"{backend!r} answers and takes the credentials.")
-        try:
-            unwrapped = asked(lambda: backend.decrypt_data_key(made.wrapped))
-            yield _same(vault, "created and unwrapped", made, unwrapped)
-            rekeyed = asked(lambda: backend.rekey_data_key(made.wrapped, context))
-            unwrapped = asked(lambda: backend.decrypt_data_key(rekeyed.wrapped))
-            yield _same(vault, "rekeyed and unwrapped", made, unwrapped)
-        except VaultError as exc:
-            yield Finding("data key", vault.alias, "problem", str(exc), advice_for(exc))
-
-
-def _same(vault: Vault, done: str, one: DataKey, other: DataKey) -> Finding:
-    if hmac.compare_digest(one.plaintext, other.plaintext):
-        return Finding("data key", vault.alias, "ok", f"A data key was {done}: the same key came back.")
-    return Finding(
-        "data key",
-        vault.alias,
-        "problem",
-        f"A data key was {done}, and another key came back.",
-        "Write nothing with this vault: what is sealed now could not be opened. Is base_url really Vault's?",
-    )
 
 
 def inspect_registry(vault: Vault, progress: Progress, sample: int | None) -> Iterator[Finding]:
